@@ -1,0 +1,55 @@
+"""Every error that edgecompile raises on purpose.
+
+Each message is one line that says what was needed, what was found, and what to do. The command line prints the line and
+ends with status 2; a program catches `EdgeCompileError` or one of its kinds.
+"""
+
+from __future__ import annotations
+
+
+class EdgeCompileError(Exception):
+    """The base of all errors that a user can cause and mend."""
+
+
+class InvalidModelError(EdgeCompileError):
+    """The model file or object is missing, unreadable, malformed, unsafe or beyond the limits of `settings`."""
+
+
+class UnsupportedModelError(EdgeCompileError):
+    """The model is valid, but has operators, dtypes or shapes that cannot be imported or compiled."""
+
+
+class InvalidInputError(EdgeCompileError):
+    """The inputs given at run time have the wrong number, names, shapes or dtypes."""
+
+
+class UnknownTargetError(EdgeCompileError):
+    """No target has that name, or an override of it is not one of its facts."""
+
+
+class ToolchainError(EdgeCompileError):
+    """A compiler, linker or emulator that the step needs is missing or failed."""
+
+
+class InvalidArtifactError(EdgeCompileError):
+    """The artifact directory is missing, incomplete, changed since it was written, or of another schema version."""
+
+
+class WrongMachineError(EdgeCompileError):
+    """The artifact was built for another instruction set than the machine that was asked to run it."""
+
+
+class OutputError(EdgeCompileError):
+    """The artifact cannot be written: no space, no permission, or the place is taken by something else."""
+
+
+class RuntimeFailureError(EdgeCompileError):
+    """The compiled library reported a failure; the message is its `ec_last_error`."""
+
+
+class VerificationError(EdgeCompileError):
+    """The artifact's self-test gave other outputs than those recorded at compile time."""
+
+
+class CompilerBugError(EdgeCompileError):
+    """edgecompile itself broke an invariant; the message names the pass or step to report."""

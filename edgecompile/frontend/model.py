@@ -1,0 +1,70 @@
+"""`Model`: what every frontend makes and every later step takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tvm
+
+Reference = Callable[[Sequence["np.ndarray"]], "list[np.ndarray]"]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """The name, shape and dtype of one input or output.
+
+    Attributes:
+        name: unique among the inputs, or among the outputs.
+        shape: one entry per dimension; an `int`, or the name of a dimension that is not known before run time.
+        dtype: a NumPy dtype name, such as "float32".
+    """
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: str
+
+    @property
+    def is_static(self) -> bool:
+        """True when every dimension is known."""
+        return all(isinstance(dim, int) for dim in self.shape)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A Relax module whose function `main` takes the inputs alone, its weights bound as constants.
+
+    Attributes:
+        module: `main(input, ...) -> output` or `-> (output, ...)`, in one dataflow block where the model has no control
+            flow; operators are high-level Relax operators (`relax.nn.conv2d`), not yet legalised.
+        inputs: in the order of `main`'s parameters.
+        outputs: in the order of `main`'s results.
+        name: a C identifier; it names the library and its symbols.
+        source: "onnx" or "torch".
+        opset: the ONNX opset of the default domain; None for other sources.
+        sample_inputs: the example inputs the user gave, by input name; empty when none were.
+        reference: the original framework's own answer for the same inputs, in the order of `inputs` and `outputs`;
+            None when no framework at hand can run the model.
+        reference_name: what `reference` runs on, such as "torch 2.13.0" or "onnxruntime 1.32.0".
+    """
+
+    module: tvm.IRModule
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    name: str
+    source: str
+    opset: int | None = None
+    sample_inputs: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
+    reference: Reference | None = field(default=None, compare=False, repr=False)
+    reference_name: str = ""
+
+    @property
+    def is_static(self) -> bool:
+        """True when every input dimension is known."""
+        return all(spec.is_static for spec in self.inputs)
