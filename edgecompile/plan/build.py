@@ -1,0 +1,100 @@
+"""Lowered Relax module -> `ExecutionPlan`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgecompile.errors import CompilerBugError
+from edgecompile.frontend.model import TensorSpec
+from edgecompile.plan.arena import Lifetime, lay_out
+from edgecompile.plan.constants import ConstantBlobBuilder
+from edgecompile.plan.execution_plan import ExecutionPlan, KernelCall, Operand
+from edgecompile.plan.static_program import StaticCall, StaticProgram, Value, read_static_program
+
+if TYPE_CHECKING:
+    import tvm
+
+
+def build_plan(
+    module: tvm.IRModule,
+    *,
+    name: str,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    scratch_bytes: Mapping[str, int],
+    layers: Mapping[str, tuple[str, ...]],
+) -> ExecutionPlan:
+    """Place every tensor of a lowered module.
+
+    Args:
+        module: `main` is one dataflow block of `call_tir`, `reshape` and tuples, as `why_not_static` allows.
+        name, inputs, outputs: as in the model.
+        scratch_bytes: working memory per kernel symbol; kernels that are not listed need none.
+        layers: names of the fused layers per variable of `main`.
+
+    Raises:
+        CompilerBugError: the module breaks a rule above.
+    """
+    program = read_static_program(module)
+    arena = _Arena(program, scratch_bytes)
+    constants = ConstantBlobBuilder()
+
+    def operand(value: Value) -> Operand:
+        if value.constant is not None:
+            return constants.add(value.constant)
+        if value.input_index is not None:
+            return Operand("input", value.input_index, value.size_bytes)
+        if value in arena.output_index:
+            return Operand("output", arena.output_index[value], value.size_bytes)
+        return Operand("arena", arena.offsets[value], value.size_bytes)
+
+    calls = []
+    for step, call in enumerate(program.calls):
+        scratch = scratch_bytes.get(call.kernel, 0)
+        calls.append(
+            KernelCall(
+                kernel=call.kernel,
+                operands=tuple(operand(value) for value in (*call.arguments, *call.results)),
+                output_count=len(call.results),
+                scratch=Operand("arena", arena.scratch_offsets[step], scratch) if scratch else None,
+                layers=layers.get(call.variable, ()),
+            )
+        )
+    return ExecutionPlan(name, tuple(inputs), tuple(outputs), tuple(calls), constants.build(), arena.memory)
+
+
+class _Arena:
+    """Lifetimes of all tensors that are neither inputs, constants nor outputs, and of every call's scratch."""
+
+    def __init__(self, program: StaticProgram, scratch_bytes: Mapping[str, int]) -> None:
+        self.output_index = _index_outputs(program)
+        last_use = _last_uses(program.calls)
+        values: list[Value] = []
+        lifetimes: list[Lifetime] = []
+        for step, call in enumerate(program.calls):
+            for value in call.results:
+                if value not in self.output_index:
+                    values.append(value)
+                    lifetimes.append(Lifetime(value.size_bytes, step, last_use.get(value, step)))
+        scratch_steps = [step for step, call in enumerate(program.calls) if scratch_bytes.get(call.kernel)]
+        for step in scratch_steps:
+            lifetimes.append(Lifetime(scratch_bytes[program.calls[step].kernel], step, step))
+        offsets, self.memory = lay_out(lifetimes)
+        self.offsets = dict(zip(values, offsets))
+        self.scratch_offsets = dict(zip(scratch_steps, offsets[len(values) :]))
+
+
+def _index_outputs(program: StaticProgram) -> dict[Value, int]:
+    produced = {value for call in program.calls for value in call.results}
+    index: dict[Value, int] = {}
+    for position, value in enumerate(program.outputs):
+        if value not in produced or value in index:
+            raise CompilerBugError(f"output {position} is not the only result of a kernel; MaterializeOutputs must run")
+        index[value] = position
+    return index
+
+
+def _last_uses(calls: Sequence[StaticCall]) -> dict[Value, int]:
+    return {value: step for step, call in enumerate(calls) for value in call.arguments}

@@ -1,0 +1,171 @@
+"""Reading a lowered Relax `main` as a straight list of kernel calls, or saying why it is not one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edgecompile.errors import CompilerBugError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tvm
+    from tvm import relax
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """One tensor, compared by identity; reshapes of it are the same value.
+
+    Attributes:
+        size_bytes: dense size.
+        input_index: its position among `main`'s parameters, if it is one.
+        constant: its content, if it is known.
+    """
+
+    size_bytes: int
+    input_index: int | None = None
+    constant: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class StaticCall:
+    """`results = kernel(arguments)`, bound to `variable` in `main`."""
+
+    variable: str
+    kernel: str
+    arguments: tuple[Value, ...]
+    results: tuple[Value, ...]
+
+
+@dataclass
+class StaticProgram:
+    """Kernel calls in order, and the values that `main` returns."""
+
+    calls: list[StaticCall] = field(default_factory=list)
+    outputs: tuple[Value, ...] = ()
+
+
+def why_not_static(module: tvm.IRModule) -> str | None:
+    """The reason why a lowered module needs Relax's virtual machine, or None when a static plan can express it."""
+    from tvm import relax
+
+    main = module["main"]
+    for parameter in main.params:
+        if not _is_static_tensor(parameter.ty):
+            return f"input {parameter.name!r} has dimensions that are not known at compile time"
+    if not isinstance(main.body, relax.SeqExpr):
+        return "the function body is not a sequence of bindings"
+    for block in main.body.blocks:
+        for binding in block.bindings:
+            reason = _why_not_static_binding(binding)
+            if reason:
+                return reason
+    return None
+
+
+def _why_not_static_binding(binding: relax.Binding) -> str | None:
+    import tvm
+    from tvm import relax
+
+    if isinstance(binding, relax.MatchCast):
+        return f"the shape of {binding.var.name!r} is checked at run time"
+    value = binding.value
+    if isinstance(value, relax.If):
+        return "the model has a branch that depends on run-time values"
+    if isinstance(value, relax.Call):
+        name = value.op.name if isinstance(value.op, tvm.ir.Op) else str(value.op)
+        if name == "relax.call_tir" and len(value.args) > 2:
+            return f"the kernel {value.args[0].name_hint!r} takes dimensions that are not known at compile time"
+        if name not in ("relax.call_tir", "relax.reshape"):
+            return f"the operator {name!r} has no kernel of static shape"
+        if not _is_static(binding.var.ty):
+            return f"the shape of the result of {name!r} is not known at compile time"
+        return None
+    if isinstance(value, (relax.Var, relax.Tuple, relax.TupleGetItem, tvm.ir.GenericConst, relax.ShapeExpr)):
+        return None
+    return f"the expression {type(value).__name__} is not a kernel call"
+
+
+def _is_static(type_: tvm.ir.Type) -> bool:
+    from tvm import relax
+
+    if isinstance(type_, relax.TupleType):
+        return all(_is_static(item) for item in type_.fields)
+    return _is_static_tensor(type_)
+
+
+def _is_static_tensor(type_: tvm.ir.Type) -> bool:
+    import tvm
+    from tvm import relax
+
+    if not isinstance(type_, relax.TensorType) or not isinstance(type_.shape, relax.ShapeExpr):
+        return False
+    return all(isinstance(dim, tvm.tirx.IntImm) for dim in type_.shape.values)
+
+
+def read_static_program(module: tvm.IRModule) -> StaticProgram:
+    """The calls of `main`, for a module to which `why_not_static` answers None."""
+    from tvm import relax
+
+    reader = _Reader()
+    main = module["main"]
+    for index, parameter in enumerate(main.params):
+        reader.values[parameter] = Value(tensor_bytes(parameter.ty), input_index=index)
+    for block in main.body.blocks:
+        for binding in block.bindings:
+            reader.bind(binding)
+    result = reader.evaluate(main.body.body)
+    outputs = result if isinstance(result, tuple) else (result,)
+    if any(isinstance(output, tuple) for output in outputs):
+        raise CompilerBugError("main returns nested tuples; the frontend must flatten its outputs")
+    reader.program.outputs = outputs  # type: ignore[assignment]  # no nested tuple is left
+    assert isinstance(main.body, relax.SeqExpr)
+    return reader.program
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.program = StaticProgram()
+        self.values: dict[relax.Var, Value | tuple] = {}
+
+    def bind(self, binding: relax.Binding) -> None:
+        from tvm import relax
+
+        value = binding.value
+        if isinstance(value, relax.Call) and value.op.name == "relax.call_tir":
+            self.values[binding.var] = self._call(binding.var, value)
+        elif isinstance(value, relax.Call):  # a reshape changes the view, not the bytes
+            self.values[binding.var] = self.evaluate(value.args[0])
+        elif not isinstance(value, relax.ShapeExpr):
+            self.values[binding.var] = self.evaluate(value)
+
+    def _call(self, variable: relax.Var, call: relax.Call) -> Value | tuple[Value, ...]:
+        arguments = tuple(self.evaluate(argument) for argument in call.args[1].fields)
+        types = [field for type_ in call.ty_args for field in getattr(type_, "fields", [type_])]
+        results = tuple(Value(tensor_bytes(type_)) for type_ in types)
+        self.program.calls.append(StaticCall(variable.name, call.args[0].name_hint, arguments, results))
+        return results if hasattr(variable.ty, "fields") else results[0]
+
+    def evaluate(self, expression: relax.Expr) -> Value | tuple:
+        import tvm
+        from tvm import relax
+
+        if isinstance(expression, relax.Var):
+            return self.values[expression]
+        if isinstance(expression, tvm.ir.GenericConst):
+            array = expression.value.numpy()
+            return Value(array.nbytes, constant=array)
+        if isinstance(expression, relax.Tuple):
+            return tuple(self.evaluate(item) for item in expression.fields)
+        if isinstance(expression, relax.TupleGetItem):
+            return self.evaluate(expression.tuple_value)[expression.index]
+        raise CompilerBugError(f"the plan cannot place an expression of type {type(expression).__name__}")
+
+
+def tensor_bytes(type_: relax.TensorType) -> int:
+    """Dense size of a tensor of static shape; booleans take one byte each."""
+    elements = 1
+    for dimension in type_.shape.values:
+        elements *= int(dimension)
+    return elements * (-(-type_.dtype.dtype.bits // 8))

@@ -1,0 +1,57 @@
+"""The plan as one function that calls every kernel in order.
+
+    int32 <name>_run(input0, ..., output0, ..., weights, arena, profile)
+
+It returns 0: a kernel cannot fail, since its memory and its threads are there before it is called. After each call it tells `ec_internal_step_done(profile, step)`, which
+returns at once unless the instance was opened for profiling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from edgecompile.plan import ExecutionPlan, KernelCall, Operand
+
+if TYPE_CHECKING:
+    import tvm
+
+
+def run_symbol(name: str) -> str:
+    """The symbol of the entry function of a network."""
+    return f"{name}_run"
+
+
+def make_entry(plan: ExecutionPlan, kernels: Mapping[str, tvm.ir.GlobalVar]) -> tvm.tirx.PrimFunc:
+    """The entry function of `plan`; `kernels` maps each kernel's symbol to its variable in the module to build."""
+    import tvm
+    from tvm import tirx
+
+    pointer = tvm.ir.PointerType(tvm.ir.PrimType("void"))
+    inputs = [tirx.Var(f"input{i}", pointer) for i in range(len(plan.inputs))]
+    outputs = [tirx.Var(f"output{i}", pointer) for i in range(len(plan.outputs))]
+    weights, arena, profile = (tirx.Var(name, pointer) for name in ("weights", "arena", "profile"))
+
+    def address(operand: Operand) -> tvm.ir.Expr:
+        if operand.space == "input":
+            return inputs[operand.position]
+        if operand.space == "output":
+            return outputs[operand.position]
+        base = weights if operand.space == "constant" else arena
+        return tirx.handle_add_byte_offset(base, tirx.IntImm("int64", operand.position))
+
+    def step(call: KernelCall) -> tvm.ir.Expr:
+        function = kernels[call.kernel]
+        scratch = address(call.scratch) if call.scratch else arena  # a kernel without scratch never reads the pointer
+        arguments = [*(address(operand) for operand in call.operands), scratch]
+        return tvm.ir.Call(function, arguments, ret_ty=tvm.ir.PrimType("int32"))
+
+    statements: list[tirx.Stmt] = []
+    for index, call in enumerate(plan.calls):
+        statements.append(tirx.Evaluate(step(call)))
+        statements.append(tirx.Evaluate(tirx.call_extern("int32", "ec_internal_step_done", profile, index)))
+    statements.append(tirx.Return(tirx.IntImm("int32", 0)))
+    body = tirx.SeqStmt(statements) if len(statements) > 1 else statements[0]
+    parameters = [*inputs, *outputs, weights, arena, profile]
+    entry = tirx.PrimFunc(parameters, body, ret_type=tvm.ir.PrimType("int32"))
+    return entry.with_attr("global_symbol", run_symbol(plan.name))

@@ -1,0 +1,58 @@
+"""Kernels and the entry function -> one object file, through TVM's LLVM back end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgecompile.plan import ExecutionPlan
+from edgecompile.target import Target
+from targets.cpu.entry import make_entry
+from targets.cpu.lower_kernels import LoweredKernel
+
+if TYPE_CHECKING:
+    import tvm
+
+# Without a prefix, TVM's CPU code calls its runtime through tables that a loader fills; with an empty one, the calls are
+# ordinary external symbols, which the linker binds.
+_SYSTEM_LIBRARY = {"system_lib_prefix": ""}
+
+
+def tvm_target(target: Target) -> tvm.target.Target:
+    """The LLVM target of TVM for `target`."""
+    import tvm
+
+    options = {"kind": "llvm", "mtriple": target.llvm_triple, "mcpu": target.llvm_cpu, "num-cores": target.cpu.num_cores}
+    if target.llvm_features:
+        options["mattr"] = list(target.llvm_features)
+    return tvm.target.Target(options)
+
+
+def write_object(
+    plan: ExecutionPlan, kernels: Mapping[str, LoweredKernel], target: tvm.target.Target, path: Path
+) -> None:
+    """Write `path`, an object file whose one public function is `<name>_run`."""
+    import tvm
+    from tvm.tirx import transform as tirx
+
+    variables = {name: tvm.ir.GlobalVar(f"{plan.name}_{name}") for name in kernels}
+    functions: dict[tvm.ir.GlobalVar, tvm.tirx.PrimFunc] = {
+        variables[name]: _with_device_scope(kernel.function) for name, kernel in kernels.items()
+    }
+    functions[tvm.ir.GlobalVar(f"{plan.name}_run")] = make_entry(plan, variables)
+    module = tvm.IRModule(functions, attrs=_SYSTEM_LIBRARY)
+    passes = [tirx.BindTarget(target), tirx.BF16StorageLegalize(), tirx.LowerTVMBuiltin(), tirx.LowerIntrin()]
+    module = tvm.transform.Sequential(passes)(module)
+    tvm.get_global_func("target.build.llvm")(module, target).write_to_file(str(path), "o")
+
+
+def _with_device_scope(function: tvm.tirx.PrimFunc) -> tvm.tirx.PrimFunc:
+    """Say that the code runs on CPU 0, which `LowerTVMBuiltin` asks before it lets small buffers live on the stack."""
+    import tvm
+    from tvm import tirx
+
+    body = function.body
+    for key, value in (("device_id", 0), ("device_type", 1)):
+        body = tirx.AttrStmt(tvm.ir.StringImm("default"), key, tirx.IntImm("int32", value), body)
+    return function.with_body(body)
