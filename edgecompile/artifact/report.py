@@ -1,0 +1,96 @@
+"""`Report`: what `report.json` says about how each kernel came to be."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from edgecompile.artifact.manifest import REPORT_NAME, Count, Frozen
+from edgecompile.errors import InvalidArtifactError
+
+
+class Decision(Frozen):
+    """Something that the compiler considered: what, whether it was kept, and why."""
+
+    what: str
+    kept: bool
+    reason: str
+
+
+class Step(Frozen):
+    """One kernel call of an inference.
+
+    Attributes:
+        index: position in the list of calls, from zero.
+        kernel: symbol of the kernel; several steps may share one.
+        operators: the Relax operators fused into it, in order ("relax.nn.conv2d", "relax.add").
+        layers: the model's own names for them.
+        macs: multiply-accumulates.
+        bytes_read, bytes_written: activations, each byte once; weights are counted in `weight_bytes` alone.
+        weight_bytes: constants that the step reads.
+        scratch_bytes: memory that only this step uses.
+    """
+
+    index: Count
+    kernel: str
+    operators: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    macs: Count = 0
+    bytes_read: Count = 0
+    bytes_written: Count = 0
+    weight_bytes: Count = 0
+    scratch_bytes: Count = 0
+    decisions: tuple[Decision, ...] = ()
+
+
+class PassEntry(Frozen):
+    """One pass over the whole model and what it decided."""
+
+    name: str
+    decisions: tuple[Decision, ...] = ()
+
+
+class MemoryEntry(Frozen):
+    """How well the arena is used.
+
+    Attributes:
+        arena_bytes: what one instance allocates.
+        sum_bytes: what it would be without reuse.
+        lower_bound_bytes: the most that is alive at one time; no plan can be smaller.
+    """
+
+    arena_bytes: Count
+    sum_bytes: Count
+    lower_bound_bytes: Count
+
+
+class Report(Frozen):
+    """The content of `report.json`."""
+
+    schema_version: Literal[1] = 1
+    executor: Literal["plan", "vm"]
+    executor_reason: str = ""
+    steps: tuple[Step, ...] = ()
+    passes: tuple[PassEntry, ...] = ()
+    memory: Annotated[MemoryEntry | None, Field(description="None where the virtual machine allocates")] = None
+    warnings: tuple[str, ...] = ()
+
+    def encode(self) -> bytes:
+        """The file's bytes: keys sorted, ASCII, no time stamp."""
+        return (json.dumps(self.model_dump(mode="json"), sort_keys=True, indent=2) + "\n").encode("ascii")
+
+
+def decode(data: bytes) -> Report:
+    """Read the content of `report.json`.
+
+    Raises:
+        InvalidArtifactError: it is no report.
+    """
+    try:
+        return Report.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(map(str, first["loc"])) or "top level"
+        raise InvalidArtifactError(f"{REPORT_NAME} is malformed at {where:.200}: {first['msg']:.200}") from error
