@@ -1,0 +1,96 @@
+"""Short ways to emit what many operators need: constants like a tensor, casts, and broadcast tensor expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax, te
+
+from edgecompile.frontend.onnx.context import Context, Dim, dtype_of, make_constant, rank_of, shape_of
+
+
+def scalar(number: float | int | bool, dtype: str) -> relax.Expr:
+    """A rank-0 constant."""
+    return make_constant(np.array(number).astype(np.dtype(dtype)))
+
+
+def cast(context: Context, value: relax.Expr, dtype: str) -> relax.Expr:
+    """`value` as `dtype` by plain conversion; no call when it has that dtype already."""
+    if dtype_of(value) == dtype:
+        return value
+    array = context.constant(value)
+    if array is not None and array.size <= 1024:
+        return make_constant(array.astype(np.dtype(dtype)))
+    return context.emit(relax.op.astype(value, dtype))
+
+
+def reshape(context: Context, value: relax.Expr, shape: Sequence[Dim]) -> relax.Expr:
+    """`value` with another shape; no call when it has that shape already."""
+    if tuple(shape) == shape_of(value) and all(isinstance(dim, int) for dim in shape):
+        return value
+    return context.emit(relax.op.reshape(value, tuple(shape)))
+
+
+def broadcast_shape(shapes: Sequence[Sequence[Dim]]) -> tuple[Dim, ...]:
+    """The shape that all of `shapes` broadcast to by NumPy's rules; raises `ValueError` when they do not."""
+    rank = max(map(len, shapes), default=0)
+    result: list[Dim] = []
+    for axis in range(rank):
+        dims = [shape[axis - rank + len(shape)] for shape in shapes if axis - rank + len(shape) >= 0]
+        chosen: Dim = 1
+        for dim in dims:
+            if isinstance(dim, int) and dim == 1:
+                continue
+            if isinstance(chosen, int) and chosen == 1:
+                chosen = dim
+            elif not same_dim(chosen, dim):
+                raise ValueError(f"shapes {[list(map(str, shape)) for shape in shapes]} do not broadcast")
+        result.append(chosen)
+    return tuple(result)
+
+
+def same_dim(left: Dim, right: Dim) -> bool:
+    """True when two dimensions are provably equal."""
+    if isinstance(left, int) and isinstance(right, int):
+        return left == right
+    return bool(tvm.ir.structural_equal(left, right))
+
+
+def elementwise(
+    context: Context, function: Callable[..., Any], values: Sequence[relax.Expr], name: str
+) -> relax.Expr:
+    """`function` of the broadcast elements of `values`, for operators that Relax lacks. -> the broadcast shape."""
+    shapes = [shape_of(value) for value in values]
+    result = broadcast_shape(shapes)
+
+    def compute(*tensors: te.Tensor) -> te.Tensor:
+        def at(*indices: Any) -> Any:
+            return function(*(_element(tensor, shape, indices) for tensor, shape in zip(tensors, shapes, strict=True)))
+
+        return te.compute(result, at, name=name)
+
+    return context.emit_te(compute, *values, name=name)
+
+
+def _element(tensor: te.Tensor, shape: Sequence[Dim], indices: Sequence[Any]) -> Any:
+    offset = len(indices) - len(shape)
+    picked = [
+        0 if isinstance(dim, int) and dim == 1 else indices[axis + offset] for axis, dim in enumerate(shape)
+    ]
+    return tensor(*picked)
+
+
+def normalized_axis(context: Context, axis: int, rank: int) -> int:
+    """`axis` counted from the front; raises when it is outside the tensor."""
+    if not -rank <= axis < max(rank, 1):
+        raise context.node.invalid(f"an axis from {-rank} to {rank - 1} was needed, found {axis}")
+    return axis + rank if axis < 0 else axis
+
+
+def expand_to_rank(context: Context, value: relax.Expr, rank: int) -> relax.Expr:
+    """`value` with dimensions of 1 put in front until it has `rank` dimensions."""
+    missing = rank - rank_of(value)
+    return reshape(context, value, (*([1] * missing), *shape_of(value))) if missing > 0 else value
