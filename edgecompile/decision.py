@@ -1,0 +1,22 @@
+"""`Decision`: what a step did or refused to do, and why; `explain` shows them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One choice of a pass or a schedule.
+
+    Attributes:
+        step: the pass or rule that decided, such as "FoldBatchNorm".
+        subject: the layer or kernel it decided about.
+        kept: True when the change was made.
+        reason: one line.
+    """
+
+    step: str
+    subject: str
+    kept: bool
+    reason: str

@@ -1,0 +1,7 @@
+"""Data-free rewrites of a model's IR, and the order in which they run."""
+
+from __future__ import annotations
+
+from edgecompile.passes.pipeline import Lowered, Phase, lower, standard_phases
+
+__all__ = ["Lowered", "Phase", "lower", "standard_phases"]

@@ -1,0 +1,24 @@
+"""Operators -> loops over tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgecompile.decision import Decision
+
+if TYPE_CHECKING:
+    import tvm
+
+
+@dataclass(frozen=True)
+class LegalizeOperators:
+    """Replace every Relax operator by a `call_tir` of its loops, with TVM's legalisations."""
+
+    name: str = "LegalizeOperators"
+
+    def __call__(self, module: tvm.IRModule, decisions: list[Decision]) -> tvm.IRModule:
+        from tvm.relax import transform
+
+        del decisions  # every operator is replaced; those that cannot be are reported by `why_not_static`
+        return transform.LegalizeOps()(module)
