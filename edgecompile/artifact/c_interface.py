@@ -75,7 +75,7 @@ class Network:
 
     Args:
         symbols: the library.
-        manifest: what the library must hold: buffers are sized by it, so a library that differs would write beyond them.
+        manifest: what the library must hold; buffers are sized by it, and another library would write beyond them.
 
     Raises:
         InvalidArtifactError: the library is of another interface version, or not the one of the manifest.
@@ -119,7 +119,11 @@ class Network:
         return [self.api.ec_step_name(self.handle, step).decode("utf-8", "replace") for step in range(count)]
 
     def _compare(
-        self, library: str, entries: Sequence[TensorEntry], count: ctypes._NamedFuncPointer, at: ctypes._NamedFuncPointer
+        self,
+        library: str,
+        entries: Sequence[TensorEntry],
+        count: ctypes._NamedFuncPointer,
+        at: ctypes._NamedFuncPointer,
     ) -> None:
         found = [_describe(at(self.handle, index).contents) for index in range(count(self.handle))]
         expected = [(entry.name, entry.dtype, entry.shape) for entry in entries]

@@ -78,7 +78,8 @@ class Folder:
             size = os.fstat(descriptor).st_size
             if size > MANIFEST_LIMIT_BYTES:
                 raise InvalidArtifactError(
-                    f"{MANIFEST_NAME} has {size} bytes, at most {MANIFEST_LIMIT_BYTES} are read: compile the model again"
+                    f"{MANIFEST_NAME} has {size} bytes, more than the {MANIFEST_LIMIT_BYTES} that are read: "
+                    "compile the model again"
                 )
             data = b"".join(self._blocks(MANIFEST_NAME, descriptor, size))
         finally:

@@ -47,10 +47,14 @@ def check_machine(target: Target) -> None:
     if target.architecture != here:
         raise WrongMachineError(f"built for {target.name} ({target.architecture}), this machine is {here}{hint}")
     if struct.calcsize("P") != _POINTER_BYTES[target.architecture]:
-        raise WrongMachineError(f"built for {target.architecture}, this Python is of another word size: use a matching one")
+        raise WrongMachineError(
+            f"built for {target.architecture}, this Python is of another word size: use a matching one"
+        )
     missing = sorted(set(target.cpu.features) - host_features())
     if missing:
-        raise WrongMachineError(f"built for {target.name}, this CPU lacks {', '.join(missing)}: compile for 'host'{hint}")
+        raise WrongMachineError(
+            f"built for {target.name}, this CPU lacks {', '.join(missing)}: compile for 'host'{hint}"
+        )
 
 
 def _emulation_hint(target: Target) -> str:

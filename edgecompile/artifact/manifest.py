@@ -137,7 +137,7 @@ class Manifest(Facts):
         files: every other file of the folder, by its path with forward slashes.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     checksum: Sha256
     files: dict[str, FileEntry]
 

@@ -44,7 +44,6 @@ class NativeExecutor:
         self._manifest = manifest
         self._weights = os.fsencode(folder.path.absolute() / manifest.weights) if manifest.weights else None
         self._lock = threading.Lock()  # keeps `close` from freeing what `run` uses
-        self._process = os.getpid()
         library = SharedLibrary(folder, manifest.library)
         try:
             self._network = Network(library.symbols, manifest)
@@ -52,7 +51,7 @@ class NativeExecutor:
         except BaseException:
             library.close()
             raise
-        self._finalizer = weakref.finalize(self, _release, library, self._network, self._instance, self._process)
+        self._finalizer = weakref.finalize(self, _release, library, self._network, self._instance)
 
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """One inference, see `Executor.run`."""
@@ -101,9 +100,6 @@ class NativeExecutor:
         with self._lock:
             if not self._finalizer.alive:
                 raise RuntimeFailureError("the artifact is closed: open it again")
-            if self._process != os.getpid():
-                # The threads of the instance, and whoever held its lock, did not come along through the fork.
-                raise RuntimeFailureError("the artifact was opened before a fork: open it in the process that runs it")
             yield
 
     @contextmanager
@@ -127,8 +123,6 @@ def _addresses(arrays: Sequence[np.ndarray]) -> ctypes.Array[ctypes.c_void_p]:
     return (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
 
 
-def _release(library: SharedLibrary, network: Network, instance: ctypes.c_void_p, process: int) -> None:
-    """Close instance and library; in a forked child the instance's threads do not exist, so it is left alone."""
-    if process == os.getpid():
-        network.api.ec_close(instance)
-        library.close()
+def _release(library: SharedLibrary, network: Network, instance: ctypes.c_void_p) -> None:
+    network.api.ec_close(instance)
+    library.close()

@@ -8,15 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from edgecompile.artifact.manifest import REPORT_NAME, Count, Frozen
+from edgecompile.decision import Decision
 from edgecompile.errors import InvalidArtifactError
-
-
-class Decision(Frozen):
-    """Something that the compiler considered: what, whether it was kept, and why."""
-
-    what: str
-    kept: bool
-    reason: str
 
 
 class Step(Frozen):
@@ -45,13 +38,6 @@ class Step(Frozen):
     decisions: tuple[Decision, ...] = ()
 
 
-class PassEntry(Frozen):
-    """One pass over the whole model and what it decided."""
-
-    name: str
-    decisions: tuple[Decision, ...] = ()
-
-
 class MemoryEntry(Frozen):
     """How well the arena is used.
 
@@ -67,13 +53,19 @@ class MemoryEntry(Frozen):
 
 
 class Report(Frozen):
-    """The content of `report.json`."""
+    """The content of `report.json`.
+
+    Attributes:
+        steps: the kernel calls in order; empty for the virtual machine.
+        decisions: of the passes over the whole model; those about one kernel are with its step.
+        warnings: what the user was told at compile time.
+    """
 
     schema_version: Literal[1] = 1
     executor: Literal["plan", "vm"]
     executor_reason: str = ""
     steps: tuple[Step, ...] = ()
-    passes: tuple[PassEntry, ...] = ()
+    decisions: tuple[Decision, ...] = ()
     memory: Annotated[MemoryEntry | None, Field(description="None where the virtual machine allocates")] = None
     warnings: tuple[str, ...] = ()
 

@@ -64,7 +64,9 @@ class PrivateCopy:
                 folder.copy(name, file.fileno())
         except OSError as error:
             self.close()
-            raise RuntimeFailureError(f"{folder.path / name} cannot be copied to {self.path}: {error.strerror}") from error
+            raise RuntimeFailureError(
+                f"{folder.path / name} cannot be copied to {self.path}: {error.strerror}"
+            ) from error
         except BaseException:
             self.close()
             raise
