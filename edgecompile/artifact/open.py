@@ -8,7 +8,9 @@ from edgecompile.artifact.artifact import Artifact
 from edgecompile.artifact.executor import Executor
 from edgecompile.artifact.folder import Folder
 from edgecompile.artifact.machine import check_machine
-from edgecompile.errors import InvalidInputError
+from edgecompile.artifact.manifest import REPORT_NAME, Manifest
+from edgecompile.artifact.report import Report, decode
+from edgecompile.errors import InvalidArtifactError, InvalidInputError
 
 
 def open(path: str | os.PathLike[str], *, threads: int | None = None, emulate: bool = False) -> Artifact:
@@ -30,6 +32,26 @@ def open(path: str | os.PathLike[str], *, threads: int | None = None, emulate: b
     if not 1 <= chosen <= 1024:
         raise InvalidInputError(f"threads must be from 1 to 1024, found {chosen}")
     return Artifact(folder, _executor(folder, chosen, emulate))
+
+
+def read_manifest(path: str | os.PathLike[str]) -> Manifest:
+    """What an artifact says about itself, for any machine: its files are checked, its code is not loaded.
+
+    Raises:
+        InvalidArtifactError: the folder is no artifact, or differs from what was written.
+    """
+    folder = Folder(path)
+    folder.check()
+    return folder.manifest
+
+
+def read_report(path: str | os.PathLike[str]) -> Report:
+    """How the kernels of an artifact came to be, for any machine; raises as `read_manifest` does."""
+    folder = Folder(path)
+    folder.check()
+    if REPORT_NAME not in folder.manifest.files:
+        raise InvalidArtifactError(f"{path} has no {REPORT_NAME}: compile the model again")
+    return decode(folder.read(REPORT_NAME))
 
 
 def _executor(folder: Folder, threads: int, emulate: bool) -> Executor:

@@ -37,23 +37,25 @@ def write_selftest(folder: Path, selftest: SelfTest) -> None:
     arrays = {f"input/{name}": array for name, array in selftest.inputs.items()}
     arrays |= {f"reference/{name}": array for name, array in selftest.reference.items()}
     arrays |= {f"compiled/{name}": array for name, array in selftest.compiled.items()}
-    write_npz(folder / SELFTEST_NAME, arrays)
+    (folder / SELFTEST_NAME).write_bytes(encode_npz(arrays))
 
 
-def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write a `.npz` whose bytes depend on the arrays alone: `numpy.savez` would put the time of day into it.
+def encode_npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """A `.npz` whose bytes depend on the arrays alone: `numpy.savez` would put the time of day into it.
 
     Entries are stored, not deflated, because zlib's output changes with its version.
     """
     import numpy as np
 
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(arrays):
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             entry.create_system = 3  # the same on every system
             entry.external_attr = 0o644 << 16
             with archive.open(entry, "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asarray(arrays[name], order="C"), allow_pickle=False)
+    return buffer.getvalue()
 
 
 def read_selftest(data: bytes, manifest: Manifest) -> SelfTest:

@@ -70,6 +70,27 @@ def seal(folder: Path, facts: Facts) -> Manifest:
     return manifest
 
 
+def write_file(path: Path, data: bytes) -> None:
+    """Write one file, whole or not at all.
+
+    Raises:
+        OutputError: there is no space or no permission.
+    """
+    place = Path(os.path.realpath(path))
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=_prefix(place), suffix=".partial", dir=place.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            Path(name).chmod(0o666 & ~_umask())
+            Path(name).rename(place)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
 def _refuse_other_things(place: Path) -> None:
     """Replace only what is an artifact, so that a wrong `-o` never costs a user's folder."""
     if place == place.parent:
@@ -98,12 +119,17 @@ def _make_parents(folder: Path) -> list[Path]:
 
 def _make_durable(folder: Path) -> None:
     """Give every file its final permissions and have it on the disk, so that a power cut cannot leave a shell."""
-    mask = os.umask(0)
-    os.umask(mask)
+    mask = _umask()
     for path in [folder, *folder.rglob("*")]:
         runs = path.is_dir() or path.suffix == ".so"
         path.chmod((0o777 if runs else 0o666) & ~mask)
         _sync(path)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)  # there is no way to ask but to set it
+    os.umask(mask)
+    return mask
 
 
 def _move(folder: Path, place: Path) -> None:

@@ -1,0 +1,67 @@
+"""`edgecompile compile`."""
+
+from __future__ import annotations
+
+import click
+
+from edgecompile.cli.arguments import load_model, model_options
+from edgecompile.cli.progress import phases
+from edgecompile.cli.tables import json_option, print_json, print_table
+
+
+@click.command("compile", short_help="Make a library for a device from a model.")
+@click.argument("model")
+@click.option("--target", default="host", show_default=True, help="A name of `edgecompile targets`, with overrides.")
+@click.option("-o", "--out", required=True, metavar="DIR", help="The folder to write; an artifact there is replaced.")
+@model_options
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="For one inference.")
+@click.option("--embed-weights", is_flag=True, help="Put the weights into the library instead of a file beside it.")
+@json_option
+def command(
+    model: str,
+    target: str,
+    out: str,
+    shapes: tuple[str, ...],
+    freeze: tuple[str, ...],
+    threads: int,
+    embed_weights: bool,
+    as_json: bool,
+) -> None:
+    """Compile MODEL (.onnx, .pt2 or zoo:NAME) and write a library with a C header.
+
+    \b
+    Examples:
+      edgecompile compile model.onnx -o build/net
+      edgecompile compile model.onnx --target rpi4,num_cores=2 --threads 2 -o build/net
+      edgecompile compile model.onnx --shape image=1,3,224,224 -o build/net
+      edgecompile compile zoo:resnet18 --target android-arm64 --embed-weights -o build/net
+    """
+    with phases() as progress:
+        if progress:
+            progress("import")
+        loaded = load_model(model, shapes, freeze)
+
+        from edgecompile.compile import compile
+
+        artifact = compile(loaded, target, out, threads=threads, embed_weights=embed_weights, progress=progress)
+    manifest = artifact.manifest
+    facts = {
+        "path": str(artifact.path),
+        "name": manifest.name,
+        "target": manifest.target.name,
+        "executor": manifest.executor,
+        "executor_reason": manifest.executor_reason,
+        "library_bytes": manifest.files[manifest.library].bytes,
+        "weight_bytes": manifest.weight_bytes,
+        "weights_embedded": manifest.weights_embedded,
+        "arena_bytes": manifest.arena_bytes,
+        "threads": manifest.threads,
+    }
+    if as_json:
+        print_json(facts)
+    else:
+        print_table(("", ""), [(key.replace("_", " "), _text(value)) for key, value in facts.items() if value != ""])
+
+
+def _text(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,89 @@
+"""`main`: finds the command, runs it, and turns every failure into one line and an exit status."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from edgecompile.cli.failures import CHECK_FAILED, FAILED, OK, CheckFailed, describe, silence
+
+_COMMANDS = ("compile", "run", "verify", "bench", "inspect", "explain", "targets", "doctor")
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is named; the modules themselves import only click."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a user needs them."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The function `command` of `edgecompile.cli.<name>`."""
+        if cmd_name not in _COMMANDS:
+            return None
+        return importlib.import_module(f"edgecompile.cli.{cmd_name}").command
+
+
+def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        click.echo(f"edgecompile {version('edgecompile')}")
+        context.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Print the version."
+)
+def program() -> None:
+    """Compile PyTorch and ONNX models into small C libraries for a named device.
+
+    \b
+    Examples:
+      edgecompile compile model.onnx --target rpi4 -o build/net
+      edgecompile verify build/net
+      edgecompile COMMAND --help
+
+    Exit status: 0 done, 1 a check failed, 2 wrong usage or input (one line on stderr). EDGECOMPILE_DEBUG=1 adds
+    the traceback.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the program and leave the process with its exit status."""
+    signal.signal(signal.SIGTERM, _terminate)  # lets half-written output be removed, as Ctrl-C does
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a name outside the terminal's encoding is no reason to fail
+    sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        with program.make_context("edgecompile", arguments) as context:
+            program.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except CheckFailed:
+        return CHECK_FAILED
+    except (BrokenPipeError, KeyboardInterrupt, Exception) as error:
+        silence(sys.stdout, error)
+        click.echo(describe(error), err=True)
+        return FAILED
+    return OK
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
