@@ -179,7 +179,7 @@ def freezings(case: Any) -> Any:
     yield {}
     inputs = case.data_sets[0][0]
     named = list(zip([value.name for value in case.model.graph.input], inputs, strict=False))
-    arrays = [(name, array) for name, array in named if isinstance(array, np.ndarray)]
+    arrays = [(name, np.asarray(array)) for name, array in named if isinstance(array, (np.ndarray, np.generic))]
     discrete = {name: array for name, array in arrays[1:] if array.dtype.kind in "iub" and array.ndim <= 1}
     short = {name: array for name, array in arrays[1:] if array.ndim <= 1 and array.size <= 16}
     whole = {name: array for name, array in arrays if array.dtype.kind in "iub"}

@@ -1,0 +1,149 @@
+"""Functions of two or more tensors that broadcast: arithmetic, comparison, logic, bits."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+from tvm import relax, tirx
+
+from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, is_float, shape_of
+from edgecompile.frontend.onnx.emit import cast, elementwise, reshape, scalar
+from edgecompile.frontend.onnx.node import Node
+from edgecompile.frontend.onnx.registry import operator
+
+_RELAX: dict[str, Callable[[relax.Expr, relax.Expr], relax.Expr]] = {
+    "Add": relax.op.add,
+    "And": relax.op.logical_and,
+    "BitwiseAnd": relax.op.bitwise_and,
+    "BitwiseOr": relax.op.bitwise_or,
+    "BitwiseXor": relax.op.bitwise_xor,
+    "Equal": relax.op.equal,
+    "Greater": relax.op.greater,
+    "GreaterOrEqual": relax.op.greater_equal,
+    "Less": relax.op.less,
+    "LessOrEqual": relax.op.less_equal,
+    "Mul": relax.op.multiply,
+    "Or": relax.op.logical_or,
+    "Sub": relax.op.subtract,
+    "Xor": relax.op.logical_xor,
+}
+
+
+@operator(*_RELAX)
+def binary(context: Context, node: Node, inputs: Inputs) -> Result:
+    """z = f(x, y), by the Relax operator of the same meaning."""
+    return context.emit(_RELAX[node.op_type](inputs[0], inputs[1]))
+
+
+@operator("Div")
+def divide(context: Context, node: Node, inputs: Inputs) -> Result:
+    """z = x / y; integers are divided towards zero."""
+    if is_float(dtype_of(inputs[0])):
+        return context.emit(relax.op.divide(inputs[0], inputs[1]))
+    divisor = context.constant(inputs[1])
+    if divisor is not None and np.any(divisor == 0):
+        raise node.unsupported("an integer divisor other than 0 was needed, found 0")
+    return elementwise(context, tirx.truncdiv, [inputs[0], inputs[1]], "truncated_divide")
+
+
+@operator("Mod")
+def modulo(context: Context, node: Node, inputs: Inputs) -> Result:
+    """The remainder with the sign of the divisor, or with `fmod` that of the dividend, as in C."""
+    if is_float(dtype_of(inputs[0])):
+        if node.integer("fmod", 0):
+            return _float_remainder(context, inputs)
+        return elementwise(context, _floor_remainder, [inputs[0], inputs[1]], "floor_remainder")
+    function = tirx.truncmod if node.integer("fmod", 0) else tirx.floormod
+    return elementwise(context, function, [inputs[0], inputs[1]], "remainder")
+
+
+def _float_remainder(context: Context, inputs: Inputs) -> relax.Expr:
+    """C's fmod; computed in float32 at least, since no library has a narrower one."""
+    dtype = dtype_of(inputs[0])
+    wide = dtype if dtype in ("float32", "float64") else "float32"
+    values = [cast(context, value, wide) for value in inputs[:2]]
+    return cast(context, elementwise(context, tirx.fmod, values, "float_remainder"), dtype)
+
+
+def _floor_remainder(x: tirx.Var, y: tirx.Var) -> tirx.Var:
+    return x - tirx.floor(x / y) * y
+
+
+@operator("Pow")
+def power(context: Context, node: Node, inputs: Inputs) -> Result:
+    """z = x ** y in the dtype of x; integer bases are raised in float64, exact up to 2**53."""
+    base, exponent = inputs[0], inputs[1]
+    dtype = dtype_of(base)
+    if is_float(dtype):
+        known = context.constant(exponent)
+        if known is not None and known.size == 1 and known.item() == 2 and known.ndim <= len(shape_of(base)):
+            return context.emit(relax.op.multiply(base, base))
+        return context.emit(relax.op.power(base, cast(context, exponent, dtype)))
+    wide = [cast(context, value, "float64") for value in (base, exponent)]
+    return cast(context, context.emit(relax.op.power(*wide)), dtype)
+
+
+@operator("BitShift")
+def bit_shift(context: Context, node: Node, inputs: Inputs) -> Result:
+    """x shifted by y bits; a shift by the whole width or more gives 0."""
+    bits = np.dtype(dtype_of(inputs[0])).itemsize * 8
+    direction = node.string("direction")
+
+    def shift(x: tirx.Var, y: tirx.Var) -> tirx.Var:
+        limit = tirx.const(bits, dtype_of(inputs[0]))
+        amount = tirx.min(y, limit - tirx.const(1, dtype_of(inputs[0])))
+        shifted = x << amount if direction == "LEFT" else x >> amount
+        return tirx.Select(y < limit, shifted, tirx.const(0, dtype_of(inputs[0])))
+
+    return elementwise(context, shift, [inputs[0], inputs[1]], "bit_shift")
+
+
+@operator("Max", "Min")
+def extreme(context: Context, node: Node, inputs: Inputs) -> Result:
+    """The largest or smallest of the inputs, element by element; NaN where any is NaN."""
+    dtype = dtype_of(inputs[0])
+    if is_float(dtype):
+        larger = node.op_type == "Max"
+
+        def pick(x: tirx.Var, y: tirx.Var) -> tirx.Var:
+            ordered = x > y if larger else x < y
+            return tirx.Select(tirx.any(ordered, x != x), x, y)  # x != x only for NaN
+
+        if all(context.constant(value) is None for value in inputs):
+            return functools.reduce(lambda x, y: elementwise(context, pick, [x, y], node.op_type.lower()), inputs)
+    function = relax.op.maximum if node.op_type == "Max" else relax.op.minimum
+    return functools.reduce(lambda x, y: context.emit(function(x, y)), inputs)
+
+
+@operator("Sum", "Mean")
+def variadic_sum(context: Context, node: Node, inputs: Inputs) -> Result:
+    """The sum or mean of the inputs, element by element."""
+    total = functools.reduce(lambda x, y: context.emit(relax.op.add(x, y)), inputs)
+    if node.op_type == "Sum" or len(inputs) == 1:
+        return total
+    return context.emit(relax.op.divide(total, scalar(len(inputs), dtype_of(total))))
+
+
+@operator("Where")
+def where(context: Context, node: Node, inputs: Inputs) -> Result:
+    """x where the condition holds, else y."""
+    return context.emit(relax.op.where(inputs[0], inputs[1], inputs[2]))
+
+
+@operator("Clip")
+def clip(context: Context, node: Node, inputs: Inputs) -> Result:
+    """min(max(x, low), high); the bounds are attributes before opset 11, optional inputs from then on."""
+    value, dtype = inputs[0], dtype_of(inputs[0])
+    if node.opset < 11:
+        low = scalar(node.floating("min"), dtype) if "min" in node.attributes else None
+        high = scalar(node.floating("max"), dtype) if "max" in node.attributes else None
+    else:
+        low, high = (reshape(context, bound, ()) if bound is not None else None for bound in (inputs[1], inputs[2]))
+    numbers = [context.constant(bound) for bound in (low, high) if bound is not None]
+    if dtype == "float32" and len(numbers) == 2 and all(number is not None for number in numbers):
+        return context.emit(relax.op.clip(value, float(numbers[0].item()), float(numbers[1].item())))
+    if low is not None:
+        value = context.emit(relax.op.maximum(value, low))
+    return context.emit(relax.op.minimum(value, high)) if high is not None else value
