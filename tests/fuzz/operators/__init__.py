@@ -1,0 +1,14 @@
+"""The operators that the generator knows, by family."""
+
+from __future__ import annotations
+
+from tests.fuzz.operators import elementwise, index, layout, linear, normalize, quantize, recurrent, reduce, window
+from tests.fuzz.operators.operator import Operator
+
+__all__ = ["ALL", "Operator"]
+
+ALL: tuple[Operator, ...] = tuple(
+    operator
+    for family in (elementwise, linear, window, normalize, reduce, layout, index, quantize, recurrent)
+    for operator in family.OPERATORS
+)
