@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -87,6 +87,20 @@ class Artifact:
             RuntimeFailureError: the library failed.
         """
         return self._executor.run(bind_inputs(self.inputs, arrays, by_name))
+
+    def run_many(self, samples: Iterable[Any]) -> list[list[np.ndarray]]:
+        """One inference for each sample; under an emulator much faster than one `run` for each.
+
+        Args:
+            samples: each an array, a tuple of arrays in the order of the inputs, or a mapping from names.
+
+        Raises:
+            InvalidInputError, RuntimeFailureError: as for `run`; nothing is run when a sample is wrong.
+        """
+        checked = [
+            bind_inputs(self.inputs, sample if isinstance(sample, tuple) else (sample,), {}) for sample in samples
+        ]
+        return self._executor.run_many(checked)
 
     def bench(
         self,

@@ -15,13 +15,14 @@ class Stats:
     """How long one inference takes, in milliseconds over `repeat` runs.
 
     Attributes:
+        mean_ms: None where an emulator ran it.
         machine: where it ran; times under an emulator say nothing about the device.
     """
 
     median_ms: float
     min_ms: float
     p99_ms: float
-    mean_ms: float
+    mean_ms: float | None
     repeat: int
     threads: int
     machine: str
@@ -60,6 +61,9 @@ class Executor(Protocol):
 
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """One inference."""
+
+    def run_many(self, samples: Sequence[Sequence[np.ndarray]]) -> list[list[np.ndarray]]:
+        """One inference for each sample, in order; an emulator is started once for many."""
 
     def bench(self, inputs: Sequence[np.ndarray], repeat: int, warmup: int, threads: int) -> Stats:
         """The times of `repeat` inferences after `warmup` that do not count."""

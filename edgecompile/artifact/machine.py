@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import struct
 import sys
 from pathlib import Path
@@ -58,6 +59,6 @@ def check_machine(target: Target) -> None:
 
 
 def _emulation_hint(target: Target) -> str:
-    if not target.emulator:
+    if not target.emulator or shutil.which(target.emulator[0]) is None:
         return ""
     return f"; {target.emulator[0]} can run it: emulate=True, or --emulate"

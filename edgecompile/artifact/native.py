@@ -60,6 +60,10 @@ class NativeExecutor:
             self._network.check(self._network.api.ec_run(self._instance, _addresses(inputs), _addresses(outputs)))
         return outputs
 
+    def run_many(self, samples: Sequence[Sequence[np.ndarray]]) -> list[list[np.ndarray]]:
+        """One inference for each sample, see `Executor.run_many`."""
+        return [self.run(inputs) for inputs in samples]
+
     def bench(self, inputs: Sequence[np.ndarray], repeat: int, warmup: int, threads: int) -> Stats:
         """Times around `ec_run` alone, see `Executor.bench`; another thread count gets an instance of its own."""
         sources, outputs = _addresses(inputs), self._outputs()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgecompile.artifact.dtypes import numpy_dtype
-from edgecompile.artifact.manifest import SELFTEST_NAME, Manifest, TensorEntry
+from edgecompile.artifact.manifest import SELFTEST_NAME, Facts, TensorEntry
 from edgecompile.errors import InvalidArtifactError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def encode_npz(arrays: Mapping[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def read_selftest(data: bytes, manifest: Manifest) -> SelfTest:
+def read_selftest(data: bytes, facts: Facts) -> SelfTest:
     """Read the content of `selftest.npz`.
 
     Raises:
@@ -72,13 +72,13 @@ def read_selftest(data: bytes, manifest: Manifest) -> SelfTest:
     except (ValueError, OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile) as error:
         raise InvalidArtifactError(f"{SELFTEST_NAME} cannot be read ({error}): compile the model again") from error
     selftest = SelfTest(
-        inputs=_pick(arrays, "input", manifest.inputs),
-        reference=_pick(arrays, "reference", manifest.outputs),
-        compiled=_pick(arrays, "compiled", manifest.outputs),
+        inputs=_pick(arrays, "input", facts.inputs),
+        reference=_pick(arrays, "reference", facts.outputs),
+        compiled=_pick(arrays, "compiled", facts.outputs),
     )
     if arrays:
         raise InvalidArtifactError(f"{SELFTEST_NAME} holds {min(arrays)!r}, which is no input or output of the model")
-    if len(selftest.inputs) != len(manifest.inputs):
+    if len(selftest.inputs) != len(facts.inputs):
         raise InvalidArtifactError(f"{SELFTEST_NAME} lacks inputs of the model: compile the model again")
     return selftest
 
@@ -93,7 +93,7 @@ def _pick(arrays: dict[str, np.ndarray], kind: str, entries: Sequence[TensorEntr
         dtype = numpy_dtype(entry.dtype)
         if array.dtype.kind == "V" and array.dtype.itemsize == dtype.itemsize:
             array = array.view(dtype)  # .npy has no name for bfloat16: it is stored as two raw bytes
-        if array.dtype != dtype or len(array.shape) != len(entry.shape):
+        if array.dtype != dtype or not _fits(array.shape, entry.shape):
             raise InvalidArtifactError(
                 f"{SELFTEST_NAME} holds {kind} {entry.name!r} as {array.dtype}{list(array.shape)}, the manifest says "
                 f"{entry}: compile the model again"
@@ -102,3 +102,9 @@ def _pick(arrays: dict[str, np.ndarray], kind: str, entries: Sequence[TensorEntr
     if picked and len(picked) != len(entries):
         raise InvalidArtifactError(f"{SELFTEST_NAME} holds only some of the {kind} arrays: compile the model again")
     return picked
+
+
+def _fits(shape: Sequence[int], wanted: Sequence[int | str]) -> bool:
+    return len(shape) == len(wanted) and all(
+        isinstance(dim, str) or dim == length for length, dim in zip(shape, wanted, strict=True)
+    )

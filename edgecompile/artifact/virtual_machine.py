@@ -65,6 +65,10 @@ class VirtualMachineExecutor:
             for tensor, entry in zip(flat, self._manifest.outputs, strict=True)
         ]
 
+    def run_many(self, samples: Sequence[Sequence[np.ndarray]]) -> list[list[np.ndarray]]:
+        """One inference for each sample, see `Executor.run_many`."""
+        return [self.run(inputs) for inputs in samples]
+
     def bench(self, inputs: Sequence[np.ndarray], repeat: int, warmup: int, threads: int) -> Stats:
         """Times around the call of `main`, see `Executor.bench`."""
         times: list[int] = []

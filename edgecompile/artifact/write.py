@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fcntl
+import glob
 import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,35 +21,35 @@ from edgecompile.errors import OutputError
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 _RENAME_EXCHANGE = 2  # linux/fs.h
 _AT_FDCWD = -100  # fcntl.h
+_ABANDONED_SECONDS = 60  # a folder is made a moment before it is locked
 
 
 @contextlib.contextmanager
 def staging(out: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary folder beside `out`, which becomes `out` when the block ends well and vanishes when it does not.
 
-    An artifact already at `out` stays whole until the new one is on the disk, then the two are exchanged.
+    An artifact already at `out` stays whole until the new one is on the disk, then the two are exchanged. What a killed
+    process left behind is removed by the next writer to the same place.
 
     Raises:
         OutputError: there is no space or no permission, or `out` is something else than an artifact.
     """
     place = Path(os.path.realpath(out))
     created: list[Path] = []
-    folder: Path | None = None
     try:
         _refuse_other_things(place)
         created = _make_parents(place.parent)
-        folder = Path(tempfile.mkdtemp(prefix=_prefix(place), suffix=".partial", dir=place.parent))
-        yield folder
-        _make_durable(folder)
-        _move(folder, place)
+        _remove_abandoned(place)
+        with _temporary_folder(place) as folder:
+            yield folder
+            _make_durable(folder)
+            _move(folder, place)
         created = []
     except OSError as error:
         if error.errno in _NO_ROOM or _is_about(error, place):
             raise OutputError(f"cannot write {place}: {error.strerror or error}") from error
         raise
     finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
         for parent in created:
             with contextlib.suppress(OSError):
                 parent.rmdir()
@@ -115,6 +118,36 @@ def _make_parents(folder: Path) -> list[Path]:
             parent.rmdir()
         raise
     return made
+
+
+@contextlib.contextmanager
+def _temporary_folder(place: Path) -> Iterator[Path]:
+    """A folder beside `place`, locked while this process lives and removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix=_prefix(place), suffix=".partial", dir=place.parent))
+    try:
+        with _locked(folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(place: Path) -> None:
+    """Remove the folders of writers that were killed: nobody holds their lock."""
+    for folder in place.parent.glob(f"{glob.escape(_prefix(place))}*.partial"):
+        with contextlib.suppress(OSError), _locked(folder):
+            if time.time() - folder.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder; raises OSError where another process does."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _make_durable(folder: Path) -> None:

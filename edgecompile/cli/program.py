@@ -66,12 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a name outside the terminal's encoding is no reason to fail
-    sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
+    sys.exit(status_of(sys.argv[1:] if arguments is None else arguments))
 
 
-def _run(arguments: list[str]) -> int:
+def status_of(arguments: Sequence[str]) -> int:
+    """Run the program; the result is its exit status, and every failure has been printed."""
     try:
-        with program.make_context("edgecompile", arguments) as context:
+        with program.make_context("edgecompile", list(arguments)) as context:
             program.invoke(context)
         sys.stdout.flush()
     except click.exceptions.Exit as leaving:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-import platform
-import subprocess
+import shutil
 from pathlib import Path
 
 import numpy as np
 
-import edgecompile
 from edgecompile.artifact.manifest import REPORT_NAME, Facts, Manifest, TensorEntry
 from edgecompile.artifact.report import MemoryEntry, Report, Step
 from edgecompile.artifact.selftest import SelfTest, write_selftest
 from edgecompile.artifact.write import seal, staging
 from edgecompile.decision import Decision
-from edgecompile.target import CpuFacts, Target
+from edgecompile.target import Target, find_target
+from targets.cpu.link import link_library
+from targets.cpu.network import Network, Tensor
+from targets.cpu.toolchain import find_toolchain
 
-RUNTIME = Path(edgecompile.__file__).parent / "runtime"
 WEIGHTS = np.arange(16, dtype=np.float32)
 X = np.array([[1, 2, 3], [4, 5, 6.5]], np.float32)
 SHIFT = np.arange(8, dtype=np.int32).reshape(2, 4)
@@ -28,21 +29,10 @@ def expected(x: np.ndarray, shift: np.ndarray) -> list[np.ndarray]:
     return [x @ WEIGHTS[:12].reshape(3, 4) + WEIGHTS[12:], shift + np.int32(1)]
 
 
-def target(**changes: object) -> Target:
+def host() -> Target:
     """This machine, with no feature asked of it."""
-    facts = {
-        "name": "host",
-        "family": "host_cpu",
-        "architecture": platform.machine(),
-        "os": "linux",
-        "llvm_triple": f"{platform.machine()}-linux-gnu",
-        "llvm_cpu": "generic",
-        "llvm_features": (),
-        "cpu": CpuFacts(16, 16, 1, 32768, 262144, 1, ()),
-        "emulator": (),
-        "description": "the machine at hand",
-    }
-    return Target(**{**facts, **changes})  # type: ignore[arg-type]
+    found = find_target("host")
+    return dataclasses.replace(found, cpu=dataclasses.replace(found.cpu, features=()))
 
 
 def facts(**changes: object) -> Facts:
@@ -58,7 +48,7 @@ def facts(**changes: object) -> Facts:
             TensorEntry(name="y", shape=(2, 4), dtype="float32"),
             TensorEntry(name="z", shape=(2, 4), dtype="int32"),
         ),
-        "target": target(),
+        "target": host(),
         "versions": {"edgecompile": "0.1.0", "apache-tvm": "0.27.0.post1"},
         "source": "onnx",
         "opset": 21,
@@ -66,7 +56,8 @@ def facts(**changes: object) -> Facts:
         "weight_bytes": WEIGHTS.nbytes,
         "weights_embedded": False,
         "library": "libtiny.so",
-        "headers": ("include/edgecompile.h",),
+        "static_library": "libtiny.a",
+        "headers": ("include/edgecompile.h", "include/tiny.h"),
         "weights": "weights.bin",
         "reference_name": "numpy",
     }
@@ -103,29 +94,38 @@ def selftest() -> SelfTest:
     return SelfTest(inputs={"x": X, "shift": SHIFT}, reference=answers, compiled=answers)
 
 
-def compile_library(path: Path) -> None:
-    """The network and the runtime in one shared library."""
-    digest = hashlib.sha256(WEIGHTS.tobytes()).digest()
-    defines = [
-        f"-DWEIGHTS_BYTES={WEIGHTS.nbytes}",
-        f"-DWEIGHTS_SHA256={','.join(map(str, digest))}",
-        "-DEC_PARALLEL_LAUNCH=tiny_parallel_launch",
-        "-DEC_STEP_DONE=tiny_step_done",
-        "-D_GNU_SOURCE",
-    ]
-    sources = [Path(__file__).with_name("network.c"), *sorted((RUNTIME / "src").glob("*.c"))]
-    flags = ["-std=c11", "-O1", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden", "-Wl,-z,defs"]
-    includes = [f"-I{RUNTIME / 'include'}", f"-I{RUNTIME / 'src'}"]
-    subprocess.run(["cc", *flags, *defines, *includes, *map(str, sources), "-o", str(path)], check=True)
+def link(target: Target, folder: Path) -> None:
+    """Compile the kernels for `target` and link them with the runtime, as the compiler does."""
+    folder.mkdir()
+    weights = folder / "weights.bin"
+    weights.write_bytes(WEIGHTS.tobytes())
+    kernels = folder / "kernels.o"
+    source = Path(__file__).with_name("kernels.c")
+    toolchain = find_toolchain(target)
+    toolchain.compile(["-std=c11", "-O1", "-fPIC", "-c", str(source), "-o", str(kernels)], folder, "compiling kernels")
+    tensors = {
+        kind: tuple(Tensor(e.name, e.dtype, e.shape, 24 if e.name == "x" else 32) for e in entries)  # type: ignore[arg-type]
+        for kind, entries in (("inputs", facts().inputs), ("outputs", facts().outputs))
+    }
+    network = Network(
+        name="tiny",
+        target=target,
+        arena_bytes=64,
+        weights_bytes=WEIGHTS.nbytes,
+        weights_sha256=hashlib.sha256(WEIGHTS.tobytes()).hexdigest(),
+        embed_weights=False,
+        steps=("tiny_dense", "tiny_add"),
+        run_symbol="tiny_run",
+        **tensors,
+    )
+    link_library(network, [kernels], weights, folder)
+    kernels.unlink()
 
 
-def write(out: Path, library: Path, **changes: object) -> Manifest:
-    """Write the artifact to `out`; `library` is what `compile_library` made."""
+def write(out: Path, linked: Path, **changes: object) -> Manifest:
+    """Write the artifact to `out`; `linked` is the folder that `link` filled."""
     with staging(out) as folder:
-        (folder / "include").mkdir()
-        (folder / "include/edgecompile.h").write_bytes((RUNTIME / "include/edgecompile.h").read_bytes())
-        (folder / "libtiny.so").write_bytes(library.read_bytes())
-        (folder / "weights.bin").write_bytes(WEIGHTS.tobytes())
+        shutil.copytree(linked, folder, dirs_exist_ok=True)
         (folder / REPORT_NAME).write_bytes(report().encode())
         write_selftest(folder, selftest())
         return seal(folder, facts(**changes))
