@@ -14,6 +14,7 @@ import onnx
 from tvm import relax
 from tvm.relax import op
 
+from edgecompile.frontend.onnx.convert import MISSING
 from edgecompile.frontend.onnx.context import Context, Inputs, Result, Value, dtype_of, make_constant, rank_of, shape_of
 from edgecompile.frontend.onnx.emit import normalized_axis, reshape
 from edgecompile.frontend.onnx.node import Node
@@ -41,8 +42,8 @@ def if_(context: Context, node: Node, inputs: Inputs) -> Result:
 
 def _select(context: Context, node: Node, condition: relax.Expr, left: Value, right: Value, index: int) -> Value:
     """`left` where the scalar `condition` holds, else `right`; both of one shape and dtype."""
-    if left is right:
-        return left
+    if left is right or left is MISSING or right is MISSING:
+        return MISSING if left is MISSING else right  # of a branch that could not be converted the reason is already noted
     if not isinstance(left, relax.Expr) or not isinstance(right, relax.Expr):
         if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
             return [_select(context, node, condition, a, b, index) for a, b in zip(left, right, strict=True)]
@@ -73,6 +74,8 @@ def loop(context: Context, node: Node, inputs: Inputs) -> Result:
         condition, *results = context.convert_graph(
             body, [make_constant(np.int64(iteration)), make_constant(np.bool_(True)), *carried]
         )
+        if any(value is MISSING for value in (condition, *results)):
+            return (MISSING,) * len(node.outputs)  # the reason is already noted, once and not for each iteration
         known = context.constant(condition)
         if known is None:
             raise node.unsupported(
@@ -193,6 +196,8 @@ def _scan_rows(
     scans: list[list[Value]] = [[] for _ in range(len(body.output) - len(states))]
     for row in zip(*rows, strict=True):
         results = context.convert_graph(body, [*states, *row])
+        if any(value is MISSING for value in results):
+            raise node.unsupported("its body has nodes that cannot be imported")
         states = results[: len(states)]
         for values, value in zip(scans, results[len(states) :], strict=True):
             values.append(value)
