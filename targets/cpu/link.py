@@ -17,6 +17,12 @@ from targets.cpu.toolchain import Toolchain, find_toolchain
 # Code reaches its constants with 32-bit offsets on x86-64; half of that range leaves room for everything else.
 MAX_EMBEDDED_BYTES = 2**30
 
+# The functions of edgecompile.h, each by name: a pattern like `ec_*` would let `ec_internal_*` out.
+PUBLIC_FUNCTIONS = (
+    *("ec_abi_version", "ec_last_error", "ec_network_name", "ec_network_target", "ec_input_count", "ec_output_count"),
+    *("ec_input", "ec_output", "ec_arena_bytes", "ec_weights_bytes", "ec_open", "ec_run", "ec_close"),
+    *("ec_step_count", "ec_step_name", "ec_step_nanoseconds"),
+)
 _RUNTIME_CALLS = ("TVMBackendParallelLaunch", "ec_internal_step_done")
 _LINK_FLAGS = (
     *("-shared", "-Wl,--gc-sections", "-Wl,--as-needed"),
@@ -112,7 +118,8 @@ def _sha256(path: Path) -> str:
 
 
 def _link_shared(network: Network, toolchain: Toolchain, members: Sequence[str], work: Path) -> str:
-    (work / "exports.map").write_text(f"{{ global: {network.name}_network; {_public_functions()} local: *; }};\n")
+    exports = " ".join(f"{symbol};" for symbol in (*PUBLIC_FUNCTIONS, f"{network.name}_network"))
+    (work / "exports.map").write_text(f"{{ global: {exports} local: *; }};\n")
     name = f"lib{network.name}.so"
     flags = [*_LINK_FLAGS, f"-Wl,-soname,{name}", "-Wl,--version-script=exports.map"]
     if toolchain.kind != "zig":  # Zig adds no start files and no libgcc of its own to a shared library
@@ -121,16 +128,6 @@ def _link_shared(network: Network, toolchain: Toolchain, members: Sequence[str],
         flags.append("-Wl,-z,max-page-size=16384")  # phones since Android 15 may have pages of 16 KiB
     toolchain.compile([*flags, *members, "-lm", "-pthread", "-o", name], work, f"linking {name}")
     return name
-
-
-def _public_functions() -> str:
-    """The functions of edgecompile.h for the version script, each by name: `ec_*` would let `ec_internal_*` out."""
-    names = (
-        *("abi_version", "last_error", "network_name", "network_target", "input_count", "output_count", "input"),
-        *("output", "arena_bytes", "weights_bytes", "open", "run", "close", "step_count", "step_name"),
-        "step_nanoseconds",
-    )
-    return " ".join(f"ec_{name};" for name in names)
 
 
 def _move(work: Path, folder: Path, names: Sequence[str]) -> None:

@@ -176,8 +176,8 @@ def network_source(network: Network) -> str:
 
 __attribute__((visibility("hidden"))) int32_t {entry}({parameters});
 {_embedded_declaration(network, weights)}
-{_tensor_table("inputs", network.inputs)}
-{_tensor_table("outputs", network.outputs)}
+{_tensor_table("input_table", network.inputs)}
+{_tensor_table("output_table", network.outputs)}
 {_string_table("steps", network.steps)}
 {_string_table("cpu_features", network.target.cpu.features)}
 static const uint8_t weights_sha256[32] = {{{digest}}};
@@ -201,9 +201,9 @@ static const ec_network network = {{
     .target = {_string(network.target.name)},
     .cpu_features = {_reference("cpu_features", network.target.cpu.features)},
     .cpu_feature_count = {len(network.target.cpu.features)},
-    .inputs = {_reference("inputs", network.inputs)},
+    .inputs = {_reference("input_table", network.inputs)},
     .input_count = {count_in},
-    .outputs = {_reference("outputs", network.outputs)},
+    .outputs = {_reference("output_table", network.outputs)},
     .output_count = {count_out},
     .steps = {_reference("steps", network.steps)},
     .step_count = {len(network.steps)},
