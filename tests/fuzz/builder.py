@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import onnx
-from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.fuzz.choices import Choices
 from tests.fuzz.values import FLOATS, Value
 
-DIMENSIONS = st.sampled_from([3, 1, 2, 4, 5, 7, 8, 9, 13])
+T = TypeVar("T")
+
 MOST_ELEMENTS = 2048
 MOST_INPUTS = 6
 ONNX_TYPE = {
@@ -28,13 +30,13 @@ class GraphBuilder:
     """A graph under construction.
 
     Attributes:
-        draw: hypothesis's function that takes a strategy.
+        choices: makes the decisions.
         opset: of the default domain.
         random: fills the tensors; only its seed is drawn, so that shrinking works on the structure.
         float_dtype: the floating-point type of this graph's inputs.
     """
 
-    draw: Callable[[st.SearchStrategy], object]
+    choices: Choices
     opset: int
     random: np.random.Generator
     float_dtype: str
@@ -45,27 +47,17 @@ class GraphBuilder:
     _names: int = 0
 
     def integer(self, low: int, high: int) -> int:
-        return self.draw(st.integers(low, high))
+        return self.choices.integer(low, high)
 
     def flag(self) -> bool:
-        return self.draw(st.booleans())
+        return self.choices.flag()
 
-    def choose(self, options: Sequence[object]) -> object:
-        return self.draw(st.sampled_from(options))
-
-    def subset(self, options: Sequence[int]) -> list[int]:
-        """A non-empty subset in random order."""
-        if len(options) == 0:
-            return []
-        return self.draw(st.lists(st.sampled_from(options), min_size=1, max_size=len(options), unique=True))
-
-    def draw_permutation(self, length: int) -> list[int]:
-        """0 to length - 1 in random order."""
-        return self.draw(st.permutations(range(length)))
+    def choose(self, options: Sequence[T]) -> T:
+        return self.choices.choose(options)
 
     def shape(self, low: int = 0, high: int = 5, most: int = MOST_ELEMENTS) -> tuple[int, ...]:
         """A shape of `low` to `high` dimensions and at most `most` elements."""
-        dims = self.draw(st.lists(DIMENSIONS, min_size=low, max_size=high))
+        dims = [self.choices.dimension() for _ in range(self.integer(low, high))]
         while math.prod(dims) > most:
             dims[dims.index(max(dims))] = max(dims) // 2
         return tuple(dims)
@@ -96,9 +88,7 @@ class GraphBuilder:
         default = DEFAULT_RANGE.get(dtype, (-2.0, 2.0))
         return default[0] if low is None else low, default[1] if high is None else high
 
-    def input(
-        self, shape: tuple[int, ...], dtype: str, low: float | None = None, high: float | None = None
-    ) -> Value:
+    def input(self, shape: tuple[int, ...], dtype: str, low: float | None = None, high: float | None = None) -> Value:
         """A new input of the graph."""
         low, high = self.range_of(dtype, low, high)
         value = Value(self.fresh_name("input"), shape, dtype, low, high)
@@ -106,9 +96,7 @@ class GraphBuilder:
         self.values.append(value)
         return value
 
-    def weight(
-        self, shape: tuple[int, ...], dtype: str, low: float | None = None, high: float | None = None
-    ) -> Value:
+    def weight(self, shape: tuple[int, ...], dtype: str, low: float | None = None, high: float | None = None) -> Value:
         """A constant with random content: an initializer in raw or in typed form, or a Constant node."""
         low, high = self.range_of(dtype, low, high)
         return self.constant(self.fill(shape, dtype, low, high), low, high)
@@ -184,9 +172,7 @@ class GraphBuilder:
         self, op_type: str, inputs: Sequence[Value | None], outputs: Sequence[Value], **attributes: object
     ) -> list[Value]:
         """Appends a node; each output is a `Value` whose name is still empty. None stands for an input left out."""
-        named = [
-            Value(self.fresh_name("value"), out.shape, out.dtype, out.low, out.high, out.error) for out in outputs
-        ]
+        named = [Value(self.fresh_name("value"), out.shape, out.dtype, out.low, out.high, out.error) for out in outputs]
         names = [value.name if value else "" for value in inputs]
         while names and not names[-1]:
             names.pop()

@@ -25,8 +25,8 @@ class Verdict:
     """How a case ended.
 
     Attributes:
-        kind: "refused" is a typed error that names what is not supported; "invalid" means that ONNX Runtime itself would
-            not run the model, which is a defect of the generator.
+        kind: "refused" is a typed error that names what is not supported; "invalid" means that ONNX Runtime itself
+            would not run the model, which is a defect of the generator.
     """
 
     kind: Kind
@@ -96,7 +96,7 @@ def judge(case: Case, executor: str, timeout_s: float = 120.0) -> Verdict:
             send(Verdict("invalid", str(error).splitlines()[0]))
             return
         send("reference done")
-        send(_compare(case, executor, expected))
+        send(compare(case, executor, expected))
 
     outcome = isolated.collect(work, timeout_s)
     last = outcome.results[-1] if outcome.results else None
@@ -107,7 +107,8 @@ def judge(case: Case, executor: str, timeout_s: float = 120.0) -> Verdict:
     return Verdict("timeout" if outcome.death == "timeout" else "crash", outcome.death)
 
 
-def _compare(case: Case, executor: str, expected: Mapping[str, np.ndarray]) -> Verdict:
+def compare(case: Case, executor: str, expected: Mapping[str, np.ndarray]) -> Verdict:
+    """Runs the case in this process and compares with what ONNX Runtime answered."""
     from edgecompile.errors import UnsupportedModelError
 
     try:

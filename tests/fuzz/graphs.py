@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from tests.fuzz.builder import ONNX_TYPE, GraphBuilder
+from tests.fuzz.choices import Choices, DrawnChoices, RandomChoices
 from tests.fuzz.operators import ALL
 from tests.fuzz.operators.operator import Operator
 from tests.fuzz.values import Value
 
-# Each changed how operators are written: 13 axes as inputs of ReduceSum, 18 of the other reductions, 21 and 23 new types.
+# Each changed how operators are written: in 13 the axes of ReduceSum became an input, in 18 those of other reductions.
 OPSETS = (18, 13, 17, 21, 22, 23)
 # ONNX's intermediate representation that came with them, as old exporters still write it.
 IR_VERSION = {13: 7, 17: 8, 18: 8, 21: 10, 22: 10, 23: 11}
@@ -54,21 +55,21 @@ def _outputs(graph: GraphBuilder, computed: Sequence[Value]) -> list[Value]:
     return ends
 
 
-@st.composite
-def graphs(
-    draw: st.DrawFn, operators: Sequence[Operator] = ALL, most_nodes: int = 12, dtypes: Sequence[str] = ()
+def build_case(
+    choices: Choices, operators: Sequence[Operator] = ALL, most_nodes: int = 12, dtypes: Sequence[str] = ()
 ) -> Case:
-    """Models of up to `most_nodes` operators (a few of which bring a helper node along).
+    """A model of up to `most_nodes` operators (a few of which bring a helper node along).
 
     Args:
         dtypes: of floating-point inputs; by default float32 mostly, float16 and float64 now and then.
     """
-    opset = draw(st.sampled_from(OPSETS))
-    float_dtype = draw(st.sampled_from(dtypes or ("float32",) * 8 + ("float64", "float16")))
-    graph = GraphBuilder(draw, opset, np.random.default_rng(draw(st.integers(0, 2**16))), float_dtype)
+    oldest = min(operator.since for operator in operators)
+    opset = choices.choose([opset for opset in OPSETS if opset >= oldest])
+    float_dtype = choices.choose(dtypes or ("float32",) * 8 + ("float64", "float16"))
+    graph = GraphBuilder(choices, opset, np.random.default_rng(choices.integer(0, 2**16)), float_dtype)
     available = [operator for operator in operators if operator.since <= opset]
-    for _ in range(draw(st.integers(1, most_nodes))):
-        draw(st.sampled_from(available)).build(graph)
+    for _ in range(choices.integer(1, most_nodes)):
+        choices.choose(available).build(graph)
     computed = [value for value in graph.values if value.name not in graph.inputs]
     outputs = _outputs(graph, computed)
     inputs = {value.name: value for value in graph.values if value.name in graph.inputs}
@@ -84,5 +85,18 @@ def graphs(
     model = helper.make_model(
         proto, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION[opset], producer_name="fuzz"
     )
-    onnx.checker.check_model(model)
+    onnx.checker.check_model(model, full_check=True)
     return Case(model, {name: graph.inputs[name] for name in inputs}, {value.name: value.error for value in outputs})
+
+
+@st.composite
+def graphs(
+    draw: st.DrawFn, operators: Sequence[Operator] = ALL, most_nodes: int = 12, dtypes: Sequence[str] = ()
+) -> Case:
+    """`build_case` as a strategy: failing graphs shrink."""
+    return build_case(DrawnChoices(draw), operators, most_nodes, dtypes)
+
+
+def random_case(seed: int, index: int, operators: Sequence[Operator] = ALL, most_nodes: int = 12) -> Case:
+    """Graph number `index` of the endless sequence that `seed` names."""
+    return build_case(RandomChoices(np.random.default_rng([seed, index])), operators, most_nodes)

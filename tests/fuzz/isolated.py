@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import pickle
 import select
@@ -48,13 +49,18 @@ def collect(function: Callable[[Callable[[Any], None]], None], timeout_s: float)
     if late:
         os.kill(child, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    death = "timeout" if late else signal.Signals(-status).name if status < 0 else f"exit status {status}" if status else ""
+    death = f"exit status {status}" if status else ""
+    if status < 0:
+        death = "timeout" if late else signal.Signals(-status).name
+        "timeout" if late else signal.Signals(-status).name if status < 0 else f"exit status {status}" if status else ""
+    )
     return Outcome(tuple(_unpack(data)), death)
 
 
 def _run(function: Callable[[Callable[[Any], None]], None], writer: int) -> None:
     """The child's whole life; never returns."""
     status = 1
+    faulthandler.disable()  # it would report a crash that is an expected outcome
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)

@@ -44,9 +44,13 @@ def without_node(case: Case, index: int, values: dict[str, np.ndarray]) -> Case 
     model = onnx.ModelProto()
     model.CopyFrom(case.model)
     model.graph.CopyFrom(
-        helper.make_graph(nodes, graph.name, [_information(name, values[name]) for name in inputs], outputs, initializers)
+        helper.make_graph(
+            nodes, graph.name, [_information(name, values[name]) for name in inputs], outputs, initializers
+        )
     )
-    tolerances = {value.name: case.tolerances.get(value.name, _default_tolerance(values[value.name])) for value in outputs}
+    tolerances = {
+        value.name: case.tolerances.get(value.name, _default_tolerance(values[value.name])) for value in outputs
+    }
     return Case(model, {name: values[name] for name in inputs}, tolerances)
 
 

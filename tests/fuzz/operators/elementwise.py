@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.fuzz.builder import DIMENSIONS, MOST_ELEMENTS, GraphBuilder, like
+from tests.fuzz.builder import MOST_ELEMENTS, GraphBuilder, like
 from tests.fuzz.operators.operator import Operator
-from tests.fuzz.values import FLOATS, INTEGERS, SIGNED, Value, rounding
+from tests.fuzz.values import FLOATS, INTEGERS, Value, rounding
 
 # Vendors approximate transcendental functions to a few units in the last place of the *largest* result.
 APPROXIMATION_TERMS = 16
@@ -145,7 +145,10 @@ def clip(graph: GraphBuilder) -> None:
     value = graph.pick((*FLOATS, "int32", "int64", "int8", "uint8"))
     low, high = sorted(int(x) for x in graph.random.integers(-3, 4, size=2))
     low, high = (low + 3, high + 3) if value.dtype == "uint8" else (low, high)
-    bounds: list[Value | None] = [graph.parameter((), value.dtype, low, low), graph.parameter((), value.dtype, high, high)]
+    bounds: list[Value | None] = [
+        graph.parameter((), value.dtype, low, low),
+        graph.parameter((), value.dtype, high, high),
+    ]
     which = graph.integer(0, 2)
     if which:
         bounds[which - 1] = None
@@ -171,7 +174,7 @@ def partner(graph: GraphBuilder, value: Value, exact: bool = False, **bounds: fl
     shape = tuple(1 if graph.integer(0, 3) == 3 else dim for dim in value.shape)
     shape = shape[graph.integer(0, len(shape)) :]
     if len(shape) == value.rank and value.rank < 5 and not graph.integer(0, 5):
-        shape = (graph.draw(DIMENSIONS), *shape)
+        shape = (graph.choices.dimension(), *shape)
         if math.prod(shape) > MOST_ELEMENTS:
             shape = shape[1:]
     return graph.parameter(shape, value.dtype, **bounds)
@@ -186,7 +189,9 @@ def broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:
     return shape if math.prod(shape) <= 2 * MOST_ELEMENTS else None
 
 
-def _pair(graph: GraphBuilder, dtypes: tuple[str, ...], exact: bool = False, magnitude: float = math.inf) -> tuple[Value, Value, tuple[int, ...]]:
+def _pair(
+    graph: GraphBuilder, dtypes: tuple[str, ...], exact: bool = False, magnitude: float = math.inf
+) -> tuple[Value, Value, tuple[int, ...]]:
     a = graph.pick(dtypes, exact=exact, magnitude=magnitude)
     b = partner(graph, a, exact)
     shape = broadcast(a.shape, b.shape)

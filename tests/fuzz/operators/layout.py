@@ -16,7 +16,7 @@ NUMBERS = ("float32", "int32", "int64")
 
 def transpose(graph: GraphBuilder) -> None:
     x = graph.pick(ANY)
-    order = graph.draw_permutation(x.rank)
+    order = graph.choices.permutation(x.rank)
     attributes = {"perm": order} if order and graph.flag() else {}
     order = order if attributes else list(reversed(range(x.rank)))
     graph.node("Transpose", [x], [like(x, shape=tuple(x.shape[i] for i in order))], **attributes)
@@ -54,7 +54,7 @@ def squeeze(graph: GraphBuilder) -> None:
     )
     ones = [axis for axis, size in enumerate(x.shape) if size == 1]
     if graph.flag():
-        gone = graph.subset(ones)
+        gone = graph.choices.subset(ones)
         operands = [x, graph.integers([axis - x.rank if graph.flag() else axis for axis in gone])]
     else:
         gone, operands = ones, [x]
@@ -65,7 +65,7 @@ def squeeze(graph: GraphBuilder) -> None:
 def unsqueeze(graph: GraphBuilder) -> None:
     x = graph.pick(ANY, (0, 4))
     rank = x.rank + graph.integer(1, 5 - x.rank)
-    axes = graph.draw_permutation(rank)[: rank - x.rank]
+    axes = graph.choices.permutation(rank)[: rank - x.rank]
     sizes = iter(x.shape)
     shape = tuple(1 if axis in axes else next(sizes) for axis in range(rank))
     request = [axis - rank if graph.flag() else axis for axis in axes]
@@ -84,14 +84,14 @@ def concat(graph: GraphBuilder) -> None:
     parts = [x]
     for _ in range(graph.integer(0, 2)):
         if graph.flag():
-            parts.append(graph.choose([x, *(v for v in graph.values if v.dtype == x.dtype and v.is_usable and fits(v))]))
+            parts.append(
+                graph.choose([x, *(v for v in graph.values if v.dtype == x.dtype and v.is_usable and fits(v))])
+            )
         else:
             shape = (*x.shape[:at], graph.integer(1, 3), *x.shape[at + 1 :])
             parts.append(graph.parameter(shape, x.dtype))
     shape = (*x.shape[:at], sum(part.shape[at] for part in parts), *x.shape[at + 1 :])
-    out = Value(
-        "", shape, x.dtype, min(p.low for p in parts), max(p.high for p in parts), max(p.error for p in parts)
-    )
+    out = Value("", shape, x.dtype, min(p.low for p in parts), max(p.high for p in parts), max(p.error for p in parts))
     graph.node("Concat", parts, [out], axis=axis)
 
 
@@ -123,7 +123,7 @@ def split(graph: GraphBuilder) -> None:
 def slice_(graph: GraphBuilder) -> None:
     """Negative indices, ends beyond the axis, negative steps."""
     x = graph.pick(ANY, (1, 5))
-    axes = graph.subset(range(x.rank))
+    axes = graph.choices.subset(range(x.rank))
     starts, ends, steps, shape = [], [], [], list(x.shape)
     for axis in axes:
         size = x.shape[axis]

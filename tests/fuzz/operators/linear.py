@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tests.fuzz.builder import DIMENSIONS, MOST_ELEMENTS, GraphBuilder
+from tests.fuzz.builder import MOST_ELEMENTS, GraphBuilder
 from tests.fuzz.operators.elementwise import broadcast
 from tests.fuzz.operators.operator import Operator
 from tests.fuzz.values import Value, rounding
@@ -26,7 +26,7 @@ def matmul(graph: GraphBuilder) -> None:
     """Every pairing of ranks: vectors, matrices, batches that broadcast."""
     x = graph.pick(("float32", "float64", "float16") if graph.flag() else (), (1, 4), magnitude=50)
     terms = x.shape[-1]
-    columns = graph.draw(DIMENSIONS)
+    columns = graph.choices.dimension()
     rank = graph.integer(1, 3)
     batch: tuple[int, ...] = ()
     if rank == 3 and x.rank >= 3:
@@ -48,7 +48,7 @@ def gemm(graph: GraphBuilder) -> None:
     x = graph.pick((), (2, 2), magnitude=50)
     trans_a, trans_b = graph.integer(0, 1), graph.integer(0, 1)
     rows, terms = reversed(x.shape) if trans_a else x.shape
-    columns = graph.draw(DIMENSIONS)
+    columns = graph.choices.dimension()
     w = graph.parameter(
         (columns, terms) if trans_b else (terms, columns), x.dtype, -weight_bound(terms), weight_bound(terms)
     )
@@ -64,7 +64,15 @@ def gemm(graph: GraphBuilder) -> None:
 
 def einsum(graph: GraphBuilder) -> None:
     equation, ranks = graph.choose(
-        [("ij,jk->ik", 2), ("bij,bjk->bik", 3), ("bij,bkj->bik", 3), ("bhid,bhjd->bhij", 4), ("ij,j->i", 2), ("ii->i", 2), ("ij->ji", 2)]
+        [
+            ("ij,jk->ik", 2),
+            ("bij,bjk->bik", 3),
+            ("bij,bkj->bik", 3),
+            ("bhid,bhjd->bhij", 4),
+            ("ij,j->i", 2),
+            ("ii->i", 2),
+            ("ij->ji", 2),
+        ]
     )
     sides = equation.split("->")
     terms = sides[0].split(",")
@@ -80,7 +88,7 @@ def einsum(graph: GraphBuilder) -> None:
     operands = [x]
     if len(terms) == 2:
         for letter in terms[1]:
-            sizes.setdefault(letter, graph.draw(DIMENSIONS))
+            sizes.setdefault(letter, graph.choices.dimension())
         summed = math.prod(size for letter, size in sizes.items() if letter not in sides[1])
         operands.append(
             graph.parameter(tuple(sizes[c] for c in terms[1]), x.dtype, -weight_bound(summed), weight_bound(summed))

@@ -14,7 +14,10 @@ def _scale(graph: GraphBuilder, x: Value, dtype: str) -> tuple[Value, Value | No
     per_channel = x.rank >= 2 and graph.flag()
     shape = (x.shape[1],) if per_channel else ()
     scale = np.asarray(2.0 ** graph.random.integers(-5, -2, size=shape), np.float32)
-    zero = np.asarray(graph.random.integers(100, 140, size=shape) if dtype == "uint8" else graph.random.integers(-10, 11, size=shape), dtype)
+    zero = np.asarray(
+        graph.random.integers(100, 140, size=shape) if dtype == "uint8" else graph.random.integers(-10, 11, size=shape),
+        dtype,
+    )
     zero_point = graph.constant(zero) if dtype == "uint8" or graph.flag() else graph.constant(np.zeros_like(zero))
     return graph.constant(scale), zero_point, {"axis": 1} if per_channel else {}, scale
 

@@ -37,13 +37,14 @@ def _bounds(op_type: str, x: Value, terms: int) -> tuple[float, float, float]:
 def reduction(op_type: str):  # noqa: ANN201
     def build(graph: GraphBuilder) -> None:
         x = graph.pick(("float32", "int32", "int64") if op_type in INTEGER_TOO else ("float32",), (0, 4), magnitude=50)
-        axes = graph.subset(range(x.rank)) if graph.integer(0, 3) else []
+        axes = graph.choices.subset(range(x.rank)) if graph.integer(0, 3) else []
         reduced = axes or list(range(x.rank))
         terms = math.prod(x.shape[axis] for axis in reduced)
         if op_type in POSITIVE:
             x = into_range(graph, x, 0.25, 50.0)
-        if op_type == "ReduceProd" and (terms > 4 or x.magnitude > 3):
-            x = into_range(graph, x, -1.0, 1.0)
+        if op_type == "ReduceProd":  # near 1, so that the product neither vanishes nor explodes
+            reach = min(0.75, 2.0 / terms)
+            x = into_range(graph, x, 1 - reach, 1 + reach)
         keep = graph.integer(0, 1)
         shape = tuple(
             1 if axis in reduced else size for axis, size in enumerate(x.shape) if keep or axis not in reduced
@@ -72,9 +73,7 @@ def extreme(op_type: str):  # noqa: ANN201
         x = graph.pick(("float32", "int32"), (1, 4), exact=True)
         axis = graph.axis(x.rank)
         keep = graph.integer(0, 1)
-        shape = tuple(
-            1 if i == axis % x.rank else size for i, size in enumerate(x.shape) if keep or i != axis % x.rank
-        )
+        shape = tuple(1 if i == axis % x.rank else size for i, size in enumerate(x.shape) if keep or i != axis % x.rank)
         out = Value("", shape, "int64", 0, x.shape[axis] - 1)
         graph.node(op_type, [x], [out], axis=axis, keepdims=keep, select_last_index=graph.integer(0, 1))
 
@@ -105,8 +104,16 @@ OPERATORS = (
     *(
         Operator(name, reduction(name))
         for name in (
-            "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
-            "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp",
+            "ReduceSum",
+            "ReduceMean",
+            "ReduceMax",
+            "ReduceMin",
+            "ReduceProd",
+            "ReduceL1",
+            "ReduceL2",
+            "ReduceSumSquare",
+            "ReduceLogSum",
+            "ReduceLogSumExp",
         )
     ),
     Operator("ArgMax", extreme("ArgMax")),

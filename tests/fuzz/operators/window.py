@@ -22,15 +22,13 @@ def pool(op_type: str):  # noqa: ANN201
         pads = [graph.integer(0, (kernel[i % spatial] - 1) // 2) for i in range(2 * spatial)]
         attributes: dict[str, object] = {"kernel_shape": kernel, "strides": strides, "pads": pads}
         room = [sizes[i] + pads[i] + pads[i + spatial] - kernel[i] for i in range(spatial)]
-        ceil_mode = op_type == "MaxPool" and graph.flag()
         extents = [room[i] // strides[i] + 1 for i in range(spatial)]
-        if ceil_mode:
+        rounded_up = [-(-room[i] // strides[i]) + 1 for i in range(spatial)]
+        # A last window that starts beyond the data is counted by some versions of the operator and left out by others.
+        within = all((n - 1) * strides[i] < sizes[i] + pads[i] for i, n in enumerate(rounded_up))
+        if op_type == "MaxPool" and within and graph.flag():
             attributes["ceil_mode"] = 1
-            extents = [-(-room[i] // strides[i]) + 1 for i in range(spatial)]
-            # A last window that would start beyond the data is left out.
-            extents = [
-                n - 1 if (n - 1) * strides[i] >= sizes[i] + pads[i] else n for i, n in enumerate(extents)
-            ]
+            extents = rounded_up
         if op_type == "AveragePool":
             attributes["count_include_pad"] = graph.integer(0, 1)
         low, high, error = x.low, x.high, x.error
@@ -73,8 +71,12 @@ def resize(graph: GraphBuilder) -> None:
         operands = [x, None, None, graph.integers([*x.shape[:2], *sizes])]
     else:
         operands = [x, None, graph.constant(np.asarray([1.0, 1.0, *scales], np.float32))]
-    # Positions are computed in float32: off by an epsilon of the longest axis, times the largest step between neighbours.
-    error = 0.0 if mode == "nearest" else 2 * x.magnitude * 16 * spatial * 2.0**-23 * max(x.shape) + rounding(x.dtype, x.magnitude, 4)
+    # Positions are computed in float32: off by an epsilon of the longest axis, times the step between neighbours.
+    error = (
+        0.0
+        if mode == "nearest"
+        else 2 * x.magnitude * 16 * spatial * 2.0**-23 * max(x.shape) + rounding(x.dtype, x.magnitude, 4)
+    )
     out = like(x, shape=(*x.shape[:2], *sizes), error=x.error + error)
     graph.node("Resize", operands, [out], **attributes)
 
