@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import queue
@@ -76,7 +77,19 @@ def load_cases() -> list[Any]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return list(collect_testcases(None))
+        cases = list(collect_testcases(None))
+    converted = []
+    for case in cases:
+        data_sets = [(as_arrays(inputs), as_arrays(outputs)) for inputs, outputs in case.data_sets or []]
+        converted.append(dataclasses.replace(case, data_sets=data_sets))
+    return converted
+
+
+def as_arrays(values: Any) -> list[Any]:
+    """The values with each `TensorProto` among them as an array."""
+    import onnx
+
+    return [onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value for value in values]
 
 
 def case_operators() -> dict[str, str]:

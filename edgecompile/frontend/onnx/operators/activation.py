@@ -99,8 +99,12 @@ def softsign(context: Context, node: Node, inputs: Inputs) -> Result:
 
 @operator("Mish")
 def mish(context: Context, node: Node, inputs: Inputs) -> Result:
-    """x tanh(softplus(x))."""
-    return context.emit(op.multiply(inputs[0], context.emit(op.tanh(_softplus(context, inputs[0])))))
+    """x tanh(softplus(x)) = x n / (n + 2) with n = exp(x) (exp(x) + 2), which cancels nothing; x itself above 20."""
+    x, dtype = inputs[0], dtype_of(inputs[0])
+    power = context.emit(op.exp(context.emit(op.minimum(x, scalar(20, dtype)))))
+    n = context.emit(op.multiply(power, context.emit(op.add(power, scalar(2, dtype)))))
+    factor = context.emit(op.divide(n, context.emit(op.add(n, scalar(2, dtype)))))
+    return context.emit(op.multiply(x, factor))
 
 
 @operator("Swish")

@@ -54,7 +54,7 @@ def modulo(context: Context, node: Node, inputs: Inputs) -> Result:
     if is_float(dtype_of(inputs[0])):
         if node.integer("fmod", 0):
             return _float_remainder(context, inputs)
-        return elementwise(context, _floor_remainder, [inputs[0], inputs[1]], "floor_remainder")
+        return _floor_remainder(context, inputs)
     function = tirx.truncmod if node.integer("fmod", 0) else tirx.floormod
     return elementwise(context, function, [inputs[0], inputs[1]], "remainder")
 
@@ -64,11 +64,26 @@ def _float_remainder(context: Context, inputs: Inputs) -> relax.Expr:
     dtype = dtype_of(inputs[0])
     wide = dtype if dtype in ("float32", "float64") else "float32"
     values = [cast(context, value, wide) for value in inputs[:2]]
-    return cast(context, elementwise(context, tirx.fmod, values, "float_remainder"), dtype)
+    return cast(context, elementwise(context, _c_remainder, values, "float_remainder"), dtype)
 
 
-def _floor_remainder(x: tirx.Var, y: tirx.Var) -> tirx.Var:
-    return x - tirx.floor(x / y) * y
+def _c_remainder(x: tirx.Var, y: tirx.Var) -> tirx.Var:
+    dtype = str(x.ty.dtype)
+    return tirx.call_pure_extern(dtype, "fmodf" if dtype == "float32" else "fmod", x, y)
+
+
+def _floor_remainder(context: Context, inputs: Inputs) -> relax.Expr:
+    """C's fmod, moved by one divisor where its sign is not the divisor's."""
+    dtype = dtype_of(inputs[0])
+    wide = dtype if dtype in ("float32", "float64") else "float32"
+
+    def function(x: tirx.Var, y: tirx.Var) -> tirx.Var:
+        rest, zero = _c_remainder(x, y), tirx.const(0, wide)
+        other_sign = tirx.any(tirx.all(rest < zero, y > zero), tirx.all(rest > zero, y < zero))
+        return tirx.Select(other_sign, rest + y, rest)
+
+    values = [cast(context, value, wide) for value in inputs[:2]]
+    return cast(context, elementwise(context, function, values, "floor_remainder"), dtype)
 
 
 @operator("Pow")
@@ -87,15 +102,18 @@ def power(context: Context, node: Node, inputs: Inputs) -> Result:
 
 @operator("BitShift")
 def bit_shift(context: Context, node: Node, inputs: Inputs) -> Result:
-    """x shifted by y bits; a shift by the whole width or more gives 0."""
-    bits = np.dtype(dtype_of(inputs[0])).itemsize * 8
+    """x shifted by y bits; a shift by a negative number, or by the whole width or more, moves every bit out."""
+    dtype = dtype_of(inputs[0])
+    bits = np.dtype(dtype).itemsize * 8
     direction = node.string("direction")
 
     def shift(x: tirx.Var, y: tirx.Var) -> tirx.Var:
-        limit = tirx.const(bits, dtype_of(inputs[0]))
-        amount = tirx.min(y, limit - tirx.const(1, dtype_of(inputs[0])))
-        shifted = x << amount if direction == "LEFT" else x >> amount
-        return tirx.Select(y < limit, shifted, tirx.const(0, dtype_of(inputs[0])))
+        zero, last = tirx.const(0, dtype), tirx.const(bits - 1, dtype)
+        amount = tirx.max(tirx.min(y, last), zero)
+        outside = tirx.any(y > last, y < zero)
+        if direction == "LEFT":
+            return tirx.Select(outside, zero, x << amount)
+        return tirx.Select(outside, x >> last if dtype.startswith("int") else zero, x >> amount)
 
     return elementwise(context, shift, [inputs[0], inputs[1]], "bit_shift")
 

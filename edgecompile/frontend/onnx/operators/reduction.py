@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from tvm import relax, te, tirx
 
-from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, is_float, rank_of, shape_of
+from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, is_float, make_constant, rank_of, shape_of
 from edgecompile.frontend.onnx.emit import cast, normalized_axis, reshape, scalar
 from edgecompile.frontend.onnx.node import Node
 from edgecompile.frontend.onnx.registry import operator
@@ -108,6 +108,8 @@ def _empty(context: Context, kind: str, x: relax.Expr, axes: list[int], keepdims
     lowest, highest = (-np.inf, np.inf) if is_float(dtype) else _bounds(dtype)
     neutral = {"ReduceSum": 0, "ReduceProd": 1, "ReduceMax": lowest, "ReduceMin": highest, "ReduceMean": np.nan}[kind]
     shape = [1 if axis in axes else dim for axis, dim in enumerate(shape_of(x)) if keepdims or axis not in axes]
+    if all(isinstance(dim, int) for dim in shape):
+        return make_constant(np.full(shape, neutral, np.dtype(dtype)))
     return context.emit(op.full(relax.ShapeExpr(shape), scalar(neutral, dtype), dtype))
 
 
