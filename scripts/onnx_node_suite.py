@@ -171,7 +171,7 @@ def run_case(case: Any, executor: str) -> dict[str, str]:
         try:
             model = load_onnx(case.model, freeze=frozen)
         except EdgeCompileError as error:
-            refusal = refusal or f"{type(error).__name__}: {error}"
+            refusal = f"{type(error).__name__}: {error}"
             continue
         names = [value.name for value in case.model.graph.input]
         for inputs, expected in case.data_sets:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from tvm import relax
 
-from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, rank_of, shape_of
+from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, make_constant, rank_of, shape_of
 from edgecompile.frontend.onnx.emit import reshape, scalar
 from edgecompile.frontend.onnx.node import Node
 from edgecompile.frontend.onnx.registry import operator
@@ -172,3 +173,17 @@ def softmax(context: Context, node: Node, inputs: Inputs) -> Result:
     """exp(x) / sum(exp(x)) along one axis, or its logarithm."""
     function = op.nn.softmax if node.op_type == "Softmax" else op.nn.log_softmax
     return context.emit(function(inputs[0], axis=node.integer("axis", -1)))
+
+
+@operator("Hardmax")
+def hardmax(context: Context, node: Node, inputs: Inputs) -> Result:
+    """1 at the first maximum along one axis (before opset 13: along all dimensions from `axis` on), else 0."""
+    x, rank, shape = inputs[0], rank_of(inputs[0]), shape_of(inputs[0])
+    axis = node.integer("axis", 1 if node.opset < 13 else -1) % max(rank, 1)
+    flat = x if node.opset >= 13 else reshape(context, x, (math.prod(shape[:axis]), math.prod(shape[axis:])))
+    along = axis if node.opset >= 13 else 1
+    size = context.require_static(node, flat)[along]
+    best = context.convert_node("ArgMax", [flat], axis=along, keepdims=1)[0]
+    positions = make_constant(np.arange(size, dtype=np.int64).reshape([-1 if a == along else 1 for a in range(rank_of(flat))]))
+    hit = context.emit(op.astype(context.emit(op.equal(best, positions)), dtype_of(x)))
+    return reshape(context, hit, shape)

@@ -12,6 +12,7 @@ from tvm import relax, te, tirx
 from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, is_float, make_constant, rank_of, shape_of
 from edgecompile.frontend.onnx.emit import scalar
 from edgecompile.frontend.onnx.node import Node
+from edgecompile.frontend.onnx.operators.slice import emit_pad
 from edgecompile.frontend.onnx.registry import operator
 from edgecompile.frontend.onnx.window import Window, read_window
 
@@ -182,8 +183,12 @@ def max_unpool(context: Context, node: Node, inputs: Inputs) -> Result:
     natural = [*shape[:2]] + [
         (shape[axis + 2] - 1) * strides[axis] + kernel[axis] - pads[axis] - pads[axis + rank] for axis in range(rank)
     ]
-    wanted = natural if inputs[2] is None else [int(dim) for dim in context.require_constant(node, 2)]
-    base = make_constant(np.zeros(int(np.prod(wanted)), np.dtype(dtype_of(x))))
+    base = make_constant(np.zeros(int(np.prod(natural)), np.dtype(dtype_of(x))))
     flat_x, flat_indices = (context.emit(relax.op.reshape(value, (-1,))) for value in (x, indices))
     filled = context.emit(relax.op.scatter_elements(base, flat_indices, flat_x, axis=0, reduction="update"))
-    return context.emit(relax.op.reshape(filled, tuple(wanted)))
+    image = context.emit(relax.op.reshape(filled, tuple(natural)))
+    if inputs[2] is None:
+        return image
+    wanted = [int(dim) for dim in context.require_constant(node, 2)]
+    after = [want - have for want, have in zip(wanted, natural, strict=True)]
+    return emit_pad(context, image, [0] * len(after), after, "constant", scalar(0, dtype_of(x)))

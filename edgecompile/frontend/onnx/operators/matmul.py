@@ -1,0 +1,48 @@
+"""Products of matrices: MatMul, Gemm, Einsum."""
+
+from __future__ import annotations
+
+from tvm import relax
+
+from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, is_float
+from edgecompile.frontend.onnx.emit import cast, scalar
+from edgecompile.frontend.onnx.node import Node
+from edgecompile.frontend.onnx.registry import operator
+
+op = relax.op
+
+
+@operator("MatMul")
+def matmul(context: Context, node: Node, inputs: Inputs) -> Result:
+    """The product of stacks of matrices, vectors included, by NumPy's rules."""
+    return context.emit(op.matmul(inputs[0], inputs[1]))
+
+
+@operator("Gemm")
+def gemm(context: Context, node: Node, inputs: Inputs) -> Result:
+    """alpha A' B' + beta C, where A and B may be transposed and C broadcasts."""
+    a, b, c = inputs[0], inputs[1], inputs[2]
+    dtype = dtype_of(a)
+    if node.integer("transA", 0):
+        a = context.emit(op.permute_dims(a, [1, 0]))
+    if node.integer("transB", 0):
+        b = context.emit(op.permute_dims(b, [1, 0]))
+    result = _scaled(context, context.emit(op.matmul(a, b)), node.floating("alpha", 1.0), dtype)
+    if c is None or node.floating("beta", 1.0) == 0.0:
+        return result
+    return context.emit(op.add(result, _scaled(context, c, node.floating("beta", 1.0), dtype)))
+
+
+def _scaled(context: Context, x: relax.Expr, factor: float, dtype: str) -> relax.Expr:
+    if factor == 1.0:
+        return x
+    if is_float(dtype):
+        return context.emit(op.multiply(x, scalar(factor, dtype)))
+    wide = context.emit(op.multiply(cast(context, x, "float64"), scalar(factor, "float64")))
+    return cast(context, wide, dtype)
+
+
+@operator("Einsum")
+def einsum(context: Context, node: Node, inputs: Inputs) -> Result:
+    """Products summed over the subscripts that the right side leaves out."""
+    return context.emit(op.einsum(tuple(inputs), node.string("equation").replace(" ", "")))
