@@ -1,0 +1,67 @@
+"""Networks in plain PyTorch, seeded, for demos, tests and benchmarks: `build("resnet18")`, or `load("zoo:resnet18")`.
+
+Nothing is downloaded. The weights are random but behave like trained ones (see `initialize`); the two digits networks can
+be trained for real in under two minutes (see `digits`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgecompile.errors import InvalidModelError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["build", "names", "trainable", "trained"]
+
+_NAMES = (
+    "bert",
+    "bert_tiny",
+    "digits_mobilenet",
+    "digits_resnet",
+    "keyword_spotting",
+    "mobilenetv2",
+    "resnet18",
+    "vgg16",
+    "vit_tiny",
+)
+_TRAINABLE = ("digits_mobilenet", "digits_resnet")
+
+
+def names() -> tuple[str, ...]:
+    """Every network of the zoo, sorted."""
+    return _NAMES
+
+
+def trainable() -> tuple[str, ...]:
+    """Those that `trained` can give."""
+    return _TRAINABLE
+
+
+def build(name: str) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]:
+    """The network in eval mode with seeded weights, and example inputs for its `forward`; the same on every call.
+
+    Raises:
+        InvalidModelError: no such network.
+    """
+    if name not in _NAMES:
+        raise InvalidModelError(f"the zoo has no network {name!r}; choose from {', '.join(_NAMES)}")
+    from edgecompile.zoo.registry import BUILDERS
+
+    return BUILDERS[name]()
+
+
+def trained(name: str) -> torch.nn.Module:
+    """The network in eval mode with weights trained on scikit-learn's digits; trains once per machine and version.
+
+    Raises:
+        InvalidModelError: no such network, or not one that can be trained.
+    """
+    if name not in _TRAINABLE:
+        raise InvalidModelError(f"the zoo cannot train {name!r}; choose from {', '.join(_TRAINABLE)}")
+    from edgecompile.zoo.training import trained_weights
+
+    module, _ = build(name)
+    module.load_state_dict(trained_weights(name))
+    return module
