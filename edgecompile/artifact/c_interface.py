@@ -71,11 +71,14 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
 
 
 class Network:
-    """The one network of a loaded library.
+    """The one network of a loaded library; not to be called once the library is unloaded.
 
     Args:
         symbols: the library.
         manifest: what the library must hold; buffers are sized by it, and another library would write beyond them.
+
+    Attributes:
+        steps: the kernel calls of one inference.
 
     Raises:
         InvalidArtifactError: the library is of another interface version, or not the one of the manifest.
@@ -99,6 +102,8 @@ class Network:
         self.handle = entry()
         self._compare(manifest.library, manifest.inputs, symbols.ec_input_count, symbols.ec_input)
         self._compare(manifest.library, manifest.outputs, symbols.ec_output_count, symbols.ec_output)
+        count = symbols.ec_step_count(self.handle)
+        self.steps = tuple(symbols.ec_step_name(self.handle, step).decode("utf-8", "replace") for step in range(count))
 
     def open(self, threads: int, weights: bytes | None, *, profile: bool) -> ctypes.c_void_p:
         """`ec_open`; `weights` is a path in the file system's encoding, None where they are embedded."""
@@ -112,11 +117,6 @@ class Network:
         if status != 0:
             text = (self.api.ec_last_error() or b"").decode("utf-8", "replace")
             raise _ERRORS.get(status, RuntimeFailureError)(text or f"the library failed with status {status}")
-
-    def step_names(self) -> list[str]:
-        """The kernel calls of one inference."""
-        count = self.api.ec_step_count(self.handle)
-        return [self.api.ec_step_name(self.handle, step).decode("utf-8", "replace") for step in range(count)]
 
     def _compare(
         self,

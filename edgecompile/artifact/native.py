@@ -81,7 +81,7 @@ class NativeExecutor:
 
     def profile(self, inputs: Sequence[np.ndarray], repeat: int) -> list[StepTime]:
         """The library's own clock around each kernel, see `Executor.profile`."""
-        names = self._network.step_names()
+        names = self._network.steps
         sources, outputs = _addresses(inputs), self._outputs()
         results = _addresses(outputs)
         runs: list[list[int]] = []
