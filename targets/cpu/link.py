@@ -25,7 +25,7 @@ PUBLIC_FUNCTIONS = (
 )
 _RUNTIME_CALLS = ("TVMBackendParallelLaunch", "ec_internal_step_done")
 _LINK_FLAGS = (
-    *("-shared", "-Wl,--gc-sections", "-Wl,--as-needed"),
+    *("-shared", "-Wl,--gc-sections", "-Wl,--as-needed", "-Wl,--strip-debug"),
     *("-Wl,-z,defs", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"),
     "-Wl,--build-id=sha1",  # of the contents: names the build in a crash report, and is the same for the same build
 )

@@ -20,7 +20,7 @@ SOURCE_FOLDER = RUNTIME_FOLDER / "src"
 # -ffunction-sections lets the linker drop what a library does not use.
 COMPILE_FLAGS = (
     *("-std=c11", "-D_GNU_SOURCE", "-O2", "-fPIC", "-fvisibility=hidden", "-ffunction-sections", "-fdata-sections"),
-    *("-Wall", "-Wextra"),
+    *("-Wall", "-Wextra", "-g0"),  # Zig adds debug information, and with it paths, unless told not to
 )
 _DIGESTS = "SHA256SUMS"
 

@@ -67,7 +67,7 @@ def describe(name: str, target: Target, *, seed: int = 0, embed: bool = False) -
 def compile_kernels(network: Network, folder: Path, flags: Sequence[str] = ()) -> Path:
     """`dense.c` as the object file that the code generator would write."""
     path = folder / "kernels.o"
-    arguments = ["-O2", "-fPIC", f"-DNAME={network.name}", *flags, "-c", str(SOURCE), "-o", str(path)]
+    arguments = ["-O2", "-g0", "-fPIC", f"-DNAME={network.name}", *flags, "-c", str(SOURCE), "-o", str(path)]
     find_toolchain(network.target).compile(arguments, folder, "compiling dense.c")
     return path
 
