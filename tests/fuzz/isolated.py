@@ -29,7 +29,8 @@ class Outcome:
 def collect(function: Callable[[Callable[[Any], None]], None], timeout_s: float) -> Outcome:
     """Calls `function(send)` in a child; what it sends arrives even when it dies later.
 
-    The parent must not have started threads: a child has only the one that forked, and would wait for the others' locks.
+    The parent must not have started threads: a child has only the one that forked, and would wait for locks that the
+    others held.
     """
     reader, writer = os.pipe()
     child = os.fork()
@@ -52,8 +53,6 @@ def collect(function: Callable[[Callable[[Any], None]], None], timeout_s: float)
     death = f"exit status {status}" if status else ""
     if status < 0:
         death = "timeout" if late else signal.Signals(-status).name
-        "timeout" if late else signal.Signals(-status).name if status < 0 else f"exit status {status}" if status else ""
-    )
     return Outcome(tuple(_unpack(data)), death)
 
 

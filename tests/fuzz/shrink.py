@@ -57,13 +57,12 @@ def without_node(case: Case, index: int, values: dict[str, np.ndarray]) -> Case 
 def shrink(case: Case, fails: Callable[[Case], bool]) -> Case:
     """The smallest case that still fails and cannot lose one more node."""
     values = all_values(case)
-    index = len(case.model.graph.node) - 1
-    while index >= 0:
-        smaller = without_node(case, index, values)
-        if smaller is not None and fails(smaller):
-            case = smaller
-            index = min(index, len(case.model.graph.node))
-        index -= 1
+    shrunk = True
+    while shrunk:
+        candidates = (without_node(case, index, values) for index in reversed(range(len(case.model.graph.node))))
+        smaller = next((candidate for candidate in candidates if candidate and fails(candidate)), None)
+        shrunk = smaller is not None
+        case = smaller or case
     return case
 
 

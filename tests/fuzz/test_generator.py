@@ -1,4 +1,4 @@
-"""The generator keeps its promises: models that ONNX Runtime runs, of the shapes that it states, with finite results."""
+"""The generator keeps its promises: models that ONNX Runtime runs, the shapes that it states, finite results."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Value:
 def rounding(dtype: str, magnitude: float, terms: int = 1) -> float:
     """The error of a sum of `terms` products that is at most `magnitude`; 0 for integers.
 
-    A sum of n terms in any order is off by at most n epsilon; since signs are random, sqrt(n) with a margin of 4 is what
-    is seen. One epsilon is added for the operation itself.
+    A sum of n terms in any order is off by at most n epsilon; since signs are random, sqrt(n) with a margin of 4 is
+    what is seen. One epsilon is added for the operation itself.
     """
     return EPSILON[dtype] * magnitude * (1.0 + 4.0 * math.sqrt(terms)) if dtype in FLOATS else 0.0

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from tests.fuzz.operators import elementwise, index, layout, linear, normalize, quantize, recurrent, reduce, window
+from tests.fuzz.operators import (
+    binary,
+    index,
+    layout,
+    linear,
+    normalize,
+    quantize,
+    recurrent,
+    reduce,
+    unary,
+    window,
+)
 from tests.fuzz.operators.operator import Operator
 
 __all__ = ["ALL", "Operator"]
 
 ALL: tuple[Operator, ...] = tuple(
     operator
-    for family in (elementwise, linear, window, normalize, reduce, layout, index, quantize, recurrent)
+    for family in (unary, binary, linear, window, normalize, reduce, layout, index, quantize, recurrent)
     for operator in family.OPERATORS
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tests.fuzz.builder import MOST_ELEMENTS, GraphBuilder
-from tests.fuzz.operators.elementwise import broadcast
+from tests.fuzz.operators.binary import broadcast
 from tests.fuzz.operators.operator import Operator
 from tests.fuzz.values import Value, rounding
 

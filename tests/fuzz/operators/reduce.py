@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from tests.fuzz.builder import GraphBuilder, like
-from tests.fuzz.operators.elementwise import into_range
 from tests.fuzz.operators.operator import Operator
+from tests.fuzz.operators.unary import into_range
 from tests.fuzz.values import Value, rounding
 
 # The opset from which the axes come as an input instead of an attribute.
