@@ -1,25 +1,7 @@
-"""The hand-written network, linked once; an artifact of it, written anew for each test."""
+"""The hand-written artifact of `tests/artifact`."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from tests.artifact.conftest import folder, tiny_library
 
-import pytest
-
-from tests.artifact import tiny
-
-
-@pytest.fixture(scope="session")
-def tiny_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with its libraries, headers and weights."""
-    folder = tmp_path_factory.mktemp("tiny") / "linked"
-    tiny.link(tiny.host(), folder)
-    return folder
-
-
-@pytest.fixture
-def folder(tmp_path: Path, tiny_library: Path) -> Path:
-    """An artifact that nothing is wrong with."""
-    out = tmp_path / "net"
-    tiny.write(out, tiny_library)
-    return out
+__all__ = ["folder", "tiny_library"]

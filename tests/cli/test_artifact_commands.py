@@ -1,0 +1,169 @@
+"""run, verify, bench, explain and inspect on an artifact."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgecompile.artifact.selftest import write_selftest
+from edgecompile.artifact.write import seal
+from edgecompile.cli.program import status_of
+from tests.artifact import tiny
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Run the program; the result is what it printed, on stderr where the status is 2."""
+
+    def call(*arguments: object, status: int = 0) -> str:
+        assert status_of([str(argument) for argument in arguments]) == status
+        captured = capsys.readouterr()
+        if status == 2:
+            assert captured.out == ""
+            assert captured.err.startswith("error: ")
+            assert len(captured.err.splitlines()) == 1
+            return captured.err
+        assert captured.err == ""
+        return captured.out
+
+    return call
+
+
+@pytest.fixture
+def arrays(tmp_path: Path) -> list[str]:
+    """Options that give the inputs."""
+    np.save(tmp_path / "x.npy", tiny.X)
+    np.save(tmp_path / "shift.npy", tiny.SHIFT)
+    return ["--input", f"x={tmp_path / 'x.npy'}", "--input", f"shift={tmp_path / 'shift.npy'}"]
+
+
+def test_run(run: Run, folder: Path, arrays: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out.npz"
+    text = run("run", folder, *arrays, "-o", out)
+    assert "float32" in text
+    assert "2x4" in text
+    with np.load(out) as saved:
+        for name, wanted in zip(("y", "z"), tiny.expected(tiny.X, tiny.SHIFT), strict=True):
+            np.testing.assert_array_equal(saved[name], wanted)
+    first, second = json.loads(run("run", folder, *arrays, "--json"))
+    assert second == {"output": "z", "dtype": "int32", "shape": "2x4", "min": 1.0, "max": 8.0, "mean": 4.5}
+    assert first["max"] == 133.5
+
+
+def test_run_with_wrong_inputs(run: Run, folder: Path, arrays: list[str], tmp_path: Path) -> None:
+    (tmp_path / "text.npy").write_text("no numbers")
+    (tmp_path / "empty.npy").write_text("")
+    np.save(tmp_path / "objects.npy", np.array([print], object), allow_pickle=True)
+    np.savez(tmp_path / "many.npz", tiny.X, tiny.SHIFT)
+    np.save(tmp_path / "double.npy", tiny.X.astype(np.float64))
+    for option, message in (
+        ("x", "--input needs NAME=VALUE, found 'x'"),
+        ("=x.npy", "--input needs NAME=VALUE"),
+        (f"x={tmp_path}/none.npy", "none.npy cannot be read: No such file"),
+        (f"x={tmp_path}", "cannot be read: Is a directory"),
+        (f"x={tmp_path}/text.npy", "text.npy is no .npy file of numbers"),
+        (f"x={tmp_path}/empty.npy", "empty.npy is no .npy file of numbers"),
+        (f"x={tmp_path}/objects.npy", "objects.npy is no .npy file of numbers"),
+        (f"x={tmp_path}/many.npz", "many.npz holds several arrays"),
+        (f"x={tmp_path}/double.npy", "'x' needs dtype float32, found float64"),
+        (f"q={tmp_path}/double.npy", "no input is named 'q'"),
+    ):
+        assert message in run("run", folder, "--input", option, *arrays[2:], status=2)
+    assert "names 'x' twice" in run("run", folder, *arrays[:2], *arrays[:2], status=2)
+    assert "input x: float32[2, 3] is missing" in run("run", folder, status=2)
+
+
+def test_run_cannot_save(run: Run, folder: Path, arrays: list[str], tmp_path: Path) -> None:
+    assert "cannot write" in run("run", folder, *arrays, "-o", tmp_path / "none/out.npz", status=2)
+
+
+def test_verify(run: Run, folder: Path) -> None:
+    text = run("verify", folder)
+    assert "native, reference: numpy" in text
+    assert text.splitlines()[-1] == "ok"
+    document = json.loads(run("verify", folder, "--json"))
+    assert document["ok"] is True
+    assert [entry["tolerance"] for entry in document["outputs"]] == [1e-6, 0, 1e-4, 0]
+
+
+@pytest.mark.parametrize("wrong", [1.0, float("nan")])
+def test_verify_fails(run: Run, folder: Path, wrong: float) -> None:
+    (folder / "manifest.json").unlink()
+    good = tiny.selftest()
+    write_selftest(folder, dataclasses.replace(good, reference={**good.reference, "y": good.reference["y"] + wrong}))
+    seal(folder, tiny.facts())
+    assert run("verify", folder, status=1).splitlines()[-1] == "FAILED"
+    document = json.loads(run("verify", folder, "--json", status=1))
+    assert document["ok"] is False
+    assert [entry["ok"] for entry in document["outputs"]] == [True, True, False, True]
+
+
+def test_bench(run: Run, folder: Path) -> None:
+    assert "median ms" in run("bench", folder, "--repeat", 3)
+    document = json.loads(run("bench", folder, "--repeat", 3, "--warmup", 0, "--threads", 2, "--json"))
+    assert document["min_ms"] <= document["median_ms"] <= document["p99_ms"]
+    assert (document["repeat"], document["threads"], document["machine"]) == (3, 2, "native")
+
+
+def test_explain(run: Run, folder: Path) -> None:
+    text = run("explain", folder)
+    for fact in ("executor: plan", "tiny_dense", "matmul add", "FuseBias", "no batch norm", "without reuse 128"):
+        assert fact in text
+    document: dict[str, Any] = json.loads(run("explain", folder, "--json"))
+    assert document["steps"][0]["macs"] == 24
+    assert "median_ms" not in document["steps"][0]
+    timed = json.loads(run("explain", folder, "--profile", "--json"))
+    assert [step["median_ms"] >= 0 for step in timed["steps"]] == [True, True]
+    assert " ms\n" in run("explain", folder, "--profile")
+
+
+def test_inspect_an_artifact(run: Run, folder: Path) -> None:
+    text = run("inspect", folder)
+    for fact in ("x: float32[2, 3]", "64 bytes, in a file", "onnx, opset 21", "libtiny.so"):
+        assert fact in text
+    assert json.loads(run("inspect", folder, "--json")) == json.loads((folder / "manifest.json").read_bytes())
+    assert "are for models" in run("inspect", folder, "--shape", "x=1", status=2)
+
+
+@pytest.mark.parametrize("command", ["run", "verify", "bench", "explain", "inspect"])
+def test_damage_is_one_line(run: Run, folder: Path, command: str) -> None:
+    with (folder / "weights.bin").open("r+b") as file:
+        file.write(b"\xff")
+    assert "weights.bin was changed since it was written" in run(command, folder, status=2)
+
+
+@pytest.mark.parametrize("command", ["run", "verify", "bench", "explain"])
+def test_no_artifact_is_one_line(run: Run, tmp_path: Path, command: str) -> None:
+    assert "found nothing" in run(command, tmp_path / "none", status=2)
+
+
+def test_another_machine_is_one_line(run: Run, tmp_path: Path, tiny_library: Path) -> None:
+    other = dataclasses.replace(tiny.host(), name="elsewhere", architecture="armv7l")
+    tiny.write(tmp_path / "net", tiny_library, target=other)
+    assert "built for elsewhere (armv7l), this machine is" in run("verify", tmp_path / "net", status=2)
+    assert "elsewhere" in run("inspect", tmp_path / "net")
+
+
+def test_targets(run: Run) -> None:
+    text = run("targets")
+    for name in ("host", "rpi4", "rpi5", "android-arm64", "armv9", "armv7-neon"):
+        assert f"\n {name} " in text
+    rows = {row["name"]: row for row in json.loads(run("targets", "--json"))}
+    assert rows["rpi4"]["cpu"] == "cortex-a72"
+    assert all(row["can_emit"] == (row["missing"] is None) for row in rows.values())
+    assert rows["host"]["can_emit"]
+
+
+def test_doctor(run: Run) -> None:
+    assert "apache-tvm" in run("doctor")
+    rows = {row["name"]: row for row in json.loads(run("doctor", "--json"))}
+    assert rows["torch"]["found"]
+    assert all(bool(row["how_to_install"]) != row["found"] for row in rows.values())
