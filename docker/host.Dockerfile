@@ -1,4 +1,4 @@
-# Compiles for x86-64 machines: an image with the edgecompile command, a C compiler, and the samples' toolchain.
+# Compiles for x86-64 machines: an image with the edgecompile command and the C compiler that it calls.
 #
 # Build, from the root of the repository:
 #   docker build -f docker/host.Dockerfile -t edgecompile .
