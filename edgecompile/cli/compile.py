@@ -36,6 +36,9 @@ def command(
       edgecompile compile model.onnx --shape image=1,3,224,224 -o build/net
       edgecompile compile zoo:resnet18 --target android-arm64 --embed-weights -o build/net
     """
+    from edgecompile.target import find_target
+
+    find_target(target)  # a wrong name should cost no minute
     with phases() as progress:
         if progress:
             progress("import")

@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from edgecompile.cli.failures import CHECK_FAILED, FAILED, OK, CheckFailed, describe, silence
+from edgecompile.cli.notices import show_notices
 
 _COMMANDS = ("compile", "run", "verify", "bench", "inspect", "explain", "targets", "doctor")
 
@@ -62,6 +63,7 @@ def program() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program and leave the process with its exit status."""
+    show_notices()
     signal.signal(signal.SIGTERM, _terminate)  # lets half-written output be removed, as Ctrl-C does
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
