@@ -53,7 +53,7 @@ def describe(name: str, target: Target, *, seed: int = 0, embed: bool = False) -
     return Network(
         name=name,
         target=target,
-        inputs=(Tensor("image \"x\"\n*/", "float32", (1, K), 4 * K),),
+        inputs=(Tensor('image "x"\n*/', "float32", (1, K), 4 * K),),
         outputs=(Tensor("scores", "float32", (1, N), 4 * N),),
         arena_bytes=4 * K,
         weights_bytes=len(blob),

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-OK, INVALID_ARGUMENT, OUT_OF_MEMORY, WEIGHTS_MISSING, WEIGHTS_CORRUPT, WRONG_CPU, THREADS_FAILED, WRONG_VERSION, INTERNAL = range(9)
+(
+    OK,
+    INVALID_ARGUMENT,
+    OUT_OF_MEMORY,
+    WEIGHTS_MISSING,
+    WEIGHTS_CORRUPT,
+    WRONG_CPU,
+    THREADS_FAILED,
+    WRONG_VERSION,
+    INTERNAL,
+) = range(9)
 
 
 class TensorInfo(ctypes.Structure):

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from edgecompile.target import Target
-from tests.runtime import dense, library as api
+from tests.runtime import dense
+from tests.runtime import library as api
 from tests.runtime.library import Library, aligned
 
 # Sums of 37 products of standard normals in another order than NumPy's.
@@ -54,7 +55,9 @@ def test_unaligned_buffers_are_copied(library: Library, weights: bytes, x: np.nd
     assert library.c.ec_run(instance, *pointers) == api.OK, library.last_error
     y = storage[start : start + 4 * dense.N].copy().view("float32")
     np.testing.assert_allclose(y, dense.expected(x, 0)[0], **TOLERANCE)
-    assert not storage[:start].any() and not storage[start + 4 * dense.N :].any()  # nothing beside the output was written
+    assert (
+        not storage[:start].any() and not storage[start + 4 * dense.N :].any()
+    )  # nothing beside the output was written
     library.c.ec_close(instance)
 
 

@@ -33,7 +33,9 @@ def test_stress(host: Target, tmp_path: Path, sanitizer: str) -> None:
         ["cc", *flags, "-DNAME=dense", *renamed, "-c", dense.SOURCE, "-o", kernels], check=True, capture_output=True
     )
     subprocess.run(
-        ["cc", *flags, *STRICT, *includes, *sources, kernels, "-lm", "-pthread", "-o", "stress"], cwd=tmp_path, check=True
+        ["cc", *flags, *STRICT, *includes, *sources, kernels, "-lm", "-pthread", "-o", "stress"],
+        cwd=tmp_path,
+        check=True,
     )
     result = subprocess.run(
         [tmp_path / "stress", tmp_path / "weights.bin"], capture_output=True, text=True, timeout=120, check=False
@@ -43,5 +45,15 @@ def test_stress(host: Target, tmp_path: Path, sanitizer: str) -> None:
 
 def test_runner_compiles_without_warnings(tmp_path: Path) -> None:
     source = RUNTIME_FOLDER / "runner" / "runner.c"
-    command = ["cc", "-std=c11", "-D_GNU_SOURCE", *STRICT, f"-I{INCLUDE_FOLDER}", "-c", source, "-o", tmp_path / "runner.o"]
+    command = [
+        "cc",
+        "-std=c11",
+        "-D_GNU_SOURCE",
+        *STRICT,
+        f"-I{INCLUDE_FOLDER}",
+        "-c",
+        source,
+        "-o",
+        tmp_path / "runner.o",
+    ]
     subprocess.run(command, check=True)

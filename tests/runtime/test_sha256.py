@@ -26,7 +26,7 @@ def test_digests(tmp_path: Path, accelerated: bool) -> None:
     sha256.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p]
     data = np.random.default_rng(0).bytes(100_003)
     # Around the block of 64 bytes and the 56 after which the length needs a block of its own.
-    for size in (*range(0, 200), 4096, 100_003):
+    for size in (*range(200), 4096, 100_003):
         digest = ctypes.create_string_buffer(32)
         sha256(data, size, digest)
         assert digest.raw == hashlib.sha256(data[:size]).digest(), size

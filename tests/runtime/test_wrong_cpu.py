@@ -13,7 +13,8 @@ import pytest
 from edgecompile.target import Target, find_target
 from targets.cpu.emulator import emulator_command
 from targets.cpu.runner import build_runner
-from tests.runtime import dense, library as api
+from tests.runtime import dense
+from tests.runtime import library as api
 from tests.runtime.library import Library
 
 

@@ -49,8 +49,19 @@ def test_library_shows_only_its_interface(tmp_path: Path, target: str, embed: bo
     assert defined == {*declared, "dense_network"}
     # Every one is of libc, of the loader (__tls_get_addr) or of the compiler's own ARM helpers inside libc.
     assert not {name for name in undefined if name.startswith(("TVM", "ec_", "dense"))}
-    needed = {line.split("[")[1].rstrip("]") for line in _say("readelf", "-dW", built.library).splitlines() if "NEEDED" in line}
-    assert {name.partition(".so")[0] for name in needed} <= {"libc", "libm", "libpthread", "ld-linux-x86-64", "ld-linux-aarch64", "ld-linux-armhf"}
+    needed = {
+        line.split("[")[1].rstrip("]")
+        for line in _say("readelf", "-dW", built.library).splitlines()
+        if "NEEDED" in line
+    }
+    assert {name.partition(".so")[0] for name in needed} <= {
+        "libc",
+        "libm",
+        "libpthread",
+        "ld-linux-x86-64",
+        "ld-linux-aarch64",
+        "ld-linux-armhf",
+    }
 
 
 def test_library_is_hardened(tmp_path: Path, host: Target) -> None:
@@ -90,12 +101,18 @@ def test_same_bytes_in_another_folder(tmp_path: Path, monkeypatch: pytest.Monkey
     for product in PRODUCTS:
         assert (first.folder / product).read_bytes() == (second.folder / product).read_bytes(), product
     assert str(tmp_path).encode() not in first.archive.read_bytes() + first.library.read_bytes()
-    assert sorted(path.name for path in first.folder.iterdir()) == ["include", "kernels.o", "libdense.a", "libdense.so", "weights.bin"]
+    assert sorted(path.name for path in first.folder.iterdir()) == [
+        "include",
+        "kernels.o",
+        "libdense.a",
+        "libdense.so",
+        "weights.bin",
+    ]
 
 
 @pytest.mark.parametrize("target", ["host", *CROSS])
 def test_two_archives_in_one_program(tmp_path: Path, target: str) -> None:
-    """"net" with a kernel "b_c" and "net_b" with a kernel "c" would clash without names of their own."""
+    """ "net" with a kernel "b_c" and "net_b" with a kernel "c" would clash without names of their own."""
     from targets.cpu.emulator import run_program
 
     found = find_target(target)
@@ -141,7 +158,11 @@ def test_archive_names_carry_the_network(tmp_path: Path, host: Target) -> None:
     kernels = (tmp_path / "kernels_0.o").read_bytes()
     assert defined_symbols(kernels) == {"ec_internal_5dense_dense_run"}
     needs = {name for name in undefined_symbols(kernels) if name != "memset"}
-    assert needs <= {"ec_internal_5dense_TVMBackendParallelLaunch", "ec_internal_5dense_ec_internal_step_done", "_GLOBAL_OFFSET_TABLE_"}
+    assert needs <= {
+        "ec_internal_5dense_TVMBackendParallelLaunch",
+        "ec_internal_5dense_ec_internal_step_done",
+        "_GLOBAL_OFFSET_TABLE_",
+    }
 
 
 def test_runtime_comes_from_the_cache(tmp_path: Path, host: Target, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,5 +265,15 @@ def test_headers_are_copied_verbatim(tmp_path: Path, host: Target) -> None:
     assert hashlib.sha256(copy.read_bytes()).digest() == hashlib.sha256(original.read_bytes()).digest()
     assert shutil.which("cc")
     for language, standard in (("c", "c99"), ("c", "c11"), ("c++", "c++11")):
-        command = ["cc", "-x", language, f"-std={standard}", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only"]
+        command = [
+            "cc",
+            "-x",
+            language,
+            f"-std={standard}",
+            "-Wall",
+            "-Wextra",
+            "-Wpedantic",
+            "-Werror",
+            "-fsyntax-only",
+        ]
         subprocess.run([*command, f"-I{tmp_path}/include", tmp_path / "include/dense.h"], check=True)
