@@ -56,7 +56,7 @@ def staging(out: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def seal(folder: Path, facts: Facts) -> Manifest:
-    """Hash every file of `folder` and write `manifest.json`, the last file of an artifact.
+    """Hash every file of `folder` and write `manifest.json`, the last file of an artifact; one from before is replaced.
 
     Raises:
         OutputError: the folder holds a link or a special file, or cannot be written.
@@ -65,8 +65,8 @@ def seal(folder: Path, facts: Facts) -> Manifest:
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise OutputError(f"{path.relative_to(folder)} is neither a file nor a folder, so it cannot be shipped")
-        if path.is_file():
-            name = path.relative_to(folder).as_posix()
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != MANIFEST_NAME:
             files[name] = FileEntry(sha256=_sha256(path), bytes=path.stat().st_size)
     manifest = complete(facts, files)
     (folder / MANIFEST_NAME).write_bytes(manifest.encode())

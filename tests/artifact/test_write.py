@@ -225,3 +225,12 @@ def test_one_file_is_written_whole_or_not(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write"):
         write_file(tmp_path / "none/x", b"1")
     assert names(tmp_path) == ["x"]
+
+
+def test_sealing_again_replaces_the_manifest(folder: Path) -> None:
+    (folder / "extra.txt").write_text("1")
+    seal(folder, tiny.facts(reference_name="another"))
+    manifest = read_manifest(folder)
+    assert manifest.reference_name == "another"
+    assert "extra.txt" in manifest.files
+    assert "manifest.json" not in manifest.files

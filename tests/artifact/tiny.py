@@ -26,7 +26,7 @@ SHIFT = np.arange(8, dtype=np.int32).reshape(2, 4)
 
 def expected(x: np.ndarray, shift: np.ndarray) -> list[np.ndarray]:
     """What the network answers, by NumPy."""
-    return [x @ WEIGHTS[:12].reshape(3, 4) + WEIGHTS[12:], shift + np.int32(1)]
+    return [x @ WEIGHTS[:12].reshape(3, 4) + WEIGHTS[12:16], shift + np.int32(1)]
 
 
 def host() -> Target:
