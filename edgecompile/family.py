@@ -5,11 +5,19 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from edgecompile.errors import CompilerBugError
 from edgecompile.target import ENTRY_POINT_GROUP, Target
+
+if TYPE_CHECKING:
+    import tvm
+
+    from edgecompile.passes import Phase
+    from edgecompile.plan import ExecutionPlan
+    from edgecompile.schedule import ScheduleRule
 
 
 class Probe(Protocol):
@@ -67,11 +75,61 @@ class RunLibrary(Protocol):
     ) -> RunnerResult: ...
 
 
+@dataclass(frozen=True)
+class EmittedFiles:
+    """What a family wrote for one model, as names inside the artifact's folder.
+
+    Attributes:
+        library: the shared library.
+        static_library: None where there is none.
+        headers: for apps that link the library.
+        weights: the constants' file; None where the library holds them.
+    """
+
+    library: str
+    static_library: str | None
+    headers: tuple[str, ...]
+    weights: str | None
+
+
+class LoweredKernel(Protocol):
+    """A kernel ready for the family's code generator."""
+
+    @property
+    def scratch_bytes(self) -> int: ...
+
+
 class Family(Protocol):
     """The module that an entry point of the group `edgecompile.targets` names; the point's name is `Target.family`."""
 
     TARGETS: Mapping[str, Callable[[], Target]]
     run_library: RunLibrary
+
+    @staticmethod
+    def tvm_target(target: Target) -> tvm.target.Target:
+        """The target in TVM's terms."""
+
+    @staticmethod
+    def phases(target: Target) -> Sequence[Phase]:
+        """The passes from a model to kernels."""
+
+    @staticmethod
+    def rules(target: Target) -> Sequence[ScheduleRule]:
+        """The kernel templates; the last takes any kernel."""
+
+    @staticmethod
+    def lower_kernels(kernels: Mapping[str, tvm.tirx.PrimFunc], target: tvm.target.Target) -> Mapping[str, LoweredKernel]:
+        """Scheduled kernels to what the code generator takes; says how much scratch memory each needs."""
+
+    @staticmethod
+    def emit(
+        plan: ExecutionPlan, kernels: Mapping[str, LoweredKernel], target: Target, folder: Path, *, embed_weights: bool
+    ) -> EmittedFiles:
+        """Write the library of a static plan."""
+
+    @staticmethod
+    def emit_virtual_machine(module: tvm.IRModule, name: str, target: Target, folder: Path) -> EmittedFiles:
+        """Write the library of a model that needs Relax's virtual machine."""
 
     @staticmethod
     def find_toolchain(target: Target) -> Toolchain:

@@ -58,6 +58,15 @@ def check_machine(target: Target) -> None:
         )
 
 
+def runs_here(target: Target) -> bool:
+    """True when `check_machine` has nothing against it."""
+    try:
+        check_machine(target)
+    except WrongMachineError:
+        return False
+    return True
+
+
 def _emulation_hint(target: Target) -> str:
     if not target.emulator or shutil.which(target.emulator[0]) is None:
         return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from edgecompile.artifact.artifact import Artifact
+from edgecompile.artifact.elsewhere import ElsewhereExecutor
 from edgecompile.artifact.executor import Executor
 from edgecompile.artifact.folder import Folder
 from edgecompile.artifact.machine import check_machine
@@ -32,6 +33,17 @@ def open(path: str | os.PathLike[str], *, threads: int | None = None, emulate: b
     if not 1 <= chosen <= 1024:
         raise InvalidInputError(f"threads must be from 1 to 1024, found {chosen}")
     return Artifact(folder, _executor(folder, chosen, emulate))
+
+
+def open_elsewhere(path: str | os.PathLike[str]) -> Artifact:
+    """Open an artifact for another machine to look at it; running it raises WrongMachineError.
+
+    Raises:
+        InvalidArtifactError: the folder is no artifact, or differs from what was written.
+    """
+    folder = Folder(path)
+    folder.check()
+    return Artifact(folder, ElsewhereExecutor(folder.manifest.target, folder.manifest.threads))
 
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
     import tvm
 
+    from edgecompile.layers import Layer
+
 Reference = Callable[[Sequence["np.ndarray"]], "list[np.ndarray]"]
 
 
@@ -68,3 +70,37 @@ class Model:
     def is_static(self) -> bool:
         """True when every input dimension is known."""
         return all(spec.is_static for spec in self.inputs)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The operator calls in order of execution, with their sizes and costs."""
+        from edgecompile.layers import model_layers
+
+        return model_layers(self)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def params(self) -> int:
+        """Elements of all constants, each constant once."""
+        return sum(array.size for array in self._constants())
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all constants, each constant once."""
+        return sum(array.nbytes for array in self._constants())
+
+    def _constants(self) -> list[np.ndarray]:
+        from edgecompile.layers import constants_of
+
+        return constants_of(self.module)
+
+    def __str__(self) -> str:
+        header = f"{self.name} ({self.source}{f', opset {self.opset}' if self.opset else ''})"
+        tensors = [f"  in  {spec}" for spec in self.inputs] + [f"  out {spec}" for spec in self.outputs]
+        layers = self.layers
+        cost = f"  {len(layers)} operators, {self.macs:,} MACs, {self.params:,} parameters, {self.weight_bytes:,} bytes"
+        return "\n".join([header, *tensors, cost])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from edgecompile import settings
 from edgecompile.decision import Decision
 from edgecompile.errors import CompilerBugError
+from edgecompile.plan import Origin
 
 if TYPE_CHECKING:
     import tvm
@@ -37,12 +38,12 @@ class Lowered:
 
     Attributes:
         module: `main` calls kernels by `call_tir`; the kernels are schedulable TIR.
-        layers: the names of the model's layers behind each variable of `main`.
+        origins: what each kernel call was made of, by the variable of `main` that holds its result.
         decisions: everything the passes decided.
     """
 
     module: tvm.IRModule
-    layers: dict[str, tuple[str, ...]]
+    origins: dict[str, Origin]
     decisions: list[Decision] = field(default_factory=list)
 
 
@@ -112,10 +113,10 @@ def lower(
     Raises:
         CompilerBugError: a pass failed or left a module that is not well formed; the message names it.
     """
-    from edgecompile.passes.layer_names import layers_of_main
+    from edgecompile.passes.origins import origins_of_main
 
     decisions: list[Decision] = []
-    layers: dict[str, tuple[str, ...]] = {}
+    origins: dict[str, Origin] = {}
     _check(module, "the frontend")
     for position, phase in enumerate(phases):
         if progress:
@@ -126,8 +127,8 @@ def lower(
                 module = _run(step, module, decisions)
             _check(module, step.name)
         _dump(module, position, phase.name)
-        layers.update(layers_of_main(module))
-    return Lowered(module, layers, decisions)
+        origins.update(origins_of_main(module, origins))
+    return Lowered(module, origins, decisions)
 
 
 def _run(step: ModulePass, module: tvm.IRModule, decisions: list[Decision]) -> tvm.IRModule:

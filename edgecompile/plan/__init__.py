@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from edgecompile.plan.build import build_plan
-from edgecompile.plan.execution_plan import ConstantBlob, ExecutionPlan, KernelCall, MemoryUse, Operand
+from edgecompile.plan.execution_plan import ConstantBlob, ExecutionPlan, KernelCall, MemoryUse, Operand, Origin
 
-__all__ = ["ConstantBlob", "ExecutionPlan", "KernelCall", "MemoryUse", "Operand", "build_plan"]
+__all__ = ["ConstantBlob", "ExecutionPlan", "KernelCall", "MemoryUse", "Operand", "Origin", "build_plan"]

@@ -10,7 +10,7 @@ from edgecompile.errors import CompilerBugError
 from edgecompile.frontend.model import TensorSpec
 from edgecompile.plan.arena import Lifetime, lay_out
 from edgecompile.plan.constants import ConstantBlobBuilder
-from edgecompile.plan.execution_plan import ExecutionPlan, KernelCall, Operand
+from edgecompile.plan.execution_plan import ExecutionPlan, KernelCall, Operand, Origin
 from edgecompile.plan.static_program import StaticCall, StaticProgram, Value, read_static_program
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def build_plan(
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
     scratch_bytes: Mapping[str, int],
-    layers: Mapping[str, tuple[str, ...]],
+    origins: Mapping[str, Origin],
 ) -> ExecutionPlan:
     """Place every tensor of a lowered module.
 
@@ -32,7 +32,7 @@ def build_plan(
         module: `main` is one dataflow block of `call_tir`, `reshape` and tuples, as `why_not_static` allows.
         name, inputs, outputs: as in the model.
         scratch_bytes: working memory per kernel symbol; kernels that are not listed need none.
-        layers: names of the fused layers per variable of `main`.
+        origins: what was fused, per variable of `main`.
 
     Raises:
         CompilerBugError: the module breaks a rule above.
@@ -53,13 +53,15 @@ def build_plan(
     calls = []
     for step, call in enumerate(program.calls):
         scratch = scratch_bytes.get(call.kernel, 0)
+        origin = origins.get(call.variable, Origin())
         calls.append(
             KernelCall(
                 kernel=call.kernel,
                 operands=tuple(operand(value) for value in (*call.arguments, *call.results)),
                 output_count=len(call.results),
                 scratch=Operand("arena", arena.scratch_offsets[step], scratch) if scratch else None,
-                layers=layers.get(call.variable, ()),
+                operators=origin.operators,
+                layers=origin.layers,
             )
         )
     return ExecutionPlan(name, tuple(inputs), tuple(outputs), tuple(calls), constants.build(), arena.memory)

@@ -41,14 +41,24 @@ class KernelCall:
         operands: inputs first, then outputs, as the kernel's parameters are.
         output_count: how many of the last operands the kernel writes.
         scratch: the kernel's private working memory for the length of this call; None when it needs none.
-        layers: the names of the model's layers that were fused into this call, in order.
+        operators: the operators that were fused into this call, in order.
+        layers: the names of the model's layers behind them, where they had one.
     """
 
     kernel: str
     operands: tuple[Operand, ...]
     output_count: int
     scratch: Operand | None
+    operators: tuple[str, ...]
     layers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a kernel call was made of: the operators fused into it, and the names that the model gave to their results."""
+
+    operators: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

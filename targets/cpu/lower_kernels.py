@@ -3,7 +3,7 @@
 A kernel `k(A: Buffer, B: Buffer)` becomes `int32 k(handle A, handle B, handle scratch)`. Buffers that it allocates outside
 parallel loops move to `scratch`, which the plan places in the arena; those inside parallel loops belong to one thread each and
 stay on its stack. The functions follow the unpacked C convention, so the object file that LLVM makes of them needs only
-`TVMBackendParallelLaunch` (for parallel loops) and libm.
+the parallel launcher and libm.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from edgecompile.plan.execution_plan import align
 if TYPE_CHECKING:
     import tvm
 
-# A buffer of this many bytes or fewer is kept on the stack, where LLVM can turn it into registers.
-STACK_BUFFER_BYTES = 1024
+# A buffer below this is kept on the stack, where LLVM can turn it into registers: the accumulators of the largest tile, 24
+# AVX-512 registers, take 1536 bytes.
+STACK_BUFFER_BYTES = 4096
 # What a kernel's threads may keep on their stacks together with everything else; the smallest default stack among
 # the targets is 1 MiB (Android's pthreads).
 STACK_BYTES_PER_THREAD = 256 * 1024
@@ -123,11 +124,9 @@ def _move_allocations(body: tvm.tirx.Stmt, scratch: tvm.tirx.Var) -> tuple[tvm.t
     def on_allocation(allocation: tirx.AllocBuffer, mutator: object) -> tirx.Stmt:
         nonlocal used, on_stack
         size = _buffer_bytes(allocation.buffer)
-        if size < STACK_BUFFER_BYTES:
-            return allocation
-        if parallel_depth:
+        if parallel_depth or size < STACK_BUFFER_BYTES:
             on_stack += size
-            return tirx.AllocBuffer(allocation.buffer, annotations={"disable_lower_builtin": True})
+            return tirx.AllocBuffer(allocation.buffer, annotations={"disable_lower_builtin": tirx.IntImm("int32", 1)})
         place = tirx.handle_add_byte_offset(scratch, used)
         used += align(size)
         return tirx.DeclBuffer(allocation.buffer, data=tirx.reinterpret(allocation.buffer.data.ty, place))
@@ -135,7 +134,7 @@ def _move_allocations(body: tvm.tirx.Stmt, scratch: tvm.tirx.Var) -> tuple[tvm.t
     body = structural_mutate(body, ((tirx.For, on_loop), (tirx.AllocBuffer, on_allocation)))
     if on_stack > STACK_BYTES_PER_THREAD:
         raise CompilerBugError(
-            f"a parallel loop keeps {on_stack} bytes per thread, more than {STACK_BYTES_PER_THREAD}; its schedule is at fault"
+            f"a kernel keeps {on_stack} bytes on each thread's stack, more than {STACK_BYTES_PER_THREAD}; its schedule is at fault"
         )
     return body, used
 

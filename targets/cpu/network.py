@@ -164,6 +164,7 @@ def network_source(network: Network) -> str:
     outputs = [f"outputs[{i}]" for i in range(count_out)]
     arguments = ",\n      ".join([*inputs, *outputs, "(void *)(uintptr_t)weights", "arena", "profile"])
     entry = network.symbol(network.run_symbol)
+    launcher = network.symbol("__TVMBackendParallelLaunch")
     weights = network.symbol("weights")
     digest = ", ".join(f"0x{byte:02x}" for byte in bytes.fromhex(network.weights_sha256))
     return f"""\
@@ -175,6 +176,11 @@ def network_source(network: Network) -> str:
 #include "{network.name}.h"
 
 __attribute__((visibility("hidden"))) int32_t {entry}({parameters});
+
+/* Generated code calls its parallel launcher through this pointer, of which it holds a weak and empty copy. */
+typedef int (*parallel_launcher)(ec_internal_lambda lambda, void *closure, int num_task);
+extern const parallel_launcher {launcher};
+__attribute__((visibility("hidden"))) const parallel_launcher {launcher} = EC_PARALLEL_LAUNCH;
 {_embedded_declaration(network, weights)}
 {_tensor_table("input_table", network.inputs)}
 {_tensor_table("output_table", network.outputs)}

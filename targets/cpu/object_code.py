@@ -1,4 +1,8 @@
-"""Kernels and the entry function -> one object file, through TVM's LLVM back end."""
+"""Kernels and the entry function -> one object file, through TVM's LLVM back end.
+
+Generated code reaches two functions of the runtime: `ec_internal_step_done` by name, and the parallel launcher through the
+pointer `__TVMBackendParallelLaunch`, of which the object holds a weak copy that the network's table overrides.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,11 @@ from typing import TYPE_CHECKING
 
 from edgecompile.plan import ExecutionPlan
 from edgecompile.target import Target
-from targets.cpu.entry import make_entry
+from targets.cpu.entry import make_entry, run_symbol
 from targets.cpu.lower_kernels import LoweredKernel
 
 if TYPE_CHECKING:
     import tvm
-
-# Without a prefix, TVM's CPU code calls its runtime through tables that a loader fills; with an empty one, the calls are
-# ordinary external symbols, which the linker binds.
-_SYSTEM_LIBRARY = {"system_lib_prefix": ""}
-
 
 def tvm_target(target: Target) -> tvm.target.Target:
     """The LLVM target of TVM for `target`."""
@@ -40,8 +39,8 @@ def write_object(
     functions: dict[tvm.ir.GlobalVar, tvm.tirx.PrimFunc] = {
         variables[name]: _with_device_scope(kernel.function) for name, kernel in kernels.items()
     }
-    functions[tvm.ir.GlobalVar(f"{plan.name}_run")] = make_entry(plan, variables)
-    module = tvm.IRModule(functions, attrs=_SYSTEM_LIBRARY)
+    functions[tvm.ir.GlobalVar(run_symbol(plan.name))] = make_entry(plan, variables)
+    module = tvm.IRModule(functions)
     passes = [tirx.BindTarget(target), tirx.BF16StorageLegalize(), tirx.LowerTVMBuiltin(), tirx.LowerIntrin()]
     module = tvm.transform.Sequential(passes)(module)
     tvm.get_global_func("target.build.llvm")(module, target).write_to_file(str(path), "o")

@@ -1,0 +1,108 @@
+"""A plan, its kernels and all decisions -> `Report`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from edgecompile.artifact.report import MemoryEntry, Report, Step
+from edgecompile.decision import Decision
+from edgecompile.plan import ExecutionPlan, KernelCall, Operand
+
+if TYPE_CHECKING:
+    import tvm
+
+_KERNEL_STEPS = ("schedule",)
+
+
+def describe_plan(
+    plan: ExecutionPlan,
+    kernels: Mapping[str, tvm.tirx.PrimFunc],
+    decisions: Sequence[Decision],
+    warnings: Sequence[str],
+) -> Report:
+    """The report of a static plan.
+
+    Args:
+        kernels: as they were before they were scheduled, by symbol; their loops tell the cost.
+    """
+    macs = {name: kernel_macs(kernel) for name, kernel in kernels.items()}
+    by_kernel: dict[str, list[Decision]] = {}
+    for decision in decisions:
+        if decision.step in _KERNEL_STEPS:
+            by_kernel.setdefault(decision.subject, []).append(decision)
+    steps = [
+        _step(index, call, macs[call.kernel], tuple(by_kernel.get(call.kernel, ())))
+        for index, call in enumerate(plan.calls)
+    ]
+    return Report(
+        executor="plan",
+        steps=tuple(steps),
+        decisions=tuple(decision for decision in decisions if decision.step not in _KERNEL_STEPS),
+        memory=MemoryEntry(
+            arena_bytes=plan.memory.arena_bytes,
+            sum_bytes=plan.memory.sum_bytes,
+            lower_bound_bytes=plan.memory.lower_bound_bytes,
+        ),
+        warnings=tuple(warnings),
+    )
+
+
+def describe_virtual_machine(reason: str, decisions: Sequence[Decision], warnings: Sequence[str]) -> Report:
+    """The report of a model that Relax's virtual machine runs."""
+    return Report(executor="vm", executor_reason=reason, decisions=tuple(decisions), warnings=tuple(warnings))
+
+
+def _step(index: int, call: KernelCall, macs: int, decisions: tuple[Decision, ...]) -> Step:
+    read, written = call.operands[: -call.output_count], call.operands[-call.output_count :]
+    return Step(
+        index=index,
+        kernel=call.kernel,
+        operators=call.operators,
+        layers=call.layers,
+        macs=macs,
+        bytes_read=_total(operand for operand in read if operand.space != "constant"),
+        bytes_written=_total(written),
+        weight_bytes=_total(operand for operand in read if operand.space == "constant"),
+        scratch_bytes=call.scratch.size_bytes if call.scratch else 0,
+        decisions=decisions,
+    )
+
+
+def _total(operands: Sequence[Operand] | object) -> int:
+    return sum(operand.size_bytes for operand in set(operands))  # type: ignore[call-overload]
+
+
+def kernel_macs(kernel: tvm.tirx.PrimFunc) -> int:
+    """Multiply-accumulates of an unscheduled kernel: how often its reductions add a product; unknown extents count as 1."""
+    from tvm import s_tir, tirx
+    from tvm_ffi.structural import structural_walk
+
+    total = 0
+
+    def visit(block: s_tir.SBlock) -> None:
+        nonlocal total
+        if block.init is not None and _adds_product(block.body):
+            extents = [axis.dom.extent for axis in block.iter_vars]
+            total += math.prod(int(extent) for extent in extents if isinstance(extent, tirx.IntImm))
+
+    structural_walk(kernel.body, (s_tir.SBlock, visit))
+    return total
+
+
+def _adds_product(body: tvm.tirx.Stmt) -> bool:
+    from tvm import tirx
+
+    value = getattr(body, "value", None)
+    if not isinstance(value, tirx.Add):
+        return False
+    return any(isinstance(_without_cast(side), tirx.Mul) for side in (value.a, value.b))
+
+
+def _without_cast(expression: tvm.ir.Expr) -> tvm.ir.Expr:
+    from tvm import tirx
+
+    while isinstance(expression, tirx.Cast):
+        expression = expression.value
+    return expression

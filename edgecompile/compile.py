@@ -1,0 +1,196 @@
+"""`compile`: a model to an artifact. The only place that knows the order of the steps; each step is a function elsewhere."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgecompile.artifact.artifact import Artifact
+from edgecompile.artifact.describe import describe_plan, describe_virtual_machine
+from edgecompile.artifact.machine import runs_here
+from edgecompile.artifact.manifest import REPORT_NAME, Facts, TensorEntry
+from edgecompile.artifact.open import open as open_artifact
+from edgecompile.artifact.open import open_elsewhere
+from edgecompile.artifact.report import Report
+from edgecompile.artifact.selftest import SelfTest, write_selftest
+from edgecompile.artifact.verify import relative_difference
+from edgecompile.artifact.write import seal, staging
+from edgecompile.errors import EdgeCompileError, InvalidInputError
+from edgecompile.family import EmittedFiles, Family, family_of
+from edgecompile.frontend.model import Model, TensorSpec
+from edgecompile.passes import Lowered, lower
+from edgecompile.plan import ExecutionPlan, build_plan
+from edgecompile.plan.static_program import why_not_static
+from edgecompile.sample_inputs import sample_inputs
+from edgecompile.schedule import kernels_of, schedule_kernels
+from edgecompile.target import Target, find_target
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Progress = Callable[[str], None]
+
+
+def compile(
+    model: Model,
+    target: str | Target = "host",
+    out: str | os.PathLike[str] = "",
+    *,
+    threads: int = 1,
+    embed_weights: bool = False,
+    progress: Progress | None = None,
+) -> Artifact:
+    """Compile a model for a device and write the artifact.
+
+    Args:
+        model: from `load`.
+        target: a name of `targets()`, with overrides ("rpi4,num_cores=2"), or a `Target`.
+        out: the folder to write; an artifact that is there is replaced when the new one is complete.
+        threads: how many work on one inference unless the artifact's user says otherwise.
+        embed_weights: put the weights into the library instead of a file beside it.
+        progress: called with the name of each phase as it begins.
+
+    Raises:
+        UnknownTargetError, ToolchainError, UnsupportedModelError, OutputError: nothing was written.
+    """
+    if not out:
+        raise InvalidInputError("compile needs the folder to write, found none: give out='build/net'")
+    if not 1 <= threads <= 1024:
+        raise InvalidInputError(f"threads must be from 1 to 1024, found {threads}")
+    device = find_target(target) if isinstance(target, str) else target
+    report_progress = progress or (lambda phase: None)
+    with staging(out) as folder:
+        _Build(model, device, folder, threads, embed_weights, report_progress).run()
+    return open_artifact(out) if runs_here(device) else open_elsewhere(out)
+
+
+class _Build:
+    """One compilation into a staging folder."""
+
+    def __init__(
+        self, model: Model, target: Target, folder: Path, threads: int, embed_weights: bool, progress: Progress
+    ) -> None:
+        self.model = model
+        self.target = target
+        self.family: Family = family_of(target)
+        self.folder = folder
+        self.threads = threads
+        self.embed_weights = embed_weights
+        self.progress = progress
+        self.warnings: list[str] = []
+
+    def run(self) -> None:
+        lowered = lower(
+            self.model.module, self.family.phases(self.target), self.family.tvm_target(self.target), self.progress
+        )
+        reason = why_not_static(lowered.module)
+        facts, report = self._emit_plan(lowered) if reason is None else self._emit_virtual_machine(lowered, reason)
+        (self.folder / REPORT_NAME).write_bytes(report.encode())
+        self._record_selftest(facts, report)
+
+    def _emit_plan(self, lowered: Lowered) -> tuple[Facts, Report]:
+        self.progress("schedule")
+        kernels = kernels_of(lowered.module)
+        scheduled = schedule_kernels(kernels, self.family.rules(self.target), self.target, lowered.decisions)
+        self.progress("generate code")
+        ready = self.family.lower_kernels(scheduled, self.family.tvm_target(self.target))
+        plan = build_plan(
+            lowered.module,
+            name=self.model.name,
+            inputs=self.model.inputs,
+            outputs=self.model.outputs,
+            scratch_bytes={name: kernel.scratch_bytes for name, kernel in ready.items()},
+            origins=lowered.origins,
+        )
+        files = self.family.emit(plan, ready, self.target, self.folder, embed_weights=self.embed_weights)
+        report = describe_plan(plan, kernels, lowered.decisions, self.warnings)
+        return self._facts(files, "", plan), report
+
+    def _emit_virtual_machine(self, lowered: Lowered, reason: str) -> tuple[Facts, Report]:
+        self._warn(f"the model runs on Relax's virtual machine and needs TVM on the device: {reason}")
+        self.progress("generate code")
+        files = self.family.emit_virtual_machine(lowered.module, self.model.name, self.target, self.folder)
+        return self._facts(files, reason, None), describe_virtual_machine(reason, lowered.decisions, self.warnings)
+
+    def _facts(self, files: EmittedFiles, reason: str, plan: ExecutionPlan | None) -> Facts:
+        return Facts(
+            name=self.model.name,
+            executor="vm" if reason else "plan",
+            executor_reason=reason,
+            inputs=_entries(self.model.inputs),
+            outputs=_entries(self.model.outputs),
+            target=self.target,
+            versions=_versions(self.model),
+            source=self.model.source,  # type: ignore[arg-type]  # the manifest checks it
+            opset=self.model.opset,
+            threads=self.threads,
+            arena_bytes=plan.memory.arena_bytes if plan else 0,
+            weight_bytes=len(plan.constants.data) if plan else self.model.weight_bytes,
+            weights_embedded=files.weights is None,
+            library=files.library,
+            static_library=files.static_library,
+            headers=files.headers,
+            weights=files.weights,
+            reference_name=self.model.reference_name if self.model.reference else "",
+            reference_tolerance=_reference_tolerance(self.model.outputs),
+        )
+
+    def _record_selftest(self, facts: Facts, report: Report) -> None:
+        """Write the self-test and the manifest; the library itself says what the compiled model answers."""
+        self.progress("self-test")
+        inputs = sample_inputs(self.model)
+        reference = self._reference(list(inputs.values()))
+        write_selftest(self.folder, SelfTest(inputs, reference, {}))
+        seal(self.folder, facts)
+        if not runs_here(self.target):
+            return
+        with open_artifact(self.folder) as artifact:
+            outputs = artifact.run(*inputs.values())
+        compiled = {spec.name: array for spec, array in zip(self.model.outputs, outputs, strict=True)}
+        for name, array in reference.items():
+            difference = relative_difference(compiled[name], array)
+            if not difference <= facts.reference_tolerance:
+                self._warn(f"output {name!r} differs from {facts.reference_name} by {difference:.2g} of its range")
+        write_selftest(self.folder, SelfTest(inputs, reference, compiled))
+        final = report.model_copy(update={"warnings": tuple(self.warnings)})
+        (self.folder / REPORT_NAME).write_bytes(final.encode())
+        seal(self.folder, facts)
+
+    def _reference(self, inputs: list[np.ndarray]) -> dict[str, np.ndarray]:
+        if self.model.reference is None:
+            return {}
+        try:
+            outputs = self.model.reference(inputs)
+        except EdgeCompileError:
+            raise
+        except Exception as error:  # a framework may raise anything
+            self._warn(f"{self.model.reference_name} cannot run the model on the self-test's inputs: {_line(error)}")
+            return {}
+        return {spec.name: array for spec, array in zip(self.model.outputs, outputs, strict=True)}
+
+    def _warn(self, text: str) -> None:
+        self.warnings.append(text)
+        warnings.warn(text, stacklevel=5)
+
+
+def _entries(specs: Sequence[TensorSpec]) -> tuple[TensorEntry, ...]:
+    return tuple(TensorEntry(name=spec.name, shape=spec.shape, dtype=spec.dtype) for spec in specs)  # type: ignore[arg-type]
+
+
+def _versions(model: Model) -> dict[str, str]:
+    framework = {"onnx": "onnx", "torch": "torch"}[model.source]
+    names = ("edgecompile", "apache-tvm", "apache-tvm-ffi", framework)
+    return {name: importlib.metadata.version(name) for name in names}
+
+
+def _reference_tolerance(outputs: Sequence[TensorSpec]) -> float:
+    """1e-4 of the range for float32, whose sums of some thousand terms stay below it; 1e-2 for formats of 8 to 11 bits."""
+    return 1e-2 if any(spec.dtype in ("float16", "bfloat16") for spec in outputs) else 1e-4
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

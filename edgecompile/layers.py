@@ -1,0 +1,116 @@
+"""What a model is made of: its operators with their sizes and costs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgecompile.frontend.model import Model
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tvm
+    from tvm import relax
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One operator call of a model.
+
+    Attributes:
+        name: as the frontend named its result.
+        operator: of Relax, without its prefix, such as "nn.conv2d".
+        output_shape: of its first result; a name stands for a dimension that is known at run time only.
+        macs: multiply-accumulates, for convolutions and matrix products; 0 for all others, and where a shape is unknown.
+        params: elements of the constants it reads.
+        weight_bytes: bytes of the constants it reads.
+    """
+
+    name: str
+    operator: str
+    output_shape: tuple[int | str, ...]
+    macs: int
+    params: int
+    weight_bytes: int
+
+
+def model_layers(model: Model) -> list[Layer]:
+    """The operator calls of a model, in order of execution."""
+    from tvm import relax
+
+    body = model.module["main"].body
+    if not isinstance(body, relax.SeqExpr):
+        return []
+    bindings = [binding for block in body.blocks for binding in block.bindings]
+    return [
+        _layer(binding.var.name, binding.value, binding.var.ty)
+        for binding in bindings
+        if isinstance(binding.value, relax.Call)
+    ]
+
+
+def constants_of(module: tvm.IRModule) -> list[np.ndarray]:
+    """The constants of `main`, each once, in the order of their first use."""
+    import tvm
+    from tvm_ffi.structural import structural_walk
+
+    found: dict[int, np.ndarray] = {}
+
+    def visit(constant: tvm.ir.GenericConst) -> None:
+        array = constant.value.numpy()
+        found.setdefault(array.__array_interface__["data"][0], array)
+
+    structural_walk(module["main"].body, (tvm.ir.GenericConst, visit))
+    return list(found.values())
+
+
+def _layer(name: str, call: relax.Call, type_: tvm.ir.Type) -> Layer:
+    import tvm
+
+    constants = [argument.value.numpy() for argument in call.args if isinstance(argument, tvm.ir.GenericConst)]
+    output = _shape(type_)
+    return Layer(
+        name=name,
+        operator=_operator(call),
+        output_shape=output,
+        macs=_macs(call, output),
+        params=sum(constant.size for constant in constants),
+        weight_bytes=sum(constant.nbytes for constant in constants),
+    )
+
+
+def _operator(call: relax.Call) -> str:
+    import tvm
+
+    if not isinstance(call.op, tvm.ir.Op):
+        return str(getattr(call.op, "name_hint", call.op))
+    if call.op.name == "relax.call_tir":
+        return str(call.args[0].name_hint)
+    return str(call.op.name).removeprefix("relax.")
+
+
+def _shape(type_: tvm.ir.Type) -> tuple[int | str, ...]:
+    from tvm import relax, tirx
+
+    while isinstance(type_, relax.TupleType):
+        type_ = type_.fields[0]
+    if not isinstance(type_, relax.TensorType) or not isinstance(type_.shape, relax.ShapeExpr):
+        return ("?",)
+    return tuple(int(dim) if isinstance(dim, tirx.IntImm) else str(dim) for dim in type_.shape.values)
+
+
+def _macs(call: relax.Call, output: tuple[int | str, ...]) -> int:
+    operator = _operator(call)
+    if len(call.args) < 2:
+        return 0
+    data, weight = (_shape(argument.ty) for argument in call.args[:2])
+    if not all(isinstance(extent, int) for extent in (*output, *data, *weight)):
+        return 0
+    if operator == "matmul":
+        return math.prod(output) * data[-1]  # type: ignore[arg-type, operator]  # all extents are numbers here
+    if operator.endswith("_transpose") and operator.startswith("nn.conv"):
+        return math.prod(data) * math.prod(weight[1:])  # type: ignore[arg-type]
+    if operator.startswith("nn.conv"):
+        return math.prod(output) * math.prod(weight[1:])  # type: ignore[arg-type]
+    return 0

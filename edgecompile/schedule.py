@@ -1,0 +1,60 @@
+"""Choosing a schedule for every kernel: the first rule that takes it wins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from edgecompile.decision import Decision
+from edgecompile.errors import CompilerBugError
+from edgecompile.target import Target
+
+if TYPE_CHECKING:
+    import tvm
+    from tvm.s_tir import Schedule
+
+
+class ScheduleRule(Protocol):
+    """A template: `apply` answers with a scheduled kernel, or None when the kernel is not its kind."""
+
+    name: str
+
+    def apply(self, kernel: tvm.tirx.PrimFunc, target: Target) -> Schedule | None: ...
+
+
+def kernels_of(module: tvm.IRModule) -> dict[str, tvm.tirx.PrimFunc]:
+    """The kernels of a lowered module by symbol, in the order of their names."""
+    import tvm
+
+    kernels = {
+        variable.name_hint: function
+        for variable, function in module.functions_items()
+        if isinstance(function, tvm.tirx.PrimFunc)
+    }
+    return dict(sorted(kernels.items()))
+
+
+def schedule_kernels(
+    kernels: dict[str, tvm.tirx.PrimFunc], rules: Sequence[ScheduleRule], target: Target, decisions: list[Decision]
+) -> dict[str, tvm.tirx.PrimFunc]:
+    """Schedule each kernel by the first rule that takes it.
+
+    Raises:
+        CompilerBugError: no rule takes a kernel; the last rule of a target must take any.
+    """
+    return {name: _schedule(name, kernel, rules, target, decisions) for name, kernel in kernels.items()}
+
+
+def _schedule(
+    name: str,
+    kernel: tvm.tirx.PrimFunc,
+    rules: Sequence[ScheduleRule],
+    target: Target,
+    decisions: list[Decision],
+) -> tvm.tirx.PrimFunc:
+    for rule in rules:
+        schedule = rule.apply(kernel, target)
+        if schedule is not None:
+            decisions.append(Decision("schedule", name, True, rule.name))
+            return schedule.mod["main"]
+    raise CompilerBugError(f"no schedule rule of target {target.name} takes the kernel {name}")

@@ -1,0 +1,1 @@
+"""Kernel templates. They know instruction sets, not boards."""
