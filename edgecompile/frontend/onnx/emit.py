@@ -31,6 +31,8 @@ def reshape(context: Context, value: relax.Expr, shape: Sequence[Dim]) -> relax.
     """`value` with another shape; no call when it has that shape already."""
     if tuple(shape) == shape_of(value) and all(isinstance(dim, int) for dim in shape):
         return value
+    if any(isinstance(dim, int) and dim == 0 for dim in shape):  # in Relax's reshape a 0 would copy the old dimension
+        return context.emit(relax.op.zeros(relax.ShapeExpr(shape), dtype_of(value)))
     return context.emit(relax.op.reshape(value, tuple(shape)))
 
 

@@ -162,7 +162,7 @@ def emit_pad(
     number = context.constant(fill)
     if mode == "constant" and number is not None and is_float(dtype_of(x)) and min((*before, *after)) >= 0:
         widths = [width for pair in zip(before, after, strict=True) for width in pair]
-        return context.emit(relax.op.nn.pad(x, widths, float(number)))
+        return context.emit(relax.op.nn.pad(x, widths, pad_value=float(number)))
     shape = context.require_static(context.node, x)
     sizes = [size + b + a for size, b, a in zip(shape, before, after, strict=True)]
     check_dimensions(context.node.name, sizes)
