@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import onnx
 from onnx.reference import ReferenceEvaluator
 
 from edgecompile.frontend.onnx.node import Node
@@ -39,11 +41,26 @@ def fold(node: Node, arrays: Sequence[np.ndarray | None], opsets: Mapping[str, i
     given = [(name, array) for name, array in zip(node.inputs, arrays, strict=True) if array is not None]
     try:
         with np.errstate(all="ignore"):
-            outputs = ReferenceEvaluator(node.proto, opsets=dict(opsets)).run(None, dict(given))
+            outputs = evaluate(node, dict(given), opsets)
     except Exception:  # the evaluator is a convenience: what it cannot do, the operator's function does or refuses
         return None
     arrays_out = [np.asarray(output) for output in outputs]
     return arrays_out if all(array.dtype != object for array in arrays_out) else None
+
+
+def evaluate(node: Node, given: Mapping[str, np.ndarray], opsets: Mapping[str, int]) -> list[Any]:
+    """The node's outputs by ONNX's own definition at the opsets at hand.
+
+    The evaluator is given a model, because for a lone node it takes the newest opset whatever it is told.
+    """
+    graph = onnx.helper.make_graph(
+        [node.proto],
+        "fold",
+        [onnx.ValueInfoProto(name=name) for name in given],
+        [onnx.ValueInfoProto(name=name) for name in node.outputs if name],
+    )
+    imports = [onnx.helper.make_opsetid(domain, version) for domain, version in {"": node.opset, **opsets}.items()]
+    return list(ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=imports)).run(None, dict(given)))
 
 
 def _output_elements(node: Node, arrays: Sequence[np.ndarray | None]) -> float:
