@@ -9,7 +9,7 @@ from tvm import te, tirx
 
 from edgecompile.frontend.onnx import dtypes
 from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, make_constant
-from edgecompile.frontend.onnx.emit import elementwise, normalized_axis
+from edgecompile.frontend.onnx.emit import cast, elementwise, normalized_axis
 from edgecompile.frontend.onnx.node import Node
 from edgecompile.frontend.onnx.registry import operator
 
@@ -21,15 +21,17 @@ def bit_cast(context: Context, node: Node, inputs: Inputs) -> Result:
     dtype, have = dtypes.require_supported(node.integer("to"), str(node)), dtype_of(inputs[0])
     if dtype == have:
         return x
-    if "bool" in (dtype, have):
-        raise node.unsupported(f"bits of numbers can be reinterpreted, found {have} to {dtype}")
     if _width(dtype) != _width(have):
         raise node.invalid(f"a dtype of {_width(have)} bits like {have} was needed, found {dtype}")
+    if have == "bool":  # 0 or 1 in a byte
+        x, have = cast(context, x, "uint8"), "uint8"
+    if dtype in (have, "bool"):
+        return cast(context, x, dtype)
     return elementwise(context, lambda value: tirx.reinterpret(dtype, value), [x], "bit_cast")
 
 
 def _width(dtype: str) -> int:
-    return int(dtype.lstrip("abcdefghijklmnopqrstuvwxyz"))
+    return 8 if dtype == "bool" else int(dtype.lstrip("abcdefghijklmnopqrstuvwxyz"))
 
 
 @operator("TensorScatter")

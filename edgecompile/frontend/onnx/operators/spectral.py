@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from onnx.reference import ReferenceEvaluator
 from tvm import relax
 from tvm.relax import op
 
 from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, make_constant, rank_of, shape_of
 from edgecompile.frontend.onnx.emit import normalized_axis, reshape
-from edgecompile.frontend.onnx.fold import MAX_ELEMENTS
+from edgecompile.frontend.onnx.fold import MAX_ELEMENTS, evaluate
 from edgecompile.frontend.onnx.node import Node
 from edgecompile.frontend.onnx.registry import operator
 
@@ -133,5 +132,5 @@ def mel_weight_matrix(context: Context, node: Node, inputs: Inputs) -> Result:
         raise node.unsupported(f"a matrix of at most {MAX_ELEMENTS} entries was needed")
     if not math.isfinite(float(given[3].item())) or not math.isfinite(float(given[4].item())):
         raise node.invalid("finite frequencies were needed")
-    matrix = ReferenceEvaluator(node.proto, opsets={"": node.opset}).run(None, dict(zip(node.inputs, given, strict=True)))[0]
+    (matrix,) = evaluate(node, dict(zip(node.inputs, given, strict=True)), {"": node.opset})
     return make_constant(np.asarray(matrix))
