@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from edgecompile.frontend.torch.importer import GraphImporter
 
 
+_HALF = ("float16", "bfloat16")
+
+
 class Arguments:
     """The arguments of one node by their schema names, defaults filled in; `args.self`, `args.other`, ..."""
 
@@ -78,6 +81,19 @@ class Context:
         """The dtype of the node's (first) result, as PyTorch computed it."""
         value = self.node.meta["val"]
         return relax_dtype((value[0] if isinstance(value, list | tuple) else value).dtype)
+
+    def wide(self, value: relax.Expr | None) -> relax.Expr | None:
+        """A half-precision tensor as float32, in which PyTorch accumulates; others, and None, as they are."""
+        return self.tensor(value, "float32") if value is not None and dtype_of(value) in _HALF else value
+
+    def narrow(self, value: relax.Expr) -> relax.Expr:
+        """The counterpart of `wide`: the result in the node's dtype."""
+        return self.tensor(self.emit(value), self.dtype) if self.dtype in _HALF else value
+
+    @property
+    def accumulator(self) -> str | None:
+        """The `out_dtype` of a product whose result goes through `narrow`."""
+        return "float32" if self.dtype in _HALF else None
 
     def tensor(self, value: Any, dtype: str | None = None) -> relax.Expr:
         """A tensor, Python number or symbolic integer as a Relax tensor of the given dtype (tensors keep theirs if None)."""

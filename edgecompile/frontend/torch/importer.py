@@ -85,6 +85,7 @@ def layer_of(node: fx.Node) -> str:
     stack = node.meta.get("nn_module_stack") or {}
     path, kind = next(reversed(stack.values())) if stack else ("", "")
     kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+    path = f"layer_{path}" if path[:1].isdigit() else path
     path = path.replace(".", "_")
     if path and kind.startswith("torch.nn.modules."):
         return path

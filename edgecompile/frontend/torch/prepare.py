@@ -67,9 +67,10 @@ def prepare(program: ExportedProgram) -> ExportedProgram:
         table.pop(operator, None)
     lowered = program.run_decompositions(table)
     _drop_assertions(lowered.graph_module.graph)
+    _check_state(lowered)  # again, for in-place writes show in the signature only now
     _check_random(lowered.graph.nodes)
-    _check_dtypes(lowered)
     _check_operators(lowered.graph.nodes)
+    _check_dtypes(lowered)
     return lowered
 
 

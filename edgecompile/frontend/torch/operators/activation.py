@@ -65,14 +65,12 @@ def prelu(context: Context, args: Arguments) -> relax.Expr:
 @converter("_softmax.default", "softmax.int")
 def softmax(context: Context, args: Arguments) -> relax.Expr:
     """Softmax along one dimension."""
-    return relax.op.nn.softmax(context.tensor(args.self, context.dtype), args.dim) if shape_of(args.self) else (
-        relax.op.ones_like(args.self)
-    )
+    x = context.wide(context.tensor(args.self, context.dtype))
+    return context.narrow(relax.op.nn.softmax(x, args.dim) if shape_of(x) else relax.op.ones_like(x))
 
 
 @converter("_log_softmax.default", "log_softmax.int")
 def log_softmax(context: Context, args: Arguments) -> relax.Expr:
     """Logarithm of softmax along one dimension."""
-    x = context.tensor(args.self, context.dtype)
-    # Relax demands the last dimension of log_softmax's code generator on CPUs only for rank above 2; any is accepted.
-    return relax.op.nn.log_softmax(x, args.dim) if shape_of(x) else relax.op.zeros_like(x)
+    x = context.wide(context.tensor(args.self, context.dtype))
+    return context.narrow(relax.op.nn.log_softmax(x, args.dim) if shape_of(x) else relax.op.zeros_like(x))

@@ -130,6 +130,18 @@ def minimum(context: Context, args: Arguments) -> relax.Expr:
     return relax.op.minimum(*_operands(context, args))
 
 
+@converter("fmax.default", "fmin.default")
+def extremum_of_numbers(context: Context, args: Arguments) -> relax.Expr:
+    """Elementwise maximum or minimum; where one operand is NaN, the other."""
+    left, right = _operands(context, args)
+    name = args.node.target.__name__.removesuffix(".default")  # type: ignore[union-attr]
+    chosen = {"fmax": relax.op.maximum, "fmin": relax.op.minimum}[name](left, right)
+    if not is_float(context.dtype):
+        return chosen
+    chosen = context.emit(relax.op.where(relax.op.isnan(left), right, chosen))
+    return relax.op.where(relax.op.isnan(right), left, chosen)
+
+
 @converter("atan2.default")
 def atan2(context: Context, args: Arguments) -> relax.Expr:
     """The angle of the point (other, self)."""
@@ -204,6 +216,13 @@ def expm1(context: Context, args: Arguments) -> relax.Expr:
     """`exp(self) - 1`."""
     exponential = relax.op.exp(context.tensor(args.self, context.dtype))
     return relax.op.subtract(exponential, context.tensor(1, context.dtype))
+
+
+@converter("exp2.default")
+def exp2(context: Context, args: Arguments) -> relax.Expr:
+    """`2 ** self`."""
+    scaled = relax.op.multiply(context.tensor(args.self, context.dtype), context.tensor(math.log(2), context.dtype))
+    return relax.op.exp(scaled)
 
 
 @converter("sign.default", "sgn.default")

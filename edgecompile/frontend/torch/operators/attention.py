@@ -27,13 +27,14 @@ def scaled_dot_product_attention(context: Context, args: Arguments) -> relax.Exp
     transposed = context.emit(relax.op.permute_dims(key, [*range(rank - 2), rank - 1, rank - 2]))
     # The scale goes to the query, the smaller operand wherever the sequence is longer than a head is wide.
     scaled = context.emit(relax.op.multiply(query, context.tensor(float(scale), dtype)))
-    scores = context.emit(relax.op.matmul(scaled, transposed))
+    scores = context.emit(relax.op.matmul(scaled, transposed, out_dtype=context.accumulator))
     if args.is_causal:
         scores = _causal(context, scores)
     if args.attn_mask is not None:
         scores = _masked(context, scores, args.attn_mask)
     weights = context.emit(relax.op.nn.softmax(scores, -1))
-    return relax.op.matmul(weights, value)
+    weights = context.tensor(weights, dtype)
+    return context.narrow(relax.op.matmul(weights, value, out_dtype=context.accumulator))
 
 
 def _masked(context: Context, scores: relax.Expr, mask: relax.Expr) -> relax.Expr:

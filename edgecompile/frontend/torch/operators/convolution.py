@@ -32,10 +32,11 @@ def convolution(context: Context, args: Arguments) -> relax.Expr:
         "groups": args.groups,
         "data_layout": data_layout,
         "kernel_layout": kernel_layout,
+        "out_dtype": context.accumulator,
     }
     if args.transposed:
         attributes["output_padding"] = _per_dimension(args.output_padding, spatial)
-    result = operator(data, args.weight, **attributes)
+    result = context.narrow(operator(data, args.weight, **attributes))
     if args.bias is not None:
         bias = context.emit(relax.op.reshape(args.bias, [1, -1] + [1] * spatial))
         result = relax.op.add(context.emit(result), bias)

@@ -36,6 +36,13 @@ def constant(context: Context, args: Arguments) -> relax.Expr:
     return relax.op.full(shape, context.tensor(value, context.dtype), context.dtype)
 
 
+@converter("empty.memory_format", "empty_like.default", "new_empty.default", "empty_permuted.default")
+def empty(context: Context, args: Arguments) -> relax.Expr:
+    """Zeros: what PyTorch leaves undefined."""
+    shape = list(args.size) if args.get("size") is not None else shape_of(args.self)
+    return relax.op.zeros(shape, context.dtype)
+
+
 @converter("scalar_tensor.default")
 def scalar_tensor(context: Context, args: Arguments) -> relax.Expr:
     """A number as a tensor."""

@@ -102,6 +102,23 @@ def _same(left: Any, right: Any) -> bool:
     return bool(tvm.sym.Analyzer().can_prove_equal(left, right))
 
 
+@converter("diagonal.default")
+def diagonal(context: Context, args: Arguments) -> relax.Expr:
+    """`self[..., i, i + offset]` over two dimensions, the diagonal last."""
+    shape = shape_of(args.self)
+    first, second = args.dim1 % len(shape), args.dim2 % len(shape)
+    rest = [axis for axis in range(len(shape)) if axis not in (first, second)]
+    rows, columns = shape[first], shape[second]
+    if not (isinstance(rows, int) and isinstance(columns, int)):
+        raise context.refuse("the diagonal of a dynamic dimension", "freeze the dimension with shapes=")
+    count = max(min(rows, columns - args.offset) if args.offset >= 0 else min(rows + args.offset, columns), 0)
+    start = args.offset if args.offset >= 0 else -args.offset * columns
+    ordered = context.emit(relax.op.permute_dims(args.self, [*rest, first, second]))
+    flat = context.emit(relax.op.reshape(ordered, [*(shape[axis] for axis in rest), rows * columns]))
+    positions = [start + i * (columns + 1) for i in range(count)]
+    return relax.op.take(flat, relax.const(positions, "int64"), axis=len(rest))
+
+
 @converter("embedding.default")
 def embedding(context: Context, args: Arguments) -> relax.Expr:
     """Rows of the weight [rows, width] by index."""

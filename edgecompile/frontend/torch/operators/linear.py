@@ -1,4 +1,4 @@
-"""Matrix products, in the dtype of their operands."""
+"""Matrix products; those of half-precision operands are summed in float32, as PyTorch does."""
 
 from __future__ import annotations
 
@@ -14,50 +14,62 @@ def linear(context: Context, args: Arguments) -> relax.Expr:
 
     input [..., in], weight [out, in], bias [out] or None.
     """
-    product = relax.op.matmul(args.input, context.emit(relax.op.permute_dims(args.weight)))
+    product = _product(context, args.input, context.emit(relax.op.permute_dims(args.weight)))
     return product if args.bias is None else relax.op.add(context.emit(product), args.bias)
 
 
 @converter("mm.default", "bmm.default")
 def matrix_product(context: Context, args: Arguments) -> relax.Expr:
     """`self @ mat2`, batched or not."""
-    return relax.op.matmul(args.self, args.mat2)
+    return _product(context, args.self, args.mat2)
 
 
 @converter("matmul.default")
 def matmul(context: Context, args: Arguments) -> relax.Expr:
     """NumPy's matmul."""
-    return relax.op.matmul(args.self, args.other)
+    return _product(context, args.self, args.other)
 
 
 @converter("mv.default")
 def matrix_vector(context: Context, args: Arguments) -> relax.Expr:
     """`self @ vec`."""
-    return relax.op.matmul(args.self, args.vec)
+    return _product(context, args.self, args.vec)
 
 
 @converter("dot.default")
 def dot(context: Context, args: Arguments) -> relax.Expr:
     """The inner product of two vectors."""
-    return relax.op.sum(context.emit(relax.op.multiply(args.self, args.tensor)))
+    products = context.emit(relax.op.multiply(context.wide(args.self), context.wide(args.tensor)))
+    return context.narrow(relax.op.sum(products))
 
 
 @converter("addmm.default")
 def add_product(context: Context, args: Arguments) -> relax.Expr:
     """`beta * self + alpha * mat1 @ mat2`."""
-    return _scaled_sum(context, args, relax.op.matmul(args.mat1, args.mat2))
+    return _scaled_sum(context, args, _product(context, args.mat1, args.mat2))
 
 
 @converter("baddbmm.default")
 def add_batched_product(context: Context, args: Arguments) -> relax.Expr:
     """`beta * self + alpha * batch1 @ batch2`."""
-    return _scaled_sum(context, args, relax.op.matmul(args.batch1, args.batch2))
+    return _scaled_sum(context, args, _product(context, args.batch1, args.batch2))
+
+
+@converter("addbmm.default")
+def add_summed_product(context: Context, args: Arguments) -> relax.Expr:
+    """`beta * self + alpha * sum over the batch of batch1 @ batch2`."""
+    products = context.emit(relax.op.matmul(args.batch1, args.batch2, out_dtype=context.accumulator))
+    return _scaled_sum(context, args, context.narrow(relax.op.sum(products, [0])))
 
 
 @converter("addmv.default")
 def add_matrix_vector(context: Context, args: Arguments) -> relax.Expr:
     """`beta * self + alpha * mat @ vec`."""
-    return _scaled_sum(context, args, relax.op.matmul(args.mat, args.vec))
+    return _scaled_sum(context, args, _product(context, args.mat, args.vec))
+
+
+def _product(context: Context, left: relax.Expr, right: relax.Expr) -> relax.Expr:
+    return context.narrow(relax.op.matmul(left, right, out_dtype=context.accumulator))
 
 
 def _scaled_sum(context: Context, args: Arguments, product: relax.Expr) -> relax.Expr:

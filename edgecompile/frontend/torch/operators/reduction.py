@@ -22,8 +22,8 @@ def _in_result_dtype(operator: Operator) -> Callable[[Context, Arguments], relax
     """A reduction that works in the dtype of its result: integers are summed as int64."""
 
     def convert(context: Context, args: Arguments) -> relax.Expr:
-        value = context.tensor(args.self, context.dtype)
-        return _reduce(context, operator, value, args.get("dim"), args.get("keepdim", False))
+        value = context.wide(context.tensor(args.self, context.dtype))
+        return context.narrow(_reduce(context, operator, value, args.get("dim"), args.get("keepdim", False)))
 
     return convert
 
@@ -61,6 +61,12 @@ def _quantifier(operator: Operator) -> Callable[[Context, Arguments], relax.Expr
 
 converter("any.default", "any.dim", "any.dims")(_quantifier(relax.op.max))
 converter("all.default", "all.dim", "all.dims")(_quantifier(relax.op.min))
+
+
+@converter("var_mean.correction")
+def variance_and_mean(context: Context, args: Arguments) -> tuple[relax.Expr, ...]:
+    """Variance and mean of the same elements."""
+    return variance(context, args), _reduce(context, relax.op.mean, args.self, args.dim, args.keepdim)
 
 
 @converter("var.correction")

@@ -1,4 +1,4 @@
-"""Image resizing, kept as one Relax operator."""
+"""Image resizing and sampling, kept as one Relax operator."""
 
 from __future__ import annotations
 
@@ -47,3 +47,16 @@ def bicubic(context: Context, args: Arguments) -> relax.Expr:
     """Cubic convolution with a = -0.75 in both dimensions."""
     _check_scale(context, args)
     return _resize(context, args, "cubic", "align_corners" if args.align_corners else "half_pixel")
+
+
+@converter("grid_sampler_2d.default")
+def grid_sample(context: Context, args: Arguments) -> relax.Expr:
+    """Samples input [N, C, H, W] at grid [N, H_out, W_out, 2], whose coordinates run from -1 to 1."""
+    return relax.op.image.grid_sample(
+        args.input,
+        context.emit(relax.op.permute_dims(args.grid, [0, 3, 1, 2])),  # Relax keeps the coordinates in dimension 1
+        method=("bilinear", "nearest", "bicubic")[args.interpolation_mode],
+        layout="NCHW",
+        padding_mode=("zeros", "border", "reflection")[args.padding_mode],
+        align_corners=args.align_corners,
+    )

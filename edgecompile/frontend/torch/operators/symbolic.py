@@ -15,7 +15,13 @@ from edgecompile.frontend.torch.registry import converter
 @converter("getitem")
 def getitem(context: Context, args: Any) -> Any:
     """One result of an operator with several."""
-    return args[0][args[1]]
+    value = args[0][args[1]]
+    if value is None:
+        source = context.node.args[0]
+        raise context.refuse(
+            f"result {args[1]} of {source.target} ({source.name}) is not computed", "use its first result only"
+        )
+    return value
 
 
 @converter("sym_size.int")
