@@ -99,7 +99,32 @@ def _reduce(context: Context, kind: str, x: relax.Expr, axes: list[int] | None, 
         return cast(context, context.emit(op.mean(cast(context, x, "float64"), axes, keepdims)), dtype)
     if kind == "ReduceProd" and dtype == "float16":
         return cast(context, context.emit(op.prod(cast(context, x, "float32"), axes, keepdims)), dtype)
+    if kind in ("ReduceMax", "ReduceMin") and is_float(dtype):
+        return _extreme(context, kind == "ReduceMax", x, axes, keepdims)
     return context.emit(_RELAX[kind](x, axes, keepdims))
+
+
+def _extreme(context: Context, largest: bool, x: relax.Expr, axes: list[int], keepdims: bool) -> relax.Expr:
+    """Maximum or minimum from an infinite start; Relax's own starts at the largest finite number, wrong for infinite rows."""
+    shape = shape_of(x)
+    choose = te.max if largest else te.min
+    reducer = te.comm_reducer(
+        lambda a, b: choose(a, b), lambda dtype: tirx.const(-np.inf if largest else np.inf, dtype), name="extreme"
+    )
+    kept = [1 if axis in axes else dim for axis, dim in enumerate(shape) if keepdims or axis not in axes]
+
+    def compute(tensor: te.Tensor) -> te.Tensor:
+        reduced = [te.reduce_axis((0, shape[axis]), name="k") for axis in axes]
+
+        def at(*indices: tirx.Var) -> tirx.Var:
+            free = [index for index, axis in zip(indices, range(len(shape)), strict=True) if axis not in axes] if keepdims \
+                else list(indices)
+            position = [reduced[axes.index(axis)] if axis in axes else free.pop(0) for axis in range(len(shape))]
+            return reducer(tensor(*position), axis=reduced)
+
+        return te.compute(kept, at, name="reduce_max" if largest else "reduce_min")
+
+    return context.emit_te(compute, x, name="reduce_max" if largest else "reduce_min")
 
 
 def _empty(context: Context, kind: str, x: relax.Expr, axes: list[int], keepdims: bool) -> relax.Expr:
