@@ -76,6 +76,7 @@ def standard_phases() -> tuple[Phase, ...]:
             "on high-level operators, where a batch norm and a convolution are still one call each",
             (
                 canonicalize,
+                fold_constant,
                 TvmPass("EliminateCommonSubexpr", relax.EliminateCommonSubexpr),
                 FoldBatchNorm(),
                 fold_constant,

@@ -61,42 +61,35 @@ def inline_elementwise(schedule: Schedule) -> None:
 
 
 def arrange_loops(schedule: Schedule, block: Block) -> None:
-    """Order, fuse and parallelise the loops of one block."""
+    """Order, fuse and parallelise the loops of one block; where the scheduler refuses, they stay as they are."""
+    from tvm.s_tir.schedule import ScheduleError
+
     loops = schedule.get_loops(block.handle)
     if len(loops) != len(block.kinds) or block.is_opaque or not block.is_static or block.iterations == 0:
         return
     spatial = [loop for loop, kind in zip(loops, block.kinds) if kind == "S"]
     reduction = [loop for loop, kind in zip(loops, block.kinds) if kind == "R"]
+    try:
+        outer = _order(schedule, block, spatial, reduction)
+        if outer and block.iterations >= PARALLEL_ITERATIONS:
+            schedule.parallel(outer[0] if len(outer) == 1 else schedule.fuse(*outer))
+        if reduction:  # last: without its start the block is no reduction to the scheduler
+            schedule.decompose_reduction(block.handle, reduction[0])
+    except ScheduleError:
+        return  # what was done until here is whole and right; the loops are only less well ordered
+
+
+def _order(schedule: Schedule, block: Block, spatial: list[LoopRV], reduction: list[LoopRV]) -> list[LoopRV]:
+    """Bring the loops into order; answer those that may run in parallel."""
+    if reduction and spatial and _memory_runs_along_last_spatial_axis(schedule, block):
+        schedule.reorder(*spatial[:-1], *reduction, spatial[-1])
+        return spatial[:-1]
     if reduction:
-        outer = _arrange_reduction(schedule, block, spatial, reduction)
-    else:
-        outer = _arrange_elementwise(schedule, block, spatial)
-    if outer and block.iterations >= PARALLEL_ITERATIONS:
-        schedule.parallel(outer[0] if len(outer) == 1 else schedule.fuse(*outer))
-
-
-def _arrange_elementwise(schedule: Schedule, block: Block, spatial: list[LoopRV]) -> list[LoopRV]:
+        schedule.reorder(*spatial, *reduction)
+        return spatial
     if len(spatial) == 1 and block.iterations > PIECE_ELEMENTS and block.iterations % PIECE_ELEMENTS == 0:
         return [schedule.split(spatial[0], [None, PIECE_ELEMENTS])[0]]
     return spatial[:-1]
-
-
-def _arrange_reduction(
-    schedule: Schedule, block: Block, spatial: list[LoopRV], reduction: list[LoopRV]
-) -> list[LoopRV]:
-    from tvm.s_tir.schedule import ScheduleError
-
-    outer = spatial
-    if spatial and _memory_runs_along_last_spatial_axis(schedule, block):
-        outer = spatial[:-1]
-        schedule.reorder(*outer, *reduction, spatial[-1])
-    else:
-        schedule.reorder(*outer, *reduction)
-    try:
-        schedule.decompose_reduction(block.handle, reduction[0])
-    except ScheduleError:
-        pass  # the first iteration then initialises, which is slower and as right
-    return outer
 
 
 def _memory_runs_along_last_spatial_axis(schedule: Schedule, block: Block) -> bool:

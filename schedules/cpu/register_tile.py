@@ -40,11 +40,11 @@ class Config:
     def choose(row_extent: int, column_extent: int, lanes: int, facts: CpuFacts) -> Config:
         """The largest tile that divides both extents and leaves a quarter of the registers to the operands."""
         budget = facts.vector_registers * 3 // 4
+        while lanes > 1 and column_extent % lanes:
+            lanes //= 2  # a narrower vector that fits is faster than one that LLVM must cut into pieces
         widest = 2 * lanes if row_extent > 1 else 4 * lanes
-        divisors = [d for d in range(1, min(widest, column_extent) + 1) if column_extent % d == 0]
-        whole_vectors = [d for d in divisors if d % lanes == 0]
-        columns = max(whole_vectors or divisors)
-        vectors = -(-columns // lanes)
+        columns = max(d for d in range(lanes, widest + 1, lanes) if column_extent % d == 0)
+        vectors = columns // lanes
         rows = max(d for d in range(1, max(budget // vectors, 1) + 1) if row_extent % d == 0)
         return Config(rows, columns)
 
