@@ -46,9 +46,8 @@ def convert(
         with walker.bb.dataflow():
             walker.walk(model.graph.node, scope, opsets)
             walker.raise_problems(len(model.graph.node))
-            results = [_result(scope, value.name) for value in model.graph.output]
-            bound = [walker.bb.emit_output(result, name_hint=identifier(value.name, "output"))
-                     for result, value in zip(results, model.graph.output, strict=True)]
+            results = [(value.name, _tensor_result(walker, scope, value.name)) for value in model.graph.output]
+            bound = [walker.bb.emit_output(result, name_hint=identifier(name, "output")) for name, result in results]
         walker.bb.emit_func_output(bound[0] if len(bound) == 1 else relax.Tuple(bound))
     module = relax.transform.CanonicalizeBindings()(walker.bb.get())
     module = relax.transform.DeadCodeElimination(["main"])(module)
@@ -256,7 +255,9 @@ class Walker:
             inner = self._problems[before:]
             del self._problems[before:]
             raise node.unsupported("its function body needs " + "; ".join(f"{n.op_type}: {why}" for n, why in inner[:3]))
-        return tuple(_result(scope, name) for name in function.output)
+        return tuple(
+            _result(scope, name) if node.has_output(index) else None for index, name in enumerate(function.output)
+        )
 
     def _is_known(self, node: Node) -> bool:
         key = (node.proto.domain, node.op_type, node.proto.overload)
@@ -282,6 +283,19 @@ def _result(scope: Mapping[str, Value], name: str) -> Value:
     if name not in scope:
         raise InvalidModelError(f"a value named '{name}' was needed as an output, found none; export the model again")
     return scope[name]
+
+
+def _tensor_result(walker: Walker, scope: Mapping[str, Value], name: str) -> relax.Expr:
+    """The value of the model's output `name`, which must be a tensor of known rank and a dtype that can be compiled."""
+    value = _result(scope, name)
+    if isinstance(value, np.ndarray):
+        raise UnsupportedModelError(f"output '{name}': a compilable dtype was needed, found {value.dtype}; cast it in the model")
+    if not isinstance(value, relax.Expr) or not isinstance(value.ty, relax.TensorType) or value.ty.ndim < 0:
+        kind = "a sequence" if isinstance(value, list) else "a value of unknown rank" if value is not None else "nothing"
+        raise UnsupportedModelError(f"output '{name}': a tensor was needed, found {kind}; change the model's outputs")
+    if isinstance(value, tvm.ir.GenericConst) and 0 in shape_of(value):  # TVM's own executables cannot store such constants
+        return walker.bb.emit(relax.op.zeros(relax.ShapeExpr(shape_of(value)), str(value.ty.dtype)))
+    return value
 
 
 def _type_of(value: Value) -> onnx.TypeProto | None:
