@@ -11,7 +11,9 @@ from edgecompile.cli.tables import json_option, print_json, print_table
 
 @click.command("compile", short_help="Make a library for a device from a model.")
 @click.argument("model")
-@click.option("--target", default="host", show_default=True, help="A name of `edgecompile targets`, with overrides.")
+@click.option(
+    "-t", "--target", default="host", show_default=True, help="A name of `edgecompile targets`, with overrides."
+)
 @click.option("-o", "--out", required=True, metavar="DIR", help="The folder to write; an artifact there is replaced.")
 @model_options
 @click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="For one inference.")

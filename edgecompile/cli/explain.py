@@ -34,7 +34,8 @@ def command(directory: str, profile: bool, as_json: bool) -> None:
         return
     click.echo(f"executor: {report.executor}" + (f" ({report.executor_reason})" if report.executor_reason else ""))
     _print_steps(report, times)
-    decisions = [*report.decisions, *(decision for step in report.steps for decision in step.decisions)]
+    # A kernel that several steps call brings its decisions with each of them.
+    decisions = dict.fromkeys([*report.decisions, *(decision for step in report.steps for decision in step.decisions)])
     if decisions:
         rows = [(entry.step, entry.subject, "kept" if entry.kept else "dropped", entry.reason) for entry in decisions]
         print_table(("step", "subject", "", "reason"), rows, "Decisions")

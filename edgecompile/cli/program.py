@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import click
 
 from edgecompile.cli.failures import CHECK_FAILED, FAILED, OK, CheckFailed, describe, silence
 from edgecompile.cli.notices import show_notices
+from edgecompile.settings import debug_level
 
 _COMMANDS = ("compile", "run", "verify", "bench", "inspect", "explain", "targets", "doctor")
 
@@ -68,24 +70,35 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a name outside the terminal's encoding is no reason to fail
-    sys.exit(status_of(sys.argv[1:] if arguments is None else arguments))
+    outcome = run_program(sys.argv[1:] if arguments is None else arguments)
+    if outcome.error and debug_level() < 1:
+        # The error holds the frames that failed; TVM's objects in them print to stderr as they are destroyed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    sys.exit(outcome.status)
 
 
-def status_of(arguments: Sequence[str]) -> int:
-    """Run the program; the result is its exit status, and every failure has been printed."""
+class Outcome(NamedTuple):
+    """The exit status, and what was raised where it is `FAILED`."""
+
+    status: int
+    error: BaseException | None = None
+
+
+def run_program(arguments: Sequence[str]) -> Outcome:
+    """Run the program; every failure has been printed."""
     try:
         with program.make_context("edgecompile", list(arguments)) as context:
             program.invoke(context)
         sys.stdout.flush()
     except click.exceptions.Exit as leaving:
-        return leaving.exit_code
+        return Outcome(leaving.exit_code)
     except CheckFailed:
-        return CHECK_FAILED
+        return Outcome(CHECK_FAILED)
     except (BrokenPipeError, KeyboardInterrupt, Exception) as error:
         silence(sys.stdout, error)
         click.echo(describe(error), err=True)
-        return FAILED
-    return OK
+        return Outcome(FAILED, error)
+    return Outcome(OK)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

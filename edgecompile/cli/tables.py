@@ -28,7 +28,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.show_header = any(columns)
     for index, column in enumerate(columns):
         numeric = all(isinstance(row[index], (int, float, type(None))) for row in rows)
@@ -39,6 +39,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title:
     console = Console(width=None if sys.stdout.isatty() else 10_000, highlight=False)
     with console.capture() as capture:
         console.print(table)
+    if title:
+        click.secho(title, bold=True)
     click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from edgecompile.artifact.selftest import write_selftest
 from edgecompile.artifact.write import seal
-from edgecompile.cli.program import status_of
+from edgecompile.cli.program import run_program
 from tests.artifact import tiny
 
 Run = Callable[..., str]
@@ -24,7 +24,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """Run the program; the result is what it printed, on stderr where the status is 2."""
 
     def call(*arguments: object, status: int = 0) -> str:
-        assert status_of([str(argument) for argument in arguments]) == status
+        assert run_program([str(argument) for argument in arguments]).status == status
         captured = capsys.readouterr()
         if status == 2:
             assert captured.out == ""

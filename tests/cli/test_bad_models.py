@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgecompile.cli.program import status_of
+from edgecompile.cli.program import run_program
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_what_is_no_model_is_one_line(
 ) -> None:
     named = model if model.startswith("zoo:") else str(models / model)
     options = ["-o", str(models / "out")] if command == "compile" else []
-    assert status_of([command, named, *options]) == 2
+    assert run_program([command, named, *options]).status == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("error: ")
@@ -51,7 +51,7 @@ def test_an_unknown_target_is_one_line(
     models: Path, target: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = ["-o", str(models / "out")]
-    assert status_of(["compile", str(models / "garbage.onnx"), "--target", target, *out]) == 2
+    assert run_program(["compile", str(models / "garbage.onnx"), "--target", target, *out]).status == 2
     captured = capsys.readouterr()
     assert message in captured.err
     assert len(captured.err.splitlines()) == 1

@@ -15,7 +15,7 @@ import click
 import pytest
 
 from edgecompile.cli import program
-from edgecompile.cli.program import status_of
+from edgecompile.cli.program import run_program
 from edgecompile.errors import CompilerBugError, InvalidModelError
 
 COMMANDS = ("compile", "run", "verify", "bench", "inspect", "explain", "targets", "doctor")
@@ -38,8 +38,8 @@ def test_heavy_modules_are_not_imported_without_need(arguments: str) -> None:
         heavy += ["numpy", "pydantic", "rich", "targets"]
     script = f"""
 import sys
-from edgecompile.cli.program import status_of
-status_of({arguments.split()!r})
+from edgecompile.cli.program import run_program
+run_program({arguments.split()!r})
 print("imported:", *(name for name in {heavy!r} if name in sys.modules), file=sys.stderr)
 """
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -48,13 +48,13 @@ print("imported:", *(name for name in {heavy!r} if name in sys.modules), file=sy
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_has_help_with_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert status_of([name, "--help"]) == 0
+    assert run_program([name, "--help"]).status == 0
     text = capsys.readouterr().out
     assert f"edgecompile {name}" in text.split("Examples:")[1]
 
 
 def test_help_names_each_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert status_of(["--help"]) == 0
+    assert run_program(["--help"]).status == 0
     text = capsys.readouterr().out
     assert [name for name in COMMANDS if f"\n  {name} " in text] == list(COMMANDS)
 
@@ -62,7 +62,7 @@ def test_help_names_each_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     from importlib.metadata import version
 
-    assert status_of(["--version"]) == 0
+    assert run_program(["--version"]).status == 0
     assert capsys.readouterr().out == f"edgecompile {version('edgecompile')}\n"
 
 
@@ -81,7 +81,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_wrong_usage_is_one_line(arguments: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert status_of(arguments.split()) == 2
+    assert run_program(arguments.split()).status == 2
     captured = capsys.readouterr()
     assert captured.err.splitlines() == [line]
     assert captured.out == ""
@@ -100,7 +100,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
             raise error
 
         monkeypatch.setattr("edgecompile.cli.targets.command", command)
-        assert status_of(["targets"]) == 2
+        assert run_program(["targets"]).status == 2
         captured = capsys.readouterr()
         assert captured.out == ""
         return captured.err.splitlines()
@@ -178,6 +178,31 @@ main(["targets"])
     assert child.returncode == 2
     assert stderr == "error: interrupted; nothing half-written is left behind\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_failed_frames_print_as_they_go_is_silenced() -> None:
+    """TVM's objects write to stderr when they are destroyed in the middle of their work."""
+    script = """
+import os
+import click
+import edgecompile.cli.targets as targets
+from edgecompile.cli.program import main
+from edgecompile.errors import InvalidModelError
+
+class Noisy:
+    def __del__(self):
+        os.write(2, b"Warning: destroyed")
+
+@click.command("targets")
+def command():
+    noisy = Noisy()
+    raise InvalidModelError("no model")
+
+targets.command = command
+main(["targets"])
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (2, "error: no model\n")
 
 
 def test_a_name_outside_the_encoding_of_the_terminal(tmp_path: Path) -> None:
