@@ -34,6 +34,8 @@ class GraphBuilder:
         opset: of the default domain.
         random: fills the tensors; only its seed is drawn, so that shrinking works on the structure.
         float_dtype: the floating-point type of this graph's inputs.
+        values: what later nodes may read.
+        unread: results that are outputs and nothing else.
     """
 
     choices: Choices
@@ -44,6 +46,7 @@ class GraphBuilder:
     initializers: list[TensorProto] = field(default_factory=list)
     inputs: dict[str, np.ndarray] = field(default_factory=dict)
     values: list[Value] = field(default_factory=list)
+    unread: list[Value] = field(default_factory=list)
     _names: int = 0
 
     def integer(self, low: int, high: int) -> int:

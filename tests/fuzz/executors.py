@@ -68,6 +68,7 @@ def run_onnx_reference(case: Case) -> list[np.ndarray]:
     return [np.asarray(output) for output in ReferenceEvaluator(case.model).run(None, case.inputs)]
 
 
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
 EXECUTORS: Mapping[str, Executor] = {
     "vm": run_virtual_machine,
     "compile": run_compiled,
@@ -116,8 +117,19 @@ def compare(case: Case, executor: str, expected: Mapping[str, np.ndarray]) -> Ve
     except UnsupportedModelError as error:
         return Verdict("refused", str(error))
     except Exception as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        line = (str(error).strip() or "no message").splitlines()[-1]
-        return Verdict("error", f"{type(error).__name__}: {line} ({Path(where.filename).name}:{where.lineno})")
+        return Verdict("error", f"{type(error).__name__}: {_last_line(error)} ({_origin(error)})")
     message = difference(case, dict(expected), found)
     return Verdict("mismatch", message) if message else Verdict("agrees")
+
+
+def _last_line(error: BaseException) -> str:
+    return (str(error).strip() or "no message").splitlines()[-1]
+
+
+def _origin(error: BaseException) -> str:
+    """The innermost line of the project's own code; of any code where none took part."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(REPOSITORY)]
+    ours = [frame for frame in ours if "site-packages" not in frame.filename]
+    frame = (ours or frames)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"

@@ -71,7 +71,7 @@ def build_case(
     for _ in range(choices.integer(1, most_nodes)):
         choices.choose(available).build(graph)
     computed = [value for value in graph.values if value.name not in graph.inputs]
-    outputs = _outputs(graph, computed)
+    outputs = _outputs(graph, computed) + graph.unread
     inputs = {value.name: value for value in graph.values if value.name in graph.inputs}
     for name, array in graph.inputs.items():  # those that their operator kept for itself
         inputs.setdefault(name, Value(name, array.shape, array.dtype.name, 0, 0))

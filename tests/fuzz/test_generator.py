@@ -21,13 +21,15 @@ def test_no_operator_is_listed_twice() -> None:
 def test_graphs_of_one_operator_run_and_stay_finite(operator: Operator) -> None:
     seed = sum(map(ord, operator.name))
     cases = [random_case(seed, index, [operator], most_nodes=2) for index in range(PER_OPERATOR)]
-    assert any(node.op_type in operator.name for case in cases for node in case.model.graph.node)
+    if operator.name != "NonFinite":
+        assert any(node.op_type in operator.name for case in cases for node in case.model.graph.node)
     for case in cases:
         outputs = run_onnxruntime(case)
         for declared in case.model.graph.output:
             array = outputs[declared.name]
             assert array.shape == tuple(dim.dim_value for dim in declared.type.tensor_type.shape.dim)
-            assert np.all(np.isfinite(array)) if array.dtype.kind == "f" else True
+            if array.dtype.kind == "f" and operator.name != "NonFinite":
+                assert np.all(np.isfinite(array))
 
 
 def test_the_same_seed_gives_the_same_case() -> None:
@@ -37,7 +39,7 @@ def test_the_same_seed_gives_the_same_case() -> None:
 
 
 def test_comparison_sees_a_wrong_element_a_wrong_type_and_a_missing_output() -> None:
-    case = next(case for case in (random_case(5, index) for index in range(50)) if _has_float_output(case))
+    case = next(case for case in (random_case(5, index) for index in range(200)) if _has_float_output(case))
     expected = run_onnxruntime(case)
     right = [expected[output.name] for output in case.model.graph.output]
     assert difference(case, expected, right) is None

@@ -11,6 +11,7 @@ from tests.fuzz.operators import (
     quantize,
     recurrent,
     reduce,
+    special,
     unary,
     window,
 )
@@ -20,6 +21,6 @@ __all__ = ["ALL", "Operator"]
 
 ALL: tuple[Operator, ...] = tuple(
     operator
-    for family in (unary, binary, linear, window, normalize, reduce, layout, index, quantize, recurrent)
+    for family in (unary, binary, linear, window, normalize, reduce, layout, index, quantize, recurrent, special)
     for operator in family.OPERATORS
 )

@@ -196,20 +196,6 @@ def cast(graph: GraphBuilder) -> None:
     graph.node("Cast", [value], [like(value, dtype=dtype, low=low, high=high)], to=ONNX_TYPE[dtype])
 
 
-def not_a_number(graph: GraphBuilder) -> None:
-    """On an input that holds NaN and infinities, which nothing else reads."""
-    value = graph.input(graph.shape(), "float32")
-    data = graph.inputs[value.name]
-    flat = data.reshape(-1)
-    flat[::3] = graph.choose([np.nan, np.inf, -np.inf])
-    graph.values.remove(value)
-    if graph.flag():
-        graph.node("IsNaN", [value], [like(value, dtype="bool", low=0, high=1)])
-    else:
-        signs = graph.choose([{}, {"detect_negative": 0}, {"detect_positive": 0}])
-        graph.node("IsInf", [value], [like(value, dtype="bool", low=0, high=1)], **signs)
-
-
 OPERATORS = (
     *(Operator(name, smooth(name), {"HardSwish": 14, "Mish": 18, "Gelu": 20}.get(name, 0)) for name in SMOOTH),
     *(Operator(name, piecewise(name)) for name in PIECEWISE),
@@ -218,5 +204,4 @@ OPERATORS = (
     Operator("Not", negate),
     Operator("ThresholdedRelu", threshold),
     Operator("Cast", cast),
-    Operator("IsNaN", not_a_number),
 )
