@@ -66,11 +66,15 @@ def program() -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program and leave the process with its exit status."""
     show_notices()
-    signal.signal(signal.SIGTERM, _terminate)  # lets half-written output be removed, as Ctrl-C does
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as it is in a shell's background jobs
+            signal.signal(number, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a name outside the terminal's encoding is no reason to fail
     outcome = run_program(sys.argv[1:] if arguments is None else arguments)
+    if _INTERRUPTIONS:
+        _forget_interruption()
     if outcome.error and debug_level() < 1:
         # The error holds the frames that failed; TVM's objects in them print to stderr as they are destroyed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
@@ -94,12 +98,30 @@ def run_program(arguments: Sequence[str]) -> Outcome:
         return Outcome(leaving.exit_code)
     except CheckFailed:
         return Outcome(CHECK_FAILED)
-    except (BrokenPipeError, KeyboardInterrupt, Exception) as error:
-        silence(sys.stdout, error)
-        click.echo(describe(error), err=True)
+    except (KeyboardInterrupt, Exception) as error:
+        # C++ code between the signal and here may have made another kind of error of it.
+        cause = KeyboardInterrupt().with_traceback(error.__traceback__) if _INTERRUPTIONS else error
+        silence(sys.stdout, cause)
+        click.echo(describe(cause), err=True)
         return Outcome(FAILED, error)
     return Outcome(OK)
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+_INTERRUPTIONS: list[int] = []  # the signals that asked this process to stop
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """Let half-written output be removed on the way out."""
+    _INTERRUPTIONS.append(number)
     raise KeyboardInterrupt
+
+
+def _forget_interruption() -> None:
+    """Keep the exit status ours.
+
+    Where an interruption passes through C code that runs Python text, Python remembers it as unhandled and ends the
+    process by the signal, whatever the exit status. Running other text makes it forget.
+    """
+    import ctypes
+
+    ctypes.pythonapi.PyRun_SimpleString(b"")

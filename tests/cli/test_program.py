@@ -149,21 +149,43 @@ def test_a_reader_that_goes_away_is_no_crash() -> None:
     assert found.stderr == "error: whoever read the output went away\n"
 
 
+WAITS = {
+    "plainly": "time.sleep(30)",
+    # As C++ code does between a callback and its caller.
+    "under another error": """
+    try:
+        time.sleep(30)
+    except KeyboardInterrupt:
+        raise RuntimeError("callback failed") from None
+""",
+    # As C extensions do; Python then wants to end by the signal.
+    "in text that C code runs": """
+    run = ctypes.pythonapi.PyRun_String
+    run.restype, run.argtypes = ctypes.py_object, [ctypes.c_char_p, ctypes.c_int, ctypes.py_object, ctypes.py_object]
+    run(b"time.sleep(30)", 257, globals(), globals())
+""",
+}
+
+
+@pytest.mark.parametrize("wait", WAITS)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_removes_what_is_half_written(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_removes_what_is_half_written(tmp_path: Path, number: signal.Signals, wait: str) -> None:
     script = f"""
-import time
+import ctypes, time
 import click
 import edgecompile.cli.targets as targets
 from edgecompile.artifact.write import staging
 from edgecompile.cli.program import main
+
+def wait():
+    {WAITS[wait]}
 
 @click.command("targets")
 def command():
     with staging({str(tmp_path / "net")!r}) as folder:
         (folder / "x").write_text("1")
         print("started", flush=True)
-        time.sleep(30)
+        wait()
 
 targets.command = command
 main(["targets"])
@@ -173,10 +195,10 @@ main(["targets"])
     ) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "started\n"
+        time.sleep(0.1)
         child.send_signal(number)
         _, stderr = child.communicate(timeout=10)
-    assert child.returncode == 2
-    assert stderr == "error: interrupted; nothing half-written is left behind\n"
+    assert (child.returncode, stderr) == (2, "error: interrupted; nothing half-written is left behind\n")
     assert list(tmp_path.iterdir()) == []
 
 
