@@ -48,10 +48,10 @@ def command(
 
         from edgecompile.compile import compile
 
-        artifact = compile(loaded, target, out, threads=threads, embed_weights=embed_weights, progress=progress)
-    manifest = artifact.manifest
+        with compile(loaded, target, out, threads=threads, embed_weights=embed_weights, progress=progress) as artifact:
+            manifest = artifact.manifest
     facts = {
-        "path": str(artifact.path),
+        "path": out,
         "name": manifest.name,
         "target": manifest.target.name,
         "executor": manifest.executor,

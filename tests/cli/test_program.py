@@ -190,16 +190,16 @@ def command():
 targets.command = command
 main(["targets"])
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as child:
+    (tmp_path / "interrupted.py").write_text(script)
+    command = [sys.executable, "-m", "interrupted"]  # Python looks for unhandled interruptions after modules alone
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "started\n"
         time.sleep(0.1)
         child.send_signal(number)
         _, stderr = child.communicate(timeout=10)
     assert (child.returncode, stderr) == (2, "error: interrupted; nothing half-written is left behind\n")
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / "interrupted.py"]
 
 
 def test_what_the_failed_frames_print_as_they_go_is_silenced() -> None:
