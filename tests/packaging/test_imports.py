@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,24 @@ def test_no_import_points_the_wrong_way(package: str, repository: Path) -> None:
         if name in FORBIDDEN[package]
     ]
     assert not wrong
+
+
+def test_every_package_imported_is_declared(repository: Path) -> None:
+    """A package that only happens to be installed with another may be gone after the next upgrade."""
+    required = [re.split(r"[^A-Za-z0-9._-]", line)[0] for line in metadata.requires("edgecompile") or []]
+    declared = {re.sub(r"[-_.]+", "-", name).lower() for name in required}
+    distributions = metadata.packages_distributions()
+    missing = {
+        f"{source.relative_to(repository)} imports {name}"
+        for package in FORBIDDEN
+        for source in (repository / package).rglob("*.py")
+        for name in _imported(source)
+        if name not in sys.stdlib_module_names
+        and name not in FORBIDDEN
+        # An optional package that is not installed here has the name of its distribution.
+        and not {re.sub(r"[-_.]+", "-", found).lower() for found in distributions.get(name, [name])} & declared
+    }
+    assert not missing
 
 
 @pytest.mark.parametrize("package", ["edgecompile", "schedules"])
