@@ -34,7 +34,9 @@ def main() -> int:
     parser.add_argument("--executor", choices=("vm", "compile"), default="compile", help="what runs the imported model")
     parser.add_argument("--filter", default="", help="regular expression over case names or operators (Op:Name)")
     parser.add_argument("--limit", type=int, default=0, help="run at most so many cases")
-    parser.add_argument("--json", type=Path, help="write every case's status there; cases already in it are not run again")
+    parser.add_argument(
+        "--json", type=Path, help="write every case's status there; cases already in it are not run again"
+    )
     parser.add_argument("--rerun", default="", help="regular expression of statuses in --json to run again")
     parser.add_argument("--failures", action="store_true", help="print each case that did not pass, with the reason")
     parser.add_argument("--minimum", type=int, default=0, help="end with status 1 when fewer cases pass")
@@ -42,7 +44,9 @@ def main() -> int:
     options = parser.parse_args()
     if options.worker:
         return work(options.executor)
-    operators = {name: operator for name, operator in case_operators().items() if matches(options.filter, name, operator)}
+    operators = {
+        name: operator for name, operator in case_operators().items() if matches(options.filter, name, operator)
+    }
     selected = list(operators)[: options.limit or None]
     results: dict[str, dict[str, str]] = {}
     if options.json and options.json.exists():
@@ -109,7 +113,9 @@ def run_all(names: list[str], executor: str) -> Any:
     waiting = list(names)
     while waiting:
         command = [sys.executable, __file__, "--worker", "--executor", executor]
-        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         assert child.stdin and child.stdout
         child.stdin.write("\n".join(waiting) + "\n")
         child.stdin.close()

@@ -50,7 +50,9 @@ def _checked_constant(value: onnx.ValueInfoProto, array: np.ndarray) -> np.ndarr
     if value.type.tensor_type.HasField("shape") and not (
         len(known) == array.ndim and all(want in (None, have) for want, have in zip(known, array.shape, strict=True))
     ):
-        raise InvalidInputError(f"input '{value.name}': a frozen value of shape {known} was needed, found {array.shape}")
+        raise InvalidInputError(
+            f"input '{value.name}': a frozen value of shape {known} was needed, found {array.shape}"
+        )
     return array
 
 
@@ -69,4 +71,6 @@ def _write_shape(value: onnx.ValueInfoProto, shape: Sequence[int]) -> None:
             raise InvalidInputError(
                 f"input '{value.name}': a shape that fits {['?' if d is None else d for d in known]} was needed, found {sizes}"
             )
-    tensor.shape.CopyFrom(onnx.TensorShapeProto(dim=[onnx.TensorShapeProto.Dimension(dim_value=size) for size in sizes]))
+    tensor.shape.CopyFrom(
+        onnx.TensorShapeProto(dim=[onnx.TensorShapeProto.Dimension(dim_value=size) for size in sizes])
+    )

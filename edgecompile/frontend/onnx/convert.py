@@ -12,7 +12,7 @@ import onnx
 import tvm
 from tvm import relax, tirx
 
-from edgecompile.errors import InvalidModelError, UnsupportedModelError
+from edgecompile.errors import EdgeCompileError, InvalidModelError, UnsupportedModelError
 from edgecompile.frontend.model import TensorSpec
 from edgecompile.frontend.onnx import dtypes, fold, functions, limits, registry, symbolic
 from edgecompile.frontend.onnx.context import Context, Inputs, Value, make_constant, shape_of
@@ -42,16 +42,27 @@ def convert(
     scope: Scope = ConstantScope(weights)
     parameters, inputs = _parameters(model.graph.input)
     scope.update(parameters)
+    bound: list[relax.Expr] = []
+    failure: EdgeCompileError | None = None
     with walker.bb.function("main", params=list(parameters.values())):
         with walker.bb.dataflow():
-            walker.walk(model.graph.node, scope, opsets)
-            walker.raise_problems(len(model.graph.node))
-            results = [(value.name, _tensor_result(walker, scope, value.name)) for value in model.graph.output]
-            bound = [walker.bb.emit_output(result, name_hint=identifier(name, "output")) for name, result in results]
+            try:
+                walker.walk(model.graph.node, scope, opsets)
+                walker.raise_problems(len(model.graph.node))
+                results = [(value.name, _tensor_result(walker, scope, value.name)) for value in model.graph.output]
+                bound = [
+                    walker.bb.emit_output(result, name_hint=identifier(name, "output")) for name, result in results
+                ]
+            except EdgeCompileError as error:  # the builder warns on standard error when it is left half-way
+                failure = error
         walker.bb.emit_func_output(bound[0] if len(bound) == 1 else relax.Tuple(bound))
+    if failure is not None:
+        raise failure
     module = relax.transform.CanonicalizeBindings()(walker.bb.get())
     module = relax.transform.DeadCodeElimination(["main"])(module)
-    outputs = tuple(_spec(value.name, bound_value) for value, bound_value in zip(model.graph.output, bound, strict=True))
+    outputs = tuple(
+        _spec(value.name, bound_value) for value, bound_value in zip(model.graph.output, bound, strict=True)
+    )
     return module, inputs, outputs
 
 
@@ -142,12 +153,19 @@ class Walker:
         return [_result(inner, value.name) for value in graph.output]
 
     def convert_inner(
-        self, outer: Node, op_type: str, values: Sequence[Value], attributes: Mapping[str, Any], opsets: Mapping[str, int]
+        self,
+        outer: Node,
+        op_type: str,
+        values: Sequence[Value],
+        attributes: Mapping[str, Any],
+        opsets: Mapping[str, int],
     ) -> tuple[Value, ...]:
         """The outputs of one more node of ONNX's own domain, made up on behalf of `outer`."""
         names = [f"input{index}" if value is not None else "" for index, value in enumerate(values)]
         count = max(1, len(outer.outputs))
-        proto = onnx.helper.make_node(op_type, names, [f"output{i}" for i in range(count)], name=outer.name, **attributes)
+        proto = onnx.helper.make_node(
+            op_type, names, [f"output{i}" for i in range(count)], name=outer.name, **attributes
+        )
         node = Node.parse(proto, opsets.get("", outer.opset))
         scope = {name: value for name, value in zip(names, values, strict=True) if name}
         return self._convert(node, Inputs(values), scope, opsets)
@@ -162,7 +180,9 @@ class Walker:
             groups.setdefault((operator, reason), []).append(node.name)
         parts = []
         for (operator, reason), names in groups.items():
-            shown = ", ".join(f"'{name}'" for name in names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+            shown = ", ".join(f"'{name}'" for name in names[:8]) + (
+                f" and {len(names) - 8} more" if len(names) > 8 else ""
+            )
             parts.append(f"{operator} ({shown}): {reason}")
         raise UnsupportedModelError(
             f"{len(self._problems)} of {node_count} nodes cannot be imported: " + "; ".join(parts)
@@ -231,7 +251,9 @@ class Walker:
             folded = fold.fold(node, arrays, opsets)
             if folded is not None:
                 return tuple(constant_value(array) for array in folded)
-        known = [array if array is not None else self.symbolic(value) for array, value in zip(arrays, values, strict=True)]
+        known = [
+            array if array is not None else self.symbolic(value) for array, value in zip(arrays, values, strict=True)
+        ]
         if any(entry is not None and entry.dtype == object for entry in known) and all(
             entry is not None or value is None for entry, value in zip(known, values, strict=True)
         ):
@@ -242,7 +264,9 @@ class Walker:
 
     def _expand(self, function: onnx.FunctionProto, node: Node, values: Inputs) -> tuple[Value, ...]:
         if self._depth >= LIMITS.function_depth:
-            raise InvalidModelError(f"{node}: at most {LIMITS.function_depth} functions within each other were expected")
+            raise InvalidModelError(
+                f"{node}: at most {LIMITS.function_depth} functions within each other were expected"
+            )
         opsets = {("" if entry.domain == "ai.onnx" else entry.domain): entry.version for entry in function.opset_import}
         scope: Scope = {name: values[index] for index, name in enumerate(function.input)}
         before = len(self._problems)
@@ -254,7 +278,9 @@ class Walker:
         if len(self._problems) > before:
             inner = self._problems[before:]
             del self._problems[before:]
-            raise node.unsupported("its function body needs " + "; ".join(f"{n.op_type}: {why}" for n, why in inner[:3]))
+            raise node.unsupported(
+                "its function body needs " + "; ".join(f"{n.op_type}: {why}" for n, why in inner[:3])
+            )
         return tuple(
             _result(scope, name) if node.has_output(index) else None for index, name in enumerate(function.output)
         )
@@ -272,7 +298,9 @@ class Walker:
     def _refuse_host_arrays(self, node: Node, values: Inputs) -> None:
         for index, value in enumerate(values):
             if isinstance(value, np.ndarray):
-                raise node.unsupported(f"input {index} ('{node.inputs[index]}') has dtype {value.dtype}; cast it in the model")
+                raise node.unsupported(
+                    f"input {index} ('{node.inputs[index]}') has dtype {value.dtype}; cast it in the model"
+                )
 
 
 def _is_unbound(value: Value) -> bool:
@@ -289,11 +317,17 @@ def _tensor_result(walker: Walker, scope: Mapping[str, Value], name: str) -> rel
     """The value of the model's output `name`, which must be a tensor of known rank and a dtype that can be compiled."""
     value = _result(scope, name)
     if isinstance(value, np.ndarray):
-        raise UnsupportedModelError(f"output '{name}': a compilable dtype was needed, found {value.dtype}; cast it in the model")
+        raise UnsupportedModelError(
+            f"output '{name}': a compilable dtype was needed, found {value.dtype}; cast it in the model"
+        )
     if not isinstance(value, relax.Expr) or not isinstance(value.ty, relax.TensorType) or value.ty.ndim < 0:
-        kind = "a sequence" if isinstance(value, list) else "a value of unknown rank" if value is not None else "nothing"
+        kind = (
+            "a sequence" if isinstance(value, list) else "a value of unknown rank" if value is not None else "nothing"
+        )
         raise UnsupportedModelError(f"output '{name}': a tensor was needed, found {kind}; change the model's outputs")
-    if isinstance(value, tvm.ir.GenericConst) and 0 in shape_of(value):  # TVM's own executables cannot store such constants
+    if isinstance(value, tvm.ir.GenericConst) and 0 in shape_of(
+        value
+    ):  # TVM's own executables cannot store such constants
         return walker.bb.emit(relax.op.zeros(relax.ShapeExpr(shape_of(value)), str(value.ty.dtype)))
     return value
 
@@ -322,7 +356,9 @@ def _parameters(values: Sequence[onnx.ValueInfoProto]) -> tuple[dict[str, relax.
             )
         dtype = dtypes.require_supported(value.type.tensor_type.elem_type, what)
         if not value.type.tensor_type.HasField("shape"):
-            raise UnsupportedModelError(f"{what}: a known rank was needed, found no shape; give it (shapes={{name: ...}})")
+            raise UnsupportedModelError(
+                f"{what}: a known rank was needed, found no shape; give it (shapes={{name: ...}})"
+            )
         dims: list[Any] = []
         names: list[int | str] = []
         for index, dim in enumerate(value.type.tensor_type.shape.dim):

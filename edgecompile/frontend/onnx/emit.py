@@ -61,9 +61,7 @@ def same_dim(left: Dim, right: Dim) -> bool:
     return bool(tvm.ir.structural_equal(left, right))
 
 
-def elementwise(
-    context: Context, function: Callable[..., Any], values: Sequence[relax.Expr], name: str
-) -> relax.Expr:
+def elementwise(context: Context, function: Callable[..., Any], values: Sequence[relax.Expr], name: str) -> relax.Expr:
     """`function` of the broadcast elements of `values`, for operators that Relax lacks. -> the broadcast shape."""
     shapes = [shape_of(value) for value in values]
     result = broadcast_shape(shapes)
@@ -79,9 +77,7 @@ def elementwise(
 
 def _element(tensor: te.Tensor, shape: Sequence[Dim], indices: Sequence[Any]) -> Any:
     offset = len(indices) - len(shape)
-    picked = [
-        0 if isinstance(dim, int) and dim == 1 else indices[axis + offset] for axis, dim in enumerate(shape)
-    ]
+    picked = [0 if isinstance(dim, int) and dim == 1 else indices[axis + offset] for axis, dim in enumerate(shape)]
     return tensor(*picked)
 
 

@@ -21,11 +21,86 @@ MAX_ELEMENTS = 2**20
 
 # The output has at most as many elements as the inputs broadcast together.
 _BOUNDED = frozenset(
-    "Abs Add And BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast CastLike Ceil Clip Cos CumSum Div Equal Erf Exp "
-    "Flatten Floor Gather GatherElements GatherND Greater GreaterOrEqual Identity IsInf IsNaN Less LessOrEqual Log Max Mean "
-    "Min Mod Mul Neg Not Or Pow Reciprocal Relu ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum "
-    "ReduceSumSquare Reshape Round ScatterElements ScatterND Shape Sigmoid Sign Sin Size Slice Softmax Split Sqrt Squeeze "
-    "Sub Sum Tanh Transpose Trilu Unsqueeze Where Xor NonZero Unique TopK ArgMax ArgMin Compress".split()
+    [
+        "Abs",
+        "Add",
+        "And",
+        "BitShift",
+        "BitwiseAnd",
+        "BitwiseNot",
+        "BitwiseOr",
+        "BitwiseXor",
+        "Cast",
+        "CastLike",
+        "Ceil",
+        "Clip",
+        "Cos",
+        "CumSum",
+        "Div",
+        "Equal",
+        "Erf",
+        "Exp",
+        "Flatten",
+        "Floor",
+        "Gather",
+        "GatherElements",
+        "GatherND",
+        "Greater",
+        "GreaterOrEqual",
+        "Identity",
+        "IsInf",
+        "IsNaN",
+        "Less",
+        "LessOrEqual",
+        "Log",
+        "Max",
+        "Mean",
+        "Min",
+        "Mod",
+        "Mul",
+        "Neg",
+        "Not",
+        "Or",
+        "Pow",
+        "Reciprocal",
+        "Relu",
+        "ReduceL1",
+        "ReduceL2",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceMin",
+        "ReduceProd",
+        "ReduceSum",
+        "ReduceSumSquare",
+        "Reshape",
+        "Round",
+        "ScatterElements",
+        "ScatterND",
+        "Shape",
+        "Sigmoid",
+        "Sign",
+        "Sin",
+        "Size",
+        "Slice",
+        "Softmax",
+        "Split",
+        "Sqrt",
+        "Squeeze",
+        "Sub",
+        "Sum",
+        "Tanh",
+        "Transpose",
+        "Trilu",
+        "Unsqueeze",
+        "Where",
+        "Xor",
+        "NonZero",
+        "Unique",
+        "TopK",
+        "ArgMax",
+        "ArgMin",
+        "Compress",
+    ]
 )
 
 
@@ -83,5 +158,7 @@ def _output_elements(node: Node, arrays: Sequence[np.ndarray | None]) -> float:
         return math.inf
     try:
         return max(total, math.prod(np.broadcast_shapes(*(array.shape for array in known))))
-    except ValueError:  # shapes that do not broadcast belong to operators whose output is no larger than the first input
+    except (
+        ValueError
+    ):  # shapes that do not broadcast belong to operators whose output is no larger than the first input
         return total

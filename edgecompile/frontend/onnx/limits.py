@@ -88,7 +88,9 @@ def _check_opsets(model: onnx.ModelProto) -> None:
     version = versions.get("")
     if version is None:
         if any(node.domain in ("", "ai.onnx") for node in model.graph.node):
-            raise InvalidModelError("an opset_import of ONNX's own domain was needed, found none; export the model again")
+            raise InvalidModelError(
+                "an opset_import of ONNX's own domain was needed, found none; export the model again"
+            )
     elif not 7 <= version <= newest:
         advice = "export with a newer opset" if version < 7 else f"install a newer onnx or export with opset {newest}"
         raise UnsupportedModelError(f"an opset from 7 to {newest} was needed, found {version}; {advice}")
@@ -116,7 +118,9 @@ def _check_functions(model: onnx.ModelProto) -> None:
         if key in active:
             raise InvalidModelError(f"functions that end were needed, found {key[0]}.{key[1]} calling itself")
         if len(active) >= LIMITS.function_depth:
-            raise InvalidModelError(f"at most {LIMITS.function_depth} functions within each other were expected, found more")
+            raise InvalidModelError(
+                f"at most {LIMITS.function_depth} functions within each other were expected, found more"
+            )
         if key not in sizes:
             active.append(key)
             sizes[key] = size(table[key].node)

@@ -56,11 +56,15 @@ def read(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Source:
             _embed(tensor, folder)
     for function in slim.functions:
         if any(is_external(tensor) for tensor in limits.attribute_tensors(function.node)):
-            raise InvalidModelError(f"function '{function.name}': tensors inside the model were needed, found external ones")
+            raise InvalidModelError(
+                f"function '{function.name}': tensors inside the model were needed, found external ones"
+            )
     weights = {}
     for tensor in model.graph.initializer:
         if not tensor.name or tensor.name in weights:
-            raise InvalidModelError(f"initializers with names of their own were needed, found '{tensor.name}' twice or empty")
+            raise InvalidModelError(
+                f"initializers with names of their own were needed, found '{tensor.name}' twice or empty"
+            )
         weights[tensor.name] = read_external(tensor, folder) if is_external(tensor) else _to_array(tensor)
     _check_standard(slim, weights)
     _warn_of_not_finite(weights)
@@ -107,7 +111,9 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     )
     graph = model.graph
     if graph.sparse_initializer:
-        raise UnsupportedModelError("dense weights were needed, found sparse initializers; export them as dense tensors")
+        raise UnsupportedModelError(
+            "dense weights were needed, found sparse initializers; export them as dense tensors"
+        )
     slim.graph.name = graph.name or "graph"
     slim.graph.node.extend(graph.node)
     slim.graph.input.extend(graph.input)
@@ -125,7 +131,9 @@ def _to_array(tensor: onnx.TensorProto) -> np.ndarray:
     try:
         return onnx.numpy_helper.to_array(tensor)
     except (ValueError, TypeError, KeyError) as error:
-        raise InvalidModelError(f"tensor '{tensor.name}': data that fills its shape was needed, found {error}") from error
+        raise InvalidModelError(
+            f"tensor '{tensor.name}': data that fills its shape was needed, found {error}"
+        ) from error
 
 
 def _check_standard(slim: onnx.ModelProto, weights: dict[str, np.ndarray]) -> None:
@@ -149,9 +157,7 @@ def _check_standard(slim: onnx.ModelProto, weights: dict[str, np.ndarray]) -> No
 
 
 def _warn_of_not_finite(weights: dict[str, np.ndarray]) -> None:
-    names = [
-        name for name, array in weights.items() if array.dtype.kind == "f" and np.isnan(array).any()
-    ]
+    names = [name for name, array in weights.items() if array.dtype.kind == "f" and np.isnan(array).any()]
     if names:
         shown = ", ".join(f"'{name}'" for name in names[:5]) + (", ..." if len(names) > 5 else "")
         warnings.warn(f"{len(names)} weights hold NaN, so outputs will too: {shown}; check the training", stacklevel=4)

@@ -16,9 +16,7 @@ from edgecompile.frontend.model import Reference
 _MAX_PROTOBUF_BYTES = 2**31 - 1
 
 
-def make_reference(
-    model: onnx.ModelProto, weights: Mapping[str, np.ndarray]
-) -> tuple[Reference | None, str]:
+def make_reference(model: onnx.ModelProto, weights: Mapping[str, np.ndarray]) -> tuple[Reference | None, str]:
     """A function that runs the frozen original, and the name of what it runs on; (None, "") for models above 2 GB.
 
     The session is made at the first call, so that loading a model does not wait for it.

@@ -45,7 +45,9 @@ def reflect(x: Element, low: float, high: float, dtype: str) -> Element:
     return constant(low, dtype) + te.min(rest, period - rest)
 
 
-def point(data: te.Tensor, prefix: Sequence[Element], position: Sequence[Element], padding: str, align: bool) -> Element:
+def point(
+    data: te.Tensor, prefix: Sequence[Element], position: Sequence[Element], padding: str, align: bool
+) -> Element:
     """The value at an integer `position` (given as float) behind the leading indices; outside by `padding`.
 
     Args:
@@ -82,8 +84,7 @@ def linear(
     for corner in itertools.product((0, 1), repeat=len(position)):
         at = [below + constant(bit, element_dtype(below)) for below, bit in zip(floors, corner, strict=True)]
         weights = [
-            fraction if bit else constant(1, dtype) - fraction
-            for fraction, bit in zip(fractions, corner, strict=True)
+            fraction if bit else constant(1, dtype) - fraction for fraction, bit in zip(fractions, corner, strict=True)
         ]
         total = total + product(weights, dtype) * point(data, prefix, at, padding, align)
     return total
@@ -103,7 +104,9 @@ def cubic_weights(fraction: Element, dtype: str) -> list[Element]:
     return [far(fraction + one), near(fraction), near(one - fraction), far(two - fraction)]
 
 
-def cubic(data: te.Tensor, prefix: Sequence[Element], position: Sequence[Element], padding: str, align: bool) -> Element:
+def cubic(
+    data: te.Tensor, prefix: Sequence[Element], position: Sequence[Element], padding: str, align: bool
+) -> Element:
     """The multicubic interpolation of `data` at a fractional `position`."""
     dtype = str(data.dtype)
     floors = [te.floor(x) for x in position]
@@ -116,6 +119,8 @@ def cubic(data: te.Tensor, prefix: Sequence[Element], position: Sequence[Element
     return total
 
 
-def nearest(data: te.Tensor, prefix: Sequence[Element], position: Sequence[Element], padding: str, align: bool) -> Element:
+def nearest(
+    data: te.Tensor, prefix: Sequence[Element], position: Sequence[Element], padding: str, align: bool
+) -> Element:
     """The value at the nearest point; halves go to the even one."""
     return point(data, prefix, [tirx.nearbyint(x) for x in position], padding, align)

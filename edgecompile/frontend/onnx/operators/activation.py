@@ -184,6 +184,8 @@ def hardmax(context: Context, node: Node, inputs: Inputs) -> Result:
     along = axis if node.opset >= 13 else 1
     size = context.require_static(node, flat)[along]
     best = context.convert_node("ArgMax", [flat], axis=along, keepdims=1)[0]
-    positions = make_constant(np.arange(size, dtype=np.int64).reshape([-1 if a == along else 1 for a in range(rank_of(flat))]))
+    positions = make_constant(
+        np.arange(size, dtype=np.int64).reshape([-1 if a == along else 1 for a in range(rank_of(flat))])
+    )
     hit = context.emit(op.astype(context.emit(op.equal(best, positions)), dtype_of(x)))
     return reshape(context, hit, shape)

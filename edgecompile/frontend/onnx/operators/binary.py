@@ -93,8 +93,9 @@ def power(context: Context, node: Node, inputs: Inputs) -> Result:
     dtype = dtype_of(base)
     if is_float(dtype):
         known = context.constant(exponent)
-        if known is not None and known.size == 1 and known.item() == 2 and known.ndim <= len(shape_of(base)):
-            return context.emit(relax.op.multiply(base, base))
+        if known is not None and known.size == 1 and known.ndim <= len(shape_of(base)) and known.item() in (2, 3):
+            square = context.emit(relax.op.multiply(base, base))
+            return square if known.item() == 2 else context.emit(relax.op.multiply(square, base))
         return context.emit(relax.op.power(base, cast(context, exponent, dtype)))
     wide = [cast(context, value, "float64") for value in (base, exponent)]
     return cast(context, context.emit(relax.op.power(*wide)), dtype)

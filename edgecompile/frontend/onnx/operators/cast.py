@@ -32,7 +32,11 @@ def convert(context: Context, value: relax.Expr, dtype: str) -> relax.Expr:
     if dtype == "bool" and source != "bool":
         return context.emit(relax.op.not_equal(value, scalar(0, source)))
     if is_float(source) and dtype.startswith(("int8", "int16", "uint8", "uint16")):
-        return cast(context, cast(context, value, "int32"), dtype)  # in C a narrow target may not wrap, in NumPy it does
+        return cast(
+            context, cast(context, value, "int32"), dtype
+        )  # in C a narrow target may not wrap, in NumPy it does
     if source == "bool" and is_float(dtype):
-        return elementwise(context, lambda x: tirx.Select(x, tirx.const(1, dtype), tirx.const(0, dtype)), [value], "to_float")
+        return elementwise(
+            context, lambda x: tirx.Select(x, tirx.const(1, dtype), tirx.const(0, dtype)), [value], "to_float"
+        )
     return cast(context, value, dtype)

@@ -27,7 +27,9 @@ def column_to_image(context: Context, node: Node, inputs: Inputs) -> Result:
         (image[a] + pads[a] + pads[a + rank] - dilations[a] * (block[a] - 1) - 1) // strides[a] + 1 for a in range(rank)
     ]
     if math.prod(blocks) != length or channels % math.prod(block):
-        raise node.invalid(f"{math.prod(blocks)} blocks of {math.prod(block)} were needed, found shape {[n, channels, length]}")
+        raise node.invalid(
+            f"{math.prod(blocks)} blocks of {math.prod(block)} were needed, found shape {[n, channels, length]}"
+        )
     split = reshape(context, inputs[0], (n, channels // math.prod(block), *block, *blocks))
 
     def compute(data: te.Tensor) -> te.Tensor:

@@ -95,7 +95,11 @@ def dropout(context: Context, node: Node, inputs: Inputs) -> Result:
 def eye_like(context: Context, node: Node, inputs: Inputs) -> Result:
     """Ones on diagonal `k` of a matrix shaped like the input."""
     rows, columns = context.require_static(node, inputs[0])
-    dtype = dtypes.require_supported(node.integer("dtype"), str(node)) if "dtype" in node.attributes else dtype_of(inputs[0])
+    dtype = (
+        dtypes.require_supported(node.integer("dtype"), str(node))
+        if "dtype" in node.attributes
+        else dtype_of(inputs[0])
+    )
     return make_constant(np.eye(rows, columns, node.integer("k", 0)).astype(np.dtype(dtype)))
 
 

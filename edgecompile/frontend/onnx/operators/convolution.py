@@ -118,7 +118,8 @@ def _resize_border(context: Context, x: relax.Expr, begins: Sequence[int], ends:
         x = context.emit(relax.op.nn.pad(x, grow))
     starts = [max(-begin, 0) for begin in begins]
     stops = [
-        size + max(begin, 0) + max(end, 0) - max(-end, 0) for size, begin, end in zip(shape[2:], begins, ends, strict=True)
+        size + max(begin, 0) + max(end, 0) - max(-end, 0)
+        for size, begin, end in zip(shape[2:], begins, ends, strict=True)
     ]
     return context.emit(relax.op.strided_slice(x, list(range(2, len(shape))), starts, stops, [1] * len(starts)))
 

@@ -39,7 +39,7 @@ def gather(context: Context, node: Node, inputs: Inputs) -> Result:
     """The slices of x at `indices` along one axis."""
     x, indices = inputs[0], inputs[1]
     axis = normalized_axis(context, node.integer("axis", 0), rank_of(x))
-    return context.emit(relax.op.take(x, _normalize(context, indices, shape_of(x)[axis]), axis=axis))
+    return context.emit(relax.op.take(x, _normalize(context, indices, shape_of(x)[axis]), axis=axis, mode="clip"))
 
 
 @operator("GatherElements")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm import relax, te, tirx
+from tvm import relax, te, tirx, topi
 
 from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, rank_of, shape_of
 from edgecompile.frontend.onnx.emit import normalized_axis
@@ -17,11 +17,11 @@ def cumulative(context: Context, node: Node, inputs: Inputs) -> Result:
     """Running sums or products along one axis, each with or without its own element, from either end."""
     x = inputs[0]
     axis = normalized_axis(context, int(context.require_constant(node, 1).reshape(())), rank_of(x))
-    function = relax.op.cumsum if node.op_type == "CumSum" else relax.op.cumprod
+    function = topi.cumsum if node.op_type == "CumSum" else topi.cumprod  # Relax's own become calls into TVM's runtime
     backwards = bool(node.integer("reverse", 0))
     ordered = context.emit(relax.op.flip(x, axis)) if backwards else x
     exclusive = bool(node.integer("exclusive", 0))
-    result = context.emit(function(ordered, axis, dtype=dtype_of(x), exclusive=exclusive))
+    result = context.emit_te(function, ordered, axis=axis, dtype=dtype_of(x), exclusive=exclusive, name="cumulative")
     return context.emit(relax.op.flip(result, axis)) if backwards else result
 
 

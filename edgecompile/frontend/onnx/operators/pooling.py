@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 from tvm import relax, te, tirx
 
-from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, is_float, make_constant, rank_of, shape_of
+from edgecompile.frontend.onnx.context import (
+    Context,
+    Inputs,
+    Result,
+    dtype_of,
+    is_float,
+    make_constant,
+    rank_of,
+    shape_of,
+)
 from edgecompile.frontend.onnx.emit import scalar
 from edgecompile.frontend.onnx.node import Node
 from edgecompile.frontend.onnx.operators.slice import emit_pad
@@ -61,7 +70,9 @@ def average_pool(context: Context, node: Node, inputs: Inputs) -> Result:
             )
         )
     sizes = context.require_static(node, x)[2:]
-    counts = functools.reduce(np.multiply.outer, [_counts(window, axis, sizes[axis], with_pads) for axis in range(len(sizes))])
+    counts = functools.reduce(
+        np.multiply.outer, [_counts(window, axis, sizes[axis], with_pads) for axis in range(len(sizes))]
+    )
     return context.emit(relax.op.divide(_sum_pool(context, x, window), make_constant(counts.astype(np.dtype(dtype)))))
 
 
@@ -162,7 +173,9 @@ def _max_pool_with_indices(context: Context, node: Node, x: relax.Expr, window: 
         def at(batch: Any, channel: Any, *place: Any) -> Any:
             position, inside = _position(window, place, axes, spatial)
             value = tirx.if_then_else(inside, data(batch, channel, *position), tirx.min_value(dtype))
-            index = tirx.if_then_else(inside, flat(batch, channel, position), tirx.const(np.iinfo(np.int64).max, "int64"))
+            index = tirx.if_then_else(
+                inside, flat(batch, channel, position), tirx.const(np.iinfo(np.int64).max, "int64")
+            )
             return reducer((index, value), axis=axes)
 
         indices, values = te.compute((*shape[:2], *window.output), at, name="arg_max_pool")

@@ -8,7 +8,16 @@ from collections.abc import Callable
 import numpy as np
 from tvm import relax, te, tirx
 
-from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, is_float, make_constant, rank_of, shape_of
+from edgecompile.frontend.onnx.context import (
+    Context,
+    Inputs,
+    Result,
+    dtype_of,
+    is_float,
+    make_constant,
+    rank_of,
+    shape_of,
+)
 from edgecompile.frontend.onnx.emit import cast, normalized_axis, reshape, scalar
 from edgecompile.frontend.onnx.node import Node
 from edgecompile.frontend.onnx.registry import operator
@@ -117,8 +126,11 @@ def _extreme(context: Context, largest: bool, x: relax.Expr, axes: list[int], ke
         reduced = [te.reduce_axis((0, shape[axis]), name="k") for axis in axes]
 
         def at(*indices: tirx.Var) -> tirx.Var:
-            free = [index for index, axis in zip(indices, range(len(shape)), strict=True) if axis not in axes] if keepdims \
+            free = (
+                [index for index, axis in zip(indices, range(len(shape)), strict=True) if axis not in axes]
+                if keepdims
                 else list(indices)
+            )
             position = [reduced[axes.index(axis)] if axis in axes else free.pop(0) for axis in range(len(shape))]
             return reducer(tensor(*position), axis=reduced)
 

@@ -18,7 +18,9 @@ from edgecompile.frontend.onnx.registry import operator
 @operator("Reshape")
 def reshape(context: Context, node: Node, inputs: Inputs) -> Result:
     """The elements in another shape; 0 keeps a dimension (unless allowzero), one -1 takes what is left."""
-    dims: list[Dim] = list(node.integers("shape") or []) if "shape" in node.attributes else context.require_dims(node, 1)
+    dims: list[Dim] = (
+        list(node.integers("shape") or []) if "shape" in node.attributes else context.require_dims(node, 1)
+    )
     old = shape_of(inputs[0])
     if not node.integer("allowzero", 0):
         if any(_is(dim, 0) and axis >= len(old) for axis, dim in enumerate(dims)):

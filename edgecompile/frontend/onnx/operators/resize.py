@@ -92,7 +92,9 @@ def resize(context: Context, node: Node, inputs: Inputs) -> Result:
             scales[axis] = size / shape[axis]
         policy = node.string("keep_aspect_ratio_policy", "stretch")
         if policy != "stretch":
-            ratio = _aspect_ratio(policy, dict(zip(chosen, context.require_constant(node, 3).tolist(), strict=True)), shape)
+            ratio = _aspect_ratio(
+                policy, dict(zip(chosen, context.require_constant(node, 3).tolist(), strict=True)), shape
+            )
             scales = [ratio if axis in chosen else 1.0 for axis in range(rank)]
     return _resize(context, node, x, sizes, scales, regions, rules)
 
@@ -132,7 +134,8 @@ def _resize(
         at = _coordinates(node, size, new_size, scales[axis], region, rules.coordinates)
         outside.append((at < 0) | (at > size - 1) if rules.coordinates == "tf_crop_and_resize" else None)
         if rules.mode == "nearest":
-            wide = context.emit(relax.op.take(wide, make_constant(_nearest(node, at, size, rules.nearest)), axis=axis))
+            places = make_constant(_nearest(node, at, size, rules.nearest))
+            wide = context.emit(relax.op.take(wide, places, axis=axis, mode="clip"))
         else:
             wide = _weighted(context, wide, axis, *_taps(node, at, size, scales[axis], rules))
     if any(mask is not None and mask.any() for mask in outside):
@@ -144,7 +147,9 @@ def _resize(
     if dtype == dtype_of(wide):
         return wide
     low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
-    return cast(context, context.emit(relax.op.clip(context.emit(relax.op.round(wide)), float(low), float(high))), dtype)
+    return cast(
+        context, context.emit(relax.op.clip(context.emit(relax.op.round(wide)), float(low), float(high))), dtype
+    )
 
 
 def _coordinates(

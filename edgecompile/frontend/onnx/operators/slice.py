@@ -90,7 +90,15 @@ def _bounds(node: Node, start: Dim, end: Dim, step: int, size: Dim) -> tuple[Dim
         raise node.unsupported("a known dimension was needed for a negative step; give the inputs' shapes")
     first = size + start if isinstance(start, int) and start < 0 else start
     if isinstance(end, int):
-        last = size + end if end < 0 else size if end >= 2**31 - 1 else tirx.min(size, end) if not isinstance(size, int) else end
+        last = (
+            size + end
+            if end < 0
+            else size
+            if end >= 2**31 - 1
+            else tirx.min(size, end)
+            if not isinstance(size, int)
+            else end
+        )
     else:
         last = end
     return first, last
@@ -119,7 +127,8 @@ def split(context: Context, node: Node, inputs: Inputs) -> Result:
     if min(sizes) > 0:
         return context.unpack(context.emit(relax.op.split(x, ends[:-1], axis)))
     return tuple(
-        context.emit(relax.op.strided_slice(x, [axis], [end - part], [end], [1])) for end, part in zip(ends, sizes, strict=True)
+        context.emit(relax.op.strided_slice(x, [axis], [end - part], [end], [1]))
+        for end, part in zip(ends, sizes, strict=True)
     )
 
 
