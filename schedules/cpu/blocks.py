@@ -46,7 +46,10 @@ class Block:
 
 
 def read_blocks(schedule: Schedule) -> list[Block]:
-    """The blocks under the root, in order of execution."""
+    """The blocks under the root, in order of execution; none for kernels that were written as plain loops."""
+    body = schedule.mod["main"].body
+    if getattr(getattr(body, "block", None), "name_hint", "") != "root":
+        return []
     return [_read(schedule, handle) for handle in schedule.get_child_blocks(schedule.get_sblock("root"))]
 
 
