@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils import _pytree as pytree
 from tvm import relax, tirx
 
-from edgecompile.errors import CompilerBugError, InvalidModelError, UnsupportedModelError
+from edgecompile.errors import CompilerBugError, EdgeCompileError, InvalidModelError, UnsupportedModelError
 from edgecompile.frontend.model import Model, TensorSpec
 from edgecompile.frontend.torch.dimensions import Dimensions, Shape
 from edgecompile.frontend.torch.dtypes import relax_dtype, to_numpy
@@ -55,14 +56,18 @@ def convert(
     dimensions = Dimensions(lowered)
     parameters = _bind_placeholders(lowered, importer, inputs, frozen, shapes, dimensions)
     output_hint, kept = output_names(program), _kept_outputs(lowered)
-    with builder.function("main", list(parameters.values())):
-        with builder.dataflow():
-            for node in lowered.graph.nodes:
-                if node.op == "call_function":
-                    importer.convert(node)
-            results = [importer.env[node] for _, node in kept]
-            output = builder.emit_output(results[0] if len(results) == 1 else relax.Tuple(results), "output")
-        builder.emit_func_output(output)
+    try:
+        with builder.function("main", list(parameters.values())):
+            with builder.dataflow():
+                for node in lowered.graph.nodes:
+                    if node.op == "call_function":
+                        importer.convert(node)
+                results = [importer.env[node] for _, node in kept]
+                output = builder.emit_output(results[0] if len(results) == 1 else relax.Tuple(results), "output")
+            builder.emit_func_output(output)
+    except EdgeCompileError:
+        builder._end_block()  # TVM prints a warning for each block left open
+        raise
     module = _finish(builder.get(), dimensions)
     positions = [index for index, input_name in enumerate(inputs) if input_name in parameters]
     return Model(
@@ -146,18 +151,18 @@ def _weight(program: ExportedProgram, kind: InputKind, target: str) -> torch.Ten
 
 
 class _Weights:
-    """Constants by storage: tensors that share memory, such as tied weights, become one constant."""
+    """Constants by content: tied weights, and others that are equal bit by bit, become one constant."""
 
     def __init__(self) -> None:
-        self._constants: dict[Any, relax.Constant] = {}
+        self._constants: dict[tuple[bytes, tuple[int, ...], torch.dtype], relax.Constant] = {}
 
     def constant(self, tensor: torch.Tensor) -> relax.Constant:
         """The constant that holds a copy of the tensor."""
-        if tensor.layout != torch.strided:
-            return relax.const(to_numpy(tensor), relax_dtype(tensor.dtype))
-        key = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype) if tensor.numel() else id(tensor)
+        array = to_numpy(tensor)
+        content = hashlib.blake2b(array.view(np.uint8) if array.ndim else array.tobytes()).digest()
+        key = (content, array.shape, tensor.dtype)
         if key not in self._constants:
-            self._constants[key] = relax.const(tvm.runtime.tensor(to_numpy(tensor)), relax_dtype(tensor.dtype))
+            self._constants[key] = relax.const(tvm.runtime.tensor(array), relax_dtype(tensor.dtype))
         return self._constants[key]
 
 

@@ -23,9 +23,6 @@ _KEPT_WHOLE = (
     _ATEN.silu.default,
     _ATEN.rms_norm.default,
     _ATEN.scaled_dot_product_attention.default,
-    _ATEN.upsample_nearest2d.vec,
-    _ATEN.upsample_bilinear2d.vec,
-    _ATEN.upsample_bicubic2d.vec,
     _ATEN.pixel_shuffle.default,
     _ATEN.masked_fill.Scalar,
     _ATEN.masked_fill.Tensor,
@@ -34,6 +31,9 @@ _KEPT_WHOLE = (
     _ATEN.prelu.default,
     _ATEN._prelu_kernel.default,
 )
+
+# Taken apart where the scale is not what the sizes say: Relax computes source positions from the sizes.
+_RESIZES = (_ATEN.upsample_nearest2d.vec, _ATEN.upsample_bilinear2d.vec, _ATEN.upsample_bicubic2d.vec)
 
 # Checks of the data or of dimensions; they are no part of the function that the model computes.
 _ASSERTIONS = frozenset(
@@ -65,6 +65,7 @@ def prepare(program: ExportedProgram) -> ExportedProgram:
     table = torch.export.default_decompositions()
     for operator in _KEPT_WHOLE:
         table.pop(operator, None)
+    table.update(torch._decomp.get_decompositions(_inexact_resizes(program.graph.nodes)))
     lowered = program.run_decompositions(table)
     _drop_assertions(lowered.graph_module.graph)
     _check_state(lowered)  # again, for in-place writes show in the signature only now
@@ -72,6 +73,19 @@ def prepare(program: ExportedProgram) -> ExportedProgram:
     _check_operators(lowered.graph.nodes)
     _check_dtypes(lowered)
     return lowered
+
+
+def _inexact_resizes(nodes: Iterable[fx.Node]) -> list[torch._ops.OpOverload]:
+    """The resizing operators of which some use has a scale that disagrees with its sizes."""
+    inexact = []
+    for node in nodes:
+        scales = node.args[-1] if node.target in _RESIZES else None
+        if not isinstance(scales, list | tuple) or len(node.args) < len(node.target._schema.arguments):  # type: ignore[union-attr]
+            continue
+        before, after = node.args[0].meta["val"].shape[2:], node.meta["val"].shape[2:]  # type: ignore[union-attr]
+        if any(abs(new / old - scale) > 1e-6 for old, new, scale in zip(before, after, scales, strict=True)):  # type: ignore[operator]
+            inexact.append(node.target)
+    return inexact
 
 
 def _drop_assertions(graph: fx.Graph) -> None:

@@ -22,7 +22,7 @@ def scaled_dot_product_attention(context: Context, args: Arguments) -> relax.Exp
         raise context.refuse(f"dropout of {args.dropout_p}", "export the model in eval mode")
     if args.enable_gqa:
         key, value = _repeat_heads(context, key, query), _repeat_heads(context, value, query)
-    dtype, rank = context.dtype, len(shape_of(query))
+    dtype, rank = context.dtype, len(shape_of(key))
     scale = args.scale if args.scale is not None else 1 / math.sqrt(shape_of(query)[-1])
     transposed = context.emit(relax.op.permute_dims(key, [*range(rank - 2), rank - 1, rank - 2]))
     # The scale goes to the query, the smaller operand wherever the sequence is longer than a head is wide.

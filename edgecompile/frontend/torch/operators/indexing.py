@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tvm
 from tvm import relax
 
@@ -183,12 +184,20 @@ def index_put(context: Context, args: Arguments) -> relax.Expr:
     given = _given(context, args.indices)
     if [axis for axis, _ in given] != list(range(len(given))):
         raise context.refuse("writing at index tensors that skip a dimension", "write with torch.where")
-    if len(given) != len(shape_of(args.self)):
-        raise context.refuse("writing whole slices at index tensors", "write with torch.where or slices")
     indices = [_from_start(context, args.self, axis, i) for axis, i in given]
-    values = context.tensor(args.values, context.dtype)
     shape = shape_of(context.emit(sum(indices[1:], start=indices[0]) if len(indices) > 1 else indices[0]))
+    rest = shape_of(args.self)[len(given) :]
+    if not all(isinstance(dim, int) for dim in rest):
+        raise context.refuse("writing slices with dynamic dimensions", "freeze the dimensions with shapes=")
+    # Whole slices are written element by element: the dimensions without index count up.
+    indices = [context.emit(relax.op.reshape(i, shape_of(i) + [1] * len(rest))) if rest else i for i in indices]
+    for position, dim in enumerate(rest):
+        counting = np.arange(dim, dtype="int64").reshape([dim] + [1] * (len(rest) - position - 1))
+        indices.append(relax.const(counting, "int64"))
+    shape = shape + rest
+    values = context.tensor(args.values, context.dtype)
     values = context.emit(relax.op.broadcast_to(values, shape)) if shape_of(values) != shape else values
+    indices = [context.tensor(i, "int64") for i in indices]
     indices = [context.emit(relax.op.broadcast_to(i, shape)) if shape_of(i) != shape else i for i in indices]
     return relax.op.index_put(args.self, indices, values, args.accumulate)
 

@@ -56,7 +56,19 @@ def layer_norm(context: Context, args: Arguments) -> tuple[relax.Expr, None, Non
     weight = _parameter(context, args.weight, 1.0, shape, dtype_of(data))
     bias = _parameter(context, args.bias, 0.0, shape, dtype_of(data))
     axes = list(range(-len(shape), 0))
+    if dtype_of(data) == "float64":  # TVM's kernel has float16 and float32 only
+        return _layer_norm_by_parts(context, data, weight, bias, axes, args.eps), None, None
     return context.narrow(relax.op.nn.layer_norm(data, weight, bias, axes=axes, epsilon=args.eps)), None, None
+
+
+def _layer_norm_by_parts(
+    context: Context, data: relax.Expr, weight: relax.Expr, bias: relax.Expr, axes: list[int], epsilon: float
+) -> relax.Expr:
+    centred = context.emit(relax.op.subtract(data, relax.op.mean(data, axes, keepdims=True)))
+    variance = relax.op.mean(relax.op.multiply(centred, centred), axes, keepdims=True)
+    scale = relax.op.rsqrt(relax.op.add(variance, context.tensor(epsilon, "float64")))
+    normalized = context.emit(relax.op.multiply(centred, scale))
+    return relax.op.add(context.emit(relax.op.multiply(normalized, weight)), bias)
 
 
 @converter("rms_norm.default")

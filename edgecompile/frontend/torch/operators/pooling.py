@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tvm import relax
 
 from edgecompile.frontend.torch.context import Arguments, Context, is_float, shape_of
@@ -37,12 +39,11 @@ def max_pool_with_indices(context: Context, args: Arguments) -> tuple[relax.Expr
 
 @converter("avg_pool1d.default", "avg_pool2d.default", "avg_pool3d.default")
 def average_pool(context: Context, args: Arguments) -> relax.Expr:
-    """The mean of each window, over the padding too if `count_include_pad`."""
+    """The mean of each window, over the padding too if `count_include_pad`; or its sum over a given divisor."""
     spatial = _spatial(args)
     data, batched = _batched(context, args.self, spatial)
     kernel = _expand(args.kernel_size, spatial)
-    if args.get("divisor_override") is not None:
-        raise context.refuse("divisor_override", "multiply the pooled tensor by a constant instead")
+    divisor = args.get("divisor_override")
     padding = _expand(args.padding, spatial)
     pooled = getattr(relax.op.nn, f"avg_pool{spatial}d")(
         data,
@@ -50,10 +51,12 @@ def average_pool(context: Context, args: Arguments) -> relax.Expr:
         strides=_expand(args.stride, spatial) or kernel,
         padding=padding,
         ceil_mode=args.ceil_mode,
-        count_include_pad=args.count_include_pad and any(padding),
+        count_include_pad=divisor is not None or (args.count_include_pad and any(padding)),
         layout=_LAYOUT[spatial],
     )
     _check_shape(context, pooled := context.emit(pooled), batched)
+    if divisor is not None:
+        pooled = context.emit(relax.op.multiply(pooled, context.tensor(math.prod(kernel) / divisor, context.dtype)))
     return pooled if batched else relax.op.squeeze(pooled, [0])
 
 
@@ -69,6 +72,19 @@ def adaptive_average_pool(context: Context, args: Arguments) -> relax.Expr:
         operator = getattr(relax.op.nn, f"adaptive_avg_pool{spatial}d")
         pooled = operator(data, output_size=size, layout=_LAYOUT[spatial])
     return pooled if batched else relax.op.squeeze(context.emit(pooled), [0])
+
+
+@converter("adaptive_max_pool2d.default", "adaptive_max_pool3d.default")
+def adaptive_max_pool(context: Context, args: Arguments) -> tuple[relax.Expr, None]:
+    """Max pooling to a given output size that divides the input's; the indices are not computed."""
+    spatial = _spatial(args)
+    data, batched = _batched(context, args.self, spatial)
+    size, shape = _expand(args.output_size, spatial), shape_of(data)[2:]
+    if any(not isinstance(dim, int) or dim % out for dim, out in zip(shape, size, strict=True)):
+        raise context.refuse(f"output size {size} does not divide {shape}", "use max pooling with windows of one size")
+    window = [dim // out for dim, out in zip(shape, size, strict=True)]
+    pooled = getattr(relax.op.nn, f"max_pool{spatial}d")(data, window, window, layout=_LAYOUT[spatial])
+    return pooled if batched else relax.op.squeeze(context.emit(pooled), [0]), None
 
 
 def _spatial(args: Arguments) -> int:

@@ -16,36 +16,21 @@ def _resize(context: Context, args: Arguments, method: str, coordinates: str, ro
     )
 
 
-def _check_scale(context: Context, args: Arguments) -> None:
-    """PyTorch computes source positions from the given scale, Relax from the sizes: they must agree."""
-    if args.get("scale_factors") is None:
-        return
-    before, after = args.node.args[0].meta["val"].shape[2:], context.node.meta["val"].shape[2:]  # type: ignore[union-attr]
-    for old, new, scale in zip(before, after, args.scale_factors, strict=True):
-        if abs(new / old - scale) > 1e-6:
-            raise context.refuse(
-                f"a scale of {scale} from {old} to {new} pixels", "give the output size, or recompute_scale_factor=True"
-            )
-
-
 @converter("upsample_nearest2d.vec")
 def nearest(context: Context, args: Arguments) -> relax.Expr:
     """Nearest neighbour: source position `floor(i * old / new)`."""
-    _check_scale(context, args)
     return _resize(context, args, "nearest_neighbor", "asymmetric", "floor")
 
 
 @converter("upsample_bilinear2d.vec")
 def bilinear(context: Context, args: Arguments) -> relax.Expr:
     """Linear in both dimensions."""
-    _check_scale(context, args)
     return _resize(context, args, "linear", "align_corners" if args.align_corners else "half_pixel")
 
 
 @converter("upsample_bicubic2d.vec")
 def bicubic(context: Context, args: Arguments) -> relax.Expr:
     """Cubic convolution with a = -0.75 in both dimensions."""
-    _check_scale(context, args)
     return _resize(context, args, "cubic", "align_corners" if args.align_corners else "half_pixel")
 
 
