@@ -66,6 +66,8 @@ install_python_packages() {
   # The build backend goes in first: an isolated build would fetch it again on every rerun.
   "${pip[@]}" "setuptools>=77" wheel
   "${pip[@]}" --no-build-isolation --editable ".[$extras]"
+  # The build leaves its own copy of the metadata, which programs started in this folder would read, old or not.
+  rm -rf edgecompile.egg-info
 }
 
 install_debian_packages
