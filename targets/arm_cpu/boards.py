@@ -79,7 +79,7 @@ def android_arm64() -> Target:
             l1d_bytes=32 * KIB,  # Cortex-A55; the big cores have 64
             l2_bytes=256 * KIB,  # of each big core in the mid-range chips (Snapdragon 7xx)
             num_cores=4,  # big cores; threads on small ones hold up the others
-            features=("asimd", "asimddp", "asimdhp", "fphp"),
+            features=("asimd", "asimddp", "asimdhp", "atomics", "fphp"),
         ),
         emulator=("qemu-aarch64", "-cpu", "cortex-a76"),
         description="Android phones with Armv8.2 dotprod and fp16, API 24 and newer",

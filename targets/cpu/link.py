@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgecompile.errors import CompilerBugError, OutputError, UnsupportedModelError
+from targets.cpu.bionic import lacks_c_library, link_with_stubs
 from targets.cpu.elf_symbols import defined_symbols, rename_and_hide
 from targets.cpu.network import Network, network_source, public_header, weights_source
 from targets.cpu.runtime_objects import COMPILE_FLAGS, INCLUDE_FOLDER, include_flags, runtime_objects
@@ -126,7 +127,10 @@ def _link_shared(network: Network, toolchain: Toolchain, members: Sequence[str],
         flags += ["-nostartfiles", "-static-libgcc"] if toolchain.kind == "gcc" else ["-nostartfiles"]
     if network.target.os == "android":
         flags.append("-Wl,-z,max-page-size=16384")  # phones since Android 15 may have pages of 16 KiB
-    toolchain.compile([*flags, *members, "-lm", "-pthread", "-o", name], work, f"linking {name}")
+    if lacks_c_library(network.target, toolchain):
+        link_with_stubs(toolchain, flags, members, name, work)
+    else:
+        toolchain.compile([*flags, *members, "-lm", "-pthread", "-o", name], work, f"linking {name}")
     return name
 
 

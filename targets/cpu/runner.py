@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgecompile.errors import InvalidArtifactError, OutputError, RuntimeFailureError
 from edgecompile.target import Target
+from targets.cpu.bionic import need_ndk
 from targets.cpu.emulator import run_program
 from targets.cpu.runtime_objects import RUNTIME_FOLDER, cached_build
 from targets.cpu.toolchain import find_toolchain
@@ -44,6 +45,7 @@ def build_runner(target: Target) -> Path:
         OutputError: the cache cannot be written.
     """
     toolchain = find_toolchain(target)
+    need_ndk(target, toolchain, "the runner")
     (runner_object,) = cached_build(toolchain, (_SOURCE,), "runner")
     # Linking costs less than checking a cached program would.
     program = runner_object.with_name("runner")

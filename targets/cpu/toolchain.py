@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import edgecompile.runtime
 from edgecompile.errors import OutputError, ToolchainError
 from edgecompile.target import Target
 
@@ -28,8 +30,10 @@ _DEBIAN_PACKAGES = {
 # Zig picks the C library's version: 2.28 (Debian 10, 2018) is the oldest one that boards still run.
 _ZIG_GLIBC = "2.28"
 _ARMV7_FLAGS = ("-march=armv7-a", "-mfpu=neon-vfpv4", "-mfloat-abi=hard")
-# Debug builds of Zig trap on undefined behaviour, which would need its own runtime in the library.
-_ZIG_FLAGS = ("-fno-sanitize=undefined",)
+_ZIG_LINUX_FLAGS = {"x86_64": (), "aarch64": (), "armv7l": ("-mcpu=generic+v7a+neon+vfp4",)}
+# +lse: otherwise Zig calls helpers that choose between two kinds of atomic instructions and that only the NDK has. The
+# target demands Armv8.2, which includes the newer kind.
+_ZIG_ANDROID_FLAGS = ("-mcpu=generic+lse", "-isystem", str(Path(edgecompile.runtime.__file__).parent / "bionic"))
 ZIG_INSTALL = "pip install ziglang"
 NDK_INSTALL = (
     "download the NDK from https://developer.android.com/ndk/downloads, unpack it, set ANDROID_NDK to its folder"
@@ -105,7 +109,7 @@ def _find(architecture: str, os_name: str, triple: str, name: str) -> Toolchain:
         if _has_c_library(toolchain):
             return toolchain
     if os_name == "android":
-        how = NDK_INSTALL
+        how = f"{ZIG_INSTALL}   (or: {NDK_INSTALL})" if architecture == "aarch64" else NDK_INSTALL
     elif os_name != "linux":
         raise ToolchainError(
             f"target '{name}' needs a compiler for {os_name}, which this version cannot use on this system"
@@ -120,6 +124,8 @@ def _find(architecture: str, os_name: str, triple: str, name: str) -> Toolchain:
 def _candidates(architecture: str, os_name: str, triple: str) -> Iterator[Toolchain]:
     if os_name == "android":
         yield from _ndk(triple)
+        if architecture == "aarch64":
+            yield from _zig(re.sub(r"android([0-9]+)$", r"android.\1", triple), _ZIG_ANDROID_FLAGS)
         return
     if os_name != "linux":
         return
@@ -127,7 +133,7 @@ def _candidates(architecture: str, os_name: str, triple: str) -> Iterator[Toolch
     names = ("cc", "gcc", "clang") if _is_native(architecture) else (f"{_GNU_TRIPLES[architecture]}-gcc",)
     for name in names:
         yield from _system(name, flags)
-    yield from _zig(architecture)
+    yield from _zig(f"{_GNU_TRIPLES[architecture]}.{_ZIG_GLIBC}", _ZIG_LINUX_FLAGS[architecture])
 
 
 def _is_native(architecture: str) -> bool:
@@ -145,14 +151,14 @@ def _system(name: str, flags: tuple[str, ...]) -> Iterator[Toolchain]:
         yield Toolchain((path, *flags), kind, version, (ar,))
 
 
-def _zig(architecture: str) -> Iterator[Toolchain]:
+def _zig(triple: str, flags: tuple[str, ...]) -> Iterator[Toolchain]:
     zig = zig_command()
     version = first_line([*zig, "version"]) if zig else None
     if not version:
         return
-    flags = ("-mcpu=generic+v7a+neon+vfp4",) if architecture == "armv7l" else ()
-    triple = f"{_GNU_TRIPLES[architecture]}.{_ZIG_GLIBC}"
-    yield Toolchain((*zig, "cc", "-target", triple, *flags, *_ZIG_FLAGS), "zig", f"zig {version}", (*zig, "ar"))
+    # Without -fno-sanitize, Zig makes undefined behaviour trap, which needs a runtime of its own.
+    command = (*zig, "cc", "-target", triple, *flags, "-fno-sanitize=undefined")
+    yield Toolchain(command, "zig", f"zig {version}", (*zig, "ar"))
 
 
 def zig_command() -> tuple[str, ...]:

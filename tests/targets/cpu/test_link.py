@@ -244,7 +244,7 @@ def test_zig_links_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: 
     from targets.cpu import runner
 
     found = find_target(target)
-    (zig,) = toolchain._zig(found.architecture)
+    (zig,) = [one for one in toolchain._candidates(found.architecture, "linux", "") if one.kind == "zig"]
     for module in (link, runner, dense):
         monkeypatch.setattr(module, "find_toolchain", lambda _: zig)
     built = dense.build(dense.describe("dense", found, embed=True), tmp_path / "one")
