@@ -89,5 +89,6 @@ def emit_virtual_machine(module: tvm.IRModule, name: str, target: Target, folder
     toolchain = find_toolchain(target)
     executable = relax.build(module, tvm_target(target))
     library = f"lib{name}.so"
-    executable.export_library(str(folder / library), fcompile=cc.cross_compiler(list(toolchain.command)))
+    compiler = cc.cross_compiler(toolchain.command[0], options=list(toolchain.command[1:]))
+    executable.export_library(str(folder / library), fcompile=compiler)
     return EmittedFiles(library=library, static_library=None, headers=(), weights=None)

@@ -92,6 +92,9 @@ def _to_pointers(kernel: tvm.tirx.PrimFunc) -> LoweredKernel:
     for parameter in kernel.params:
         pointer = tirx.Var(f"{parameter.name}_pointer", parameter.data.ty)
         pointers.append(pointer)
+        offset = parameter.ty.elem_offset
+        if isinstance(offset, tirx.Var):  # kernels from `te.extern` leave it open; the plan passes whole tensors
+            declarations.append(tirx.Bind(offset, tirx.IntImm(str(offset.ty.dtype), 0)))
         declarations.append(tirx.DeclBuffer(parameter, data=pointer))
     body = tirx.SeqStmt([*declarations, body, tirx.Return(tirx.IntImm("int32", 0))])
     function = tirx.PrimFunc([*pointers, scratch], body, ret_type=tvm.ir.PrimType("int32"), attrs=kernel.attrs)
