@@ -15,7 +15,15 @@ op = relax.op
 @operator("MatMul")
 def matmul(context: Context, node: Node, inputs: Inputs) -> Result:
     """The product of stacks of matrices, vectors included, by NumPy's rules."""
-    return context.emit(op.matmul(inputs[0], inputs[1]))
+    return _product(context, inputs[0], inputs[1])
+
+
+def _product(context: Context, a: relax.Expr, b: relax.Expr) -> relax.Expr:
+    """a @ b; sums of 16-bit floats are kept in float32, as every other runtime does."""
+    dtype = dtype_of(a)
+    if dtype in ("float16", "bfloat16"):
+        return cast(context, context.emit(op.matmul(a, b, out_dtype="float32")), dtype)
+    return context.emit(op.matmul(a, b))
 
 
 @operator("Gemm")
@@ -27,7 +35,7 @@ def gemm(context: Context, node: Node, inputs: Inputs) -> Result:
         a = context.emit(op.permute_dims(a, [1, 0]))
     if node.integer("transB", 0):
         b = context.emit(op.permute_dims(b, [1, 0]))
-    result = _scaled(context, context.emit(op.matmul(a, b)), node.floating("alpha", 1.0), dtype)
+    result = _scaled(context, _product(context, a, b), node.floating("alpha", 1.0), dtype)
     if c is None or node.floating("beta", 1.0) == 0.0:
         return result
     return context.emit(op.add(result, _scaled(context, c, node.floating("beta", 1.0), dtype)))
