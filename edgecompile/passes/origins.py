@@ -1,13 +1,15 @@
 """What each kernel call of `main` was made of.
 
-Fusion replaces several bindings by one; the fused operators and the names of their results survive inside the group's function
-until `FuseTIR` removes it, so they are collected after each phase.
+`FuseOps` puts several calls into one function, gives their variables new names, and lets equal groups share one function. So the
+members of each group are looked up in `main` as it was before: a call is known by its callee and by where its arguments come
+from.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from edgecompile.plan import Origin
@@ -19,39 +21,98 @@ if TYPE_CHECKING:
 _GENERATED_NAME = re.compile(r"(lv|gv)\d*(_\d+)?")
 
 
-def origins_of_main(module: tvm.IRModule, known: Mapping[str, Origin]) -> dict[str, Origin]:
-    """The origin of every call in `main`, by its variable; `known` ones stay for kernels that were fused earlier."""
+def origins_of_main(before: tvm.IRModule, after: tvm.IRModule, known: Mapping[str, Origin]) -> dict[str, Origin]:
+    """The origin of every call in `after`'s `main`, by its variable.
+
+    Args:
+        before: the module at the start of the phase.
+        after: the module at its end.
+        known: origins found in earlier phases; they stay for variables whose kernels were fused then.
+    """
     from tvm import relax
 
-    main = module["main"]
-    if not isinstance(main.body, relax.SeqExpr):
-        return {}
-    calls = [b for block in main.body.blocks for b in block.bindings if isinstance(b.value, relax.Call)]
-    found = {}
-    for binding in calls:
+    earlier = _Definitions(before)
+    origins: dict[str, Origin] = {}
+    for binding in _bindings(after["main"]):
+        members = earlier.resolve(after, binding)
         name = binding.var.name
-        members = _members(module, binding.value)
-        if members:
+        if _group(after, binding.value) is not None:
             operators = tuple(_operator(member.value) for member in members)
-            layers = tuple(layer for member in members for layer in _layer_name(member.var.name))
-            found[name] = Origin(operators, (*layers, *_layer_name(name)))
-        elif name not in known or not known[name].operators:
-            found[name] = Origin((_operator(binding.value),), _layer_name(name))
-    return found
+            origins[name] = Origin(operators, tuple(n for member in members for n in _layer_name(member.var.name)))
+        elif isinstance(binding.value, relax.Call) and name not in known:
+            origins[name] = Origin((_operator(binding.value),), _layer_name(name))
+    return origins
 
 
-def _members(module: tvm.IRModule, call: relax.Call) -> list[relax.Binding]:
-    """The calls inside a group of fused operators; none when `call` is no group."""
+class _Definitions:
+    """The bindings of `main` before a phase, and which of them each later variable stands for."""
+
+    def __init__(self, module: tvm.IRModule) -> None:
+        self.by_key: dict[Hashable, list[relax.Binding]] = defaultdict(list)
+        self.origin: dict[Hashable, Hashable] = {}  # later variable -> earlier one
+        for binding in _bindings(module["main"]):
+            self.by_key[self._key(binding.value)].append(binding)
+
+    def resolve(self, module: tvm.IRModule, binding: relax.Binding) -> list[relax.Binding]:
+        """The earlier calls that a later binding stands for, in order; none when they cannot be found."""
+        group = _group(module, binding.value)
+        if group is None:
+            return self._match(binding)
+        for parameter, argument in zip(group.params, binding.value.args):
+            self.origin[parameter] = self._source(argument)
+        members = [member for inner in _bindings(group) for member in self._match(inner)]
+        self.origin[binding.var] = self._source(group.body.body)
+        return members
+
+    def _match(self, binding: relax.Binding) -> list[relax.Binding]:
+        from tvm import relax
+
+        candidates = self.by_key.get(self._key(binding.value), [])
+        if not candidates:
+            return []
+        found = candidates.pop(0) if len(candidates) > 1 else candidates[0]
+        self.origin[binding.var] = found.var
+        return [found] if isinstance(found.value, relax.Call) else []
+
+    def _key(self, value: relax.Expr) -> Hashable:
+        from tvm import relax
+
+        if isinstance(value, relax.Call):
+            return (_operator(value), *(self._source(argument) for argument in value.args))
+        if isinstance(value, relax.TupleGetItem):
+            return ("item", value.index, self._source(value.tuple_value))
+        return ("value", self._source(value))
+
+    def _source(self, value: relax.Expr) -> Hashable:
+        import tvm
+        from tvm import relax
+
+        if isinstance(value, relax.Var):
+            return self.origin.get(value, value)
+        if isinstance(value, tvm.ir.GenericConst):
+            return value.value.numpy().__array_interface__["data"][0]
+        if isinstance(value, relax.Tuple):
+            return tuple(self._source(item) for item in value.fields)
+        return None  # callees and shapes: the operator and its other arguments tell the calls apart
+
+
+def _bindings(function: relax.Function) -> Iterator[relax.Binding]:
+    from tvm import relax
+
+    if isinstance(function.body, relax.SeqExpr):
+        for block in function.body.blocks:
+            yield from (binding for binding in block.bindings if isinstance(binding, relax.VarBinding))
+
+
+def _group(module: tvm.IRModule, value: relax.Expr) -> relax.Function | None:
+    """The function of fused operators that `value` calls."""
     import tvm
     from tvm import relax
 
-    if not isinstance(call.op, tvm.ir.GlobalVar):
-        return []
-    group = module[call.op]
-    if not isinstance(group, relax.Function) or not isinstance(group.body, relax.SeqExpr):
-        return []
-    bindings = [binding for block in group.body.blocks for binding in block.bindings]
-    return [binding for binding in bindings if isinstance(binding.value, relax.Call)]
+    if not isinstance(value, relax.Call) or not isinstance(value.op, tvm.ir.GlobalVar):
+        return None
+    function = module[value.op]
+    return function if isinstance(function, relax.Function) else None
 
 
 def _operator(call: relax.Call) -> str:
@@ -59,7 +120,7 @@ def _operator(call: relax.Call) -> str:
 
     if isinstance(call.op, tvm.ir.Op):
         return str(call.args[0].name_hint if call.op.name == "relax.call_tir" else call.op.name.removeprefix("relax."))
-    return str(call.op.name_hint)
+    return str(getattr(call.op, "name_hint", "function"))
 
 
 def _layer_name(name: str) -> tuple[str, ...]:

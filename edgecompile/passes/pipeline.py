@@ -122,13 +122,14 @@ def lower(
     for position, phase in enumerate(phases):
         if progress:
             progress(phase.name)
+        before = module
         for step in phase.passes:
             _trace(f"pass {phase.name}/{step.name}", level=2)
             with target:
                 module = _run(step, module, decisions)
             _check(module, step.name)
         _dump(module, position, phase.name)
-        origins.update(origins_of_main(module, origins))
+        origins.update(origins_of_main(before, module, origins))
     return Lowered(module, origins, decisions)
 
 
