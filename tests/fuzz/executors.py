@@ -77,7 +77,7 @@ EXECUTORS: Mapping[str, Executor] = {
 # Loaded once by the parent, so that not every child pays for them.
 MODULES = {
     "vm": ("onnxruntime", "tvm.relax", "edgecompile.frontend.onnx"),
-    "compile": ("onnxruntime", "tvm.relax", "edgecompile", "edgecompile.frontend.onnx", "targets.host_cpu"),
+    "compile": ("onnxruntime", "tvm.relax", "edgecompile.compile", "edgecompile.frontend.onnx", "targets.host_cpu"),
     "reference": ("onnxruntime", "onnx.reference"),
 }
 
