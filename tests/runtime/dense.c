@@ -22,6 +22,8 @@ typedef struct closure {
 } closure;
 
 int TVMBackendParallelLaunch(int (*lambda)(int, TVMParallelGroupEnv *, void *), void *data, int num_task);
+/* TVM's LLVM back end calls through this pointer, and defines it weak and empty. */
+__attribute__((weak)) int (*__TVMBackendParallelLaunch)(int (*)(int, TVMParallelGroupEnv *, void *), void *, int);
 int32_t ec_internal_step_done(void *profile, int32_t step);
 
 static int double_input(int task, TVMParallelGroupEnv *env, void *data) {
@@ -55,7 +57,7 @@ int32_t JOIN(NAME, _run)(void *x, void *y, void *weights, void *arena, void *pro
   int status = TVMBackendParallelLaunch(double_input, &c, 0);
   if (status != 0) return status;
   ec_internal_step_done(profile, 0);
-  status = TVMBackendParallelLaunch(one_product, &c, 0);
+  status = __TVMBackendParallelLaunch(one_product, &c, 0);
   if (status != 0) return status;
   ec_internal_step_done(profile, 1);
   memset(y, 0, N * sizeof(float));

@@ -23,7 +23,7 @@ def test_stress(host: Target, tmp_path: Path, sanitizer: str) -> None:
     (tmp_path / "weights.bin").write_bytes(dense.constants(0).tobytes())
     renamed = [
         f"-D{symbol}={network.symbol(symbol)}"
-        for symbol in ("dense_run", "TVMBackendParallelLaunch", "ec_internal_step_done")
+        for symbol in ("dense_run", "TVMBackendParallelLaunch", "__TVMBackendParallelLaunch", "ec_internal_step_done")
     ]
     flags = ["-std=c11", "-D_GNU_SOURCE", "-O1", "-g", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all"]
     includes = [f"-I{INCLUDE_FOLDER}", f"-I{SOURCE_FOLDER}", f"-I{tmp_path}"]

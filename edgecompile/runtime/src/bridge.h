@@ -1,7 +1,8 @@
 /* bridge.h: the two functions that generated code calls, compiled into each network's own object.
  *
- * `network.c` defines EC_PARALLEL_LAUNCH, EC_STEP_DONE as names that carry the network's own, and the link step renames the
- * calls in the generated object to match: nothing here can collide with another network or with TVM's own runtime.
+ * `network.c` defines EC_PARALLEL_LAUNCH and EC_STEP_DONE as names that carry the network's own, and the link step
+ * renames the calls in the generated object to match: nothing here can collide with another network or with TVM's own
+ * runtime.
  */
 #ifndef EC_BRIDGE_H
 #define EC_BRIDGE_H

@@ -11,6 +11,7 @@ from edgecompile.errors import CompilerBugError
 from edgecompile.target import find_target
 from targets.cpu.elf_symbols import defined_symbols, rename_and_hide, undefined_symbols
 from targets.cpu.toolchain import find_toolchain
+from tests.targets.boards import ARMV7, RPI4
 
 SOURCE = """
 int outside(int);
@@ -21,9 +22,7 @@ int call(int x) { return inside(x) + outside(maybe()); }
 """
 
 
-@pytest.mark.parametrize(
-    "name", ["host", pytest.param("rpi4", marks=pytest.mark.board), pytest.param("armv7-neon", marks=pytest.mark.board)]
-)
+@pytest.mark.parametrize("name", ["host", RPI4, ARMV7])
 def test_rename_and_hide(tmp_path: Path, name: str) -> None:
     toolchain = find_toolchain(find_target(name))
     (tmp_path / "a.c").write_text(SOURCE)
