@@ -42,6 +42,8 @@ def grid_sample(context: Context, node: Node, inputs: Inputs) -> Result:
         if mode == "nearest":
             found = te.nearbyint(found)
         low, high = sampling.edges(size, align)
+        if _MODES[mode] == "cubic":  # only the points around are moved, not the position: PyTorch's and ONNX Runtime's way
+            return found
         if padding == "border":
             return sampling.clamp(found, sampling.constant(0, dtype), sampling.constant(size - 1, dtype))
         return sampling.reflect(found, low, high, dtype) if padding == "reflection" else found
