@@ -66,6 +66,7 @@ __attribute__((target("sha,sse4.1,ssse3"))) static void absorb_accelerated(uint3
   for (; blocks > 0; blocks--, data += BLOCK_BYTES) {
     const __m128i abef_before = abef, cdgh_before = cdgh;
     __m128i w[4]; /* the last sixteen words of the message schedule, a ring of four vectors */
+#pragma GCC unroll 16 /* the ring must stay in registers */
     for (int group = 0; group < 16; group++) {
       __m128i words;
       if (group < 4) {
@@ -108,6 +109,7 @@ SHA2_TARGET static void absorb_accelerated(uint32_t state[8], const uint8_t *dat
   for (; blocks > 0; blocks--, data += BLOCK_BYTES) {
     const uint32x4_t abcd_before = abcd, efgh_before = efgh;
     uint32x4_t w[4]; /* the last sixteen words of the message schedule, a ring of four vectors */
+#pragma GCC unroll 16 /* the ring must stay in registers */
     for (int group = 0; group < 16; group++) {
       uint32x4_t words;
       if (group < 4) {
