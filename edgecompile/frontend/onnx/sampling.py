@@ -51,8 +51,8 @@ def point(
     """The value at an integer `position` (given as float) behind the leading indices; outside by `padding`.
 
     Args:
-        padding: "zeros", "border" (the nearest point) or "reflection" (mirrored at the outer points, or half a step further
-            out unless `align`).
+        padding: "zeros", "border" (the nearest point) or "reflection" (mirrored at the outer points, unless `align`
+            half a step further out).
     """
     dtype = element_dtype(position[0])
     sizes = [int(size) for size in data.shape[len(prefix) :]]

@@ -1,8 +1,8 @@
 """If, Loop and Scan, unrolled at import.
 
-The compiled program is a straight list of kernel calls, so what decides the control flow must be known at import: the trip
-count and the condition of a Loop, the sequence length of a Scan. An If on a run-time condition computes both branches and
-selects.
+The compiled program is a straight list of kernel calls, so what decides the control flow must be known at import: the
+trip count and the condition of a Loop, the sequence length of a Scan. An If on a run-time condition computes both
+branches and selects.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import onnx
 from tvm import relax
 from tvm.relax import op
 
-from edgecompile.frontend.onnx.convert import MISSING
 from edgecompile.frontend.onnx.context import Context, Inputs, Result, Value, dtype_of, make_constant, rank_of, shape_of
+from edgecompile.frontend.onnx.convert import MISSING
 from edgecompile.frontend.onnx.emit import normalized_axis, reshape
 from edgecompile.frontend.onnx.node import Node
 from edgecompile.frontend.onnx.registry import operator
@@ -24,7 +24,7 @@ from edgecompile.settings import LIMITS
 
 @operator("If", host_arrays=True)
 def if_(context: Context, node: Node, inputs: Inputs) -> Result:
-    """The outputs of the branch that a known condition picks; else both branches and a selection between their outputs."""
+    """The outputs of the branch that a known condition picks; else both branches and a selection between them."""
     then_graph, else_graph = node.graph("then_branch"), node.graph("else_branch")
     condition = inputs[0]
     known = context.constant(condition)
@@ -43,13 +43,15 @@ def if_(context: Context, node: Node, inputs: Inputs) -> Result:
 def _select(context: Context, node: Node, condition: relax.Expr, left: Value, right: Value, index: int) -> Value:
     """`left` where the scalar `condition` holds, else `right`; both of one shape and dtype."""
     if left is right or left is MISSING or right is MISSING:
-        return MISSING if left is MISSING else right  # of a branch that could not be converted the reason is already noted
+        return (
+            MISSING if left is MISSING else right
+        )  # of a branch that could not be converted the reason is already noted
     if not isinstance(left, relax.Expr) or not isinstance(right, relax.Expr):
         if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
             return [_select(context, node, condition, a, b, index) for a, b in zip(left, right, strict=True)]
         raise node.unsupported(
-            f"output {index} is a sequence, an optional value or of an unsupported dtype in one branch, and the condition is "
-            "only known at run time; freeze the model input that decides it"
+            f"output {index} is a sequence, an optional value or of an unsupported dtype in one branch, and the "
+            "condition is only known at run time; freeze the model input that decides it"
         )
     if shape_of(left) != shape_of(right) or dtype_of(left) != dtype_of(right):
         found = " and ".join(f"{dtype_of(v)}[{', '.join(map(str, shape_of(v)))}]" for v in (left, right))
@@ -62,7 +64,7 @@ def _select(context: Context, node: Node, condition: relax.Expr, left: Value, ri
 
 @operator("Loop", host_arrays=True)
 def loop(context: Context, node: Node, inputs: Inputs) -> Result:
-    """The body once per iteration; needs a condition and, unless the condition ends the loop, a trip count known at import."""
+    """The body once per iteration; condition and, unless it ends the loop, trip count are known at import."""
     body = node.graph("body")
     carried: list[Value] = list(inputs[2:])
     trips = None if inputs[0] is None else int(context.require_constant(node, 0).reshape(-1)[0])
@@ -79,8 +81,8 @@ def loop(context: Context, node: Node, inputs: Inputs) -> Result:
         known = context.constant(condition)
         if known is None:
             raise node.unsupported(
-                f"its condition after iteration {iteration} is computed from the model's inputs, but must be known at import "
-                "to unroll the loop; export it with a fixed trip count, or freeze the inputs that decide it"
+                f"its condition after iteration {iteration} is computed from the model's inputs, but must be known at "
+                "import to unroll the loop; export it with a fixed trip count, or freeze the inputs that decide it"
             )
         alive = bool(known.reshape(-1)[0])
         for scan, value in zip(scans, results[len(carried) :], strict=True):
@@ -100,8 +102,8 @@ def _require_unrollable(node: Node, body: onnx.GraphProto, iterations: int, trip
     if iterations > most:
         found = "no end" if iterations == 2**63 else f"{iterations} or more"
         raise node.unsupported(
-            f"at most {most} iterations of this body of {len(body.node)} nodes can be unrolled, found {found}; shorten the loop "
-            "or express it by operators over whole tensors"
+            f"at most {most} iterations of this body of {len(body.node)} nodes can be unrolled, found {found}; "
+            "shorten the loop or express it by operators over whole tensors"
         )
 
 
@@ -192,7 +194,9 @@ def _scan_rows(
         raise node.unsupported(f"scan inputs of one length other than 0 were needed, found lengths {sorted(lengths)}")
     most = min(LIMITS.unrolled_iterations, LIMITS.nodes // max(1, len(body.node)))
     if max(lengths) > most:
-        raise node.unsupported(f"at most {most} iterations of this body can be unrolled, found {max(lengths)}; shorten it")
+        raise node.unsupported(
+            f"at most {most} iterations of this body can be unrolled, found {max(lengths)}; shorten it"
+        )
     scans: list[list[Value]] = [[] for _ in range(len(body.output) - len(states))]
     for row in zip(*rows, strict=True):
         results = context.convert_graph(body, [*states, *row])
@@ -210,7 +214,9 @@ def _rows(context: Context, node: Node, value: relax.Expr, axis: int, reverse: b
     axis = normalized_axis(context, axis, len(shape))
     count, rest = shape[axis], (*shape[:axis], *shape[axis + 1 :])
     if count > LIMITS.unrolled_iterations:
-        raise node.unsupported(f"at most {LIMITS.unrolled_iterations} iterations can be unrolled, found {count}; shorten it")
+        raise node.unsupported(
+            f"at most {LIMITS.unrolled_iterations} iterations can be unrolled, found {count}; shorten it"
+        )
     array = context.constant(value)
     rows: list[Value]
     if array is not None:

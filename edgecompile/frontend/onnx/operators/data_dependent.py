@@ -32,8 +32,8 @@ def compress(context: Context, node: Node, inputs: Inputs) -> Result:
 def refuse_unknown_size(context: Context, node: Node, inputs: Inputs) -> Result:
     """Known inputs were evaluated before; the size of the result of others is only known at run time."""
     raise node.unsupported(
-        "the size of its result depends on the input's values, and compiled programs have fixed shapes; freeze the model "
-        "input that it comes from, or cut the model before this node"
+        "the size of its result depends on the input's values, and compiled programs have fixed shapes; freeze the "
+        "model input that it comes from, or cut the model before this node"
     )
 
 

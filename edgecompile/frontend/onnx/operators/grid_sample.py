@@ -18,7 +18,7 @@ _INTERPOLATIONS = {"linear": sampling.linear, "cubic": sampling.cubic, "nearest"
 
 @operator("GridSample")
 def grid_sample(context: Context, node: Node, inputs: Inputs) -> Result:
-    """x [N, C, D1 .. Dr] at grid [N, O1 .. Or, r], positions in [-1, 1] with the last axis first -> [N, C, O1 .. Or]."""
+    """x [N, C, D1 .. Dr] at grid [N, O1 .. Or, r], positions in [-1, 1], last axis first -> [N, C, O1 .. Or]."""
     x, grid = inputs[0], inputs[1]
     x_shape, grid_shape = context.require_static(node, x), context.require_static(node, grid)
     rank = len(x_shape) - 2
@@ -42,7 +42,9 @@ def grid_sample(context: Context, node: Node, inputs: Inputs) -> Result:
         if mode == "nearest":
             found = te.nearbyint(found)
         low, high = sampling.edges(size, align)
-        if _MODES[mode] == "cubic":  # only the points around are moved, not the position: PyTorch's and ONNX Runtime's way
+        if (
+            _MODES[mode] == "cubic"
+        ):  # only the points around are moved, not the position: PyTorch's and ONNX Runtime's way
             return found
         if padding == "border":
             return sampling.clamp(found, sampling.constant(0, dtype), sampling.constant(size - 1, dtype))

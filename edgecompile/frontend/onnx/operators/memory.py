@@ -43,7 +43,9 @@ def tensor_scatter(context: Context, node: Node, inputs: Inputs) -> Result:
     circular = node.string("mode", "linear") == "circular"
     length, count = shape[axis], update_shape[axis]
     if count > length or axis == 0:
-        raise node.invalid(f"an update of at most {length} entries along an axis other than 0 was needed, found {count}")
+        raise node.invalid(
+            f"an update of at most {length} entries along an axis other than 0 was needed, found {count}"
+        )
     if indices is None:
         indices = make_constant(np.zeros((shape[0],), np.int64))
 

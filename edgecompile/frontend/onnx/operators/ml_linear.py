@@ -1,4 +1,4 @@
-"""The domain ai.onnx.ml without its trees: scalers, encoders, linear models. Numbers only; text never reaches a device."""
+"""The domain ai.onnx.ml without its trees: scalers, encoders, linear models; of numbers, for text stays in the app."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ import numpy as np
 from tvm import relax, te, tirx
 from tvm.relax import op
 
-from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, is_float, make_constant, rank_of, shape_of
+from edgecompile.frontend.onnx.context import (
+    Context,
+    Inputs,
+    Result,
+    dtype_of,
+    is_float,
+    make_constant,
+    rank_of,
+    shape_of,
+)
 from edgecompile.frontend.onnx.emit import cast, reshape, scalar
 from edgecompile.frontend.onnx.node import Node
 from edgecompile.frontend.onnx.registry import operator
@@ -47,7 +56,7 @@ def scaler(context: Context, node: Node, inputs: Inputs) -> Result:
 
 @operator("Normalizer", domain=DOMAIN)
 def normalizer(context: Context, node: Node, inputs: Inputs) -> Result:
-    """x over the largest, the sum of the absolute or the root of the squared entries of its row; rows of norm 0 stay."""
+    """x over the largest, the sum of the absolute or the root of the squared entries of its row; zero rows stay."""
     x, norm = cast(context, inputs[0], "float32"), node.string("norm", "MAX")
     functions = {
         "MAX": lambda: op.max(x, -1, keepdims=True),
@@ -66,10 +75,14 @@ def imputer(context: Context, node: Node, inputs: Inputs) -> Result:
     """The entries equal to the replaced value, which may be NaN, become the imputed values (one, or one per column)."""
     x, dtype = inputs[0], dtype_of(inputs[0])
     kind = ("floats", "float") if is_float(dtype) else ("int64s", "int64")
-    values: Sequence[Any] | None = node.floats("imputed_value_floats") if is_float(dtype) else node.integers(f"imputed_value_{kind[0]}")
+    values: Sequence[Any] | None = (
+        node.floats("imputed_value_floats") if is_float(dtype) else node.integers(f"imputed_value_{kind[0]}")
+    )
     if not values:
         raise node.invalid(f"imputed_value_{kind[0]} was needed for an input of {dtype}")
-    replaced = node.floating("replaced_value_float", 0.0) if is_float(dtype) else node.integer("replaced_value_int64", 0)
+    replaced = (
+        node.floating("replaced_value_float", 0.0) if is_float(dtype) else node.integer("replaced_value_int64", 0)
+    )
     missing = op.isnan(x) if replaced != replaced else op.equal(x, scalar(replaced, dtype))
     return context.emit(op.where(missing, make_constant(np.array(values, dtype)), x))
 
@@ -113,12 +126,9 @@ def label_encoder(context: Context, node: Node, inputs: Inputs) -> Result:
             lambda *i: te.min(tirx.Select(same(data(*i), known(k)), k, tirx.const(count, "int32")), axis=k),
             name="key_position",
         )
-        clipped = te.compute(data.shape, lambda *i: results(te.min(place(*i), tirx.const(count, "int32"))), name="label")
-        return clipped
+        return te.compute(data.shape, lambda *i: results(te.min(place(*i), tirx.const(count, "int32"))), name="label")
 
-    return context.emit_te(
-        compute, x, make_constant(keys.astype(dtype)), make_constant(table), name="label_encoder"
-    )
+    return context.emit_te(compute, x, make_constant(keys.astype(dtype)), make_constant(table), name="label_encoder")
 
 
 @operator("OneHotEncoder", domain=DOMAIN)
@@ -156,13 +166,15 @@ def post_transform(context: Context, scores: relax.Expr, kind: str) -> relax.Exp
         powers = context.emit(op.where(op.equal(scores, zero), zero, powers))
         total = context.emit(op.sum(powers, -1, keepdims=True))
         return context.emit(op.divide(powers, op.where(op.equal(total, zero), scalar(1, "float32"), total)))
-    raise context.node.unsupported(f"post_transform NONE, LOGISTIC, SOFTMAX or SOFTMAX_ZERO can be compiled, found {kind}")
+    raise context.node.unsupported(
+        f"post_transform NONE, LOGISTIC, SOFTMAX or SOFTMAX_ZERO can be compiled, found {kind}"
+    )
 
 
 def _linear(context: Context, node: Node, x: relax.Expr, targets: int) -> relax.Expr:
     features = shape_of(x)[-1]
     coefficients = np.array(node.floats("coefficients") or [], np.float32)
-    if coefficients.size != targets * int(features):  # type: ignore[arg-type]
+    if coefficients.size != targets * int(features):
         raise node.invalid(f"{targets} times {features} coefficients were needed, found {coefficients.size}")
     weight = make_constant(np.ascontiguousarray(coefficients.reshape(targets, -1).T))
     scores = context.emit(op.matmul(cast(context, x, "float32"), weight))
@@ -179,7 +191,7 @@ def linear_regressor(context: Context, node: Node, inputs: Inputs) -> Result:
 
 @operator("LinearClassifier", domain=DOMAIN)
 def linear_classifier(context: Context, node: Node, inputs: Inputs) -> Result:
-    """x [N, C] -> label [N] int64 of the largest score, scores [N, E]; one row of coefficients for two classes is refused."""
+    """x [N, C] -> label [N] int64 of the largest score, scores [N, E]; each class needs coefficients of its own."""
     labels = node.integers("classlabels_ints")
     if labels is None:
         raise node.unsupported("class labels of integers were needed; map text in the app")

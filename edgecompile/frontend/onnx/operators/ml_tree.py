@@ -48,7 +48,9 @@ class Forest:
         while not (self.children[:, reached] == reached).all():
             reached, steps = np.unique(self.children[:, reached]), steps + 1
             if steps > min(len(self.feature), LIMITS.unrolled_iterations):
-                raise node.invalid(f"trees of at most {LIMITS.unrolled_iterations} levels were needed, found a deeper one or a cycle")
+                raise node.invalid(
+                    f"trees of at most {LIMITS.unrolled_iterations} levels were needed, found a deeper one or a cycle"
+                )
         return steps
 
 
@@ -59,7 +61,7 @@ def _check(node: Node, forest: Forest, columns: int) -> None:
         ("child", forest.children, count),
         ("root", forest.roots, count),
     ):
-        if values.size and not (0 <= values.min() and values.max() < limit):
+        if values.size and not (values.min() >= 0 and values.max() < limit):
             raise node.invalid(f"each {what} must be an index below {limit}, found {values.min()} to {values.max()}")
 
 
@@ -76,7 +78,9 @@ def _evaluate(context: Context, x: relax.Expr, forest: Forest, aggregate: str, b
     ]
     place = make_constant(np.tile(forest.roots, (rows, 1)))
 
-    def advance(data: te.Tensor, at: te.Tensor, feature: Any, split: Any, mode: Any, children: Any, missing: Any) -> te.Tensor:
+    def advance(
+        data: te.Tensor, at: te.Tensor, feature: Any, split: Any, mode: Any, children: Any, missing: Any
+    ) -> te.Tensor:
         def following(n: Any, t: Any) -> Any:
             here = at(n, t)
             value = data(n, feature(here))
@@ -123,7 +127,13 @@ def tree_ensemble(context: Context, node: Node, inputs: Inputs) -> Result:
     count = len(splits)
     lists = [
         _attribute(node, name, count)
-        for name in ("nodes_featureids", "nodes_falsenodeids", "nodes_truenodeids", "nodes_falseleafs", "nodes_trueleafs")
+        for name in (
+            "nodes_featureids",
+            "nodes_falsenodeids",
+            "nodes_truenodeids",
+            "nodes_falseleafs",
+            "nodes_trueleafs",
+        )
     ]
     missing = node.integers("nodes_missing_value_tracks_true") or [0] * count
     # one row for each inner node: feature, split, mode, (false id, is leaf), (true id, is leaf), NaN counts as true
@@ -190,7 +200,9 @@ def _read_forest(node: Node, role: str, targets: int) -> Forest:
     values = node.tensor("nodes_values_as_tensor")
     splits = np.array(node.floats("nodes_values") or [], np.float32) if values is None else values
     if not count == len(trees) == len(names) == len(splits):
-        raise node.invalid(f"{count} tree ids, modes and values were needed, found {len(trees)}, {len(names)}, {len(splits)}")
+        raise node.invalid(
+            f"{count} tree ids, modes and values were needed, found {len(trees)}, {len(names)}, {len(splits)}"
+        )
     unknown = sorted(set(names) - {*_MODES, "LEAF"})
     if unknown:
         raise node.unsupported(f"modes {', '.join(_MODES)} can be compiled, found {', '.join(unknown)}")
@@ -203,10 +215,14 @@ def _read_forest(node: Node, role: str, targets: int) -> Forest:
     given = node.tensor(f"{role}_weights_as_tensor")
     weights = np.array(node.floats(f"{role}_weights") or [], np.float32) if given is None else given
     table = np.zeros((count, targets), weights.dtype)
-    keys = zip(*(_attribute(node, f"{role}_{part}", len(weights)) for part in ("treeids", "nodeids", "ids")), strict=True)
+    keys = zip(
+        *(_attribute(node, f"{role}_{part}", len(weights)) for part in ("treeids", "nodeids", "ids")), strict=True
+    )
     for (tree, leaf, target), weight in zip(keys, weights, strict=True):
         if (tree, leaf) not in place or not 0 <= target < targets:
-            raise node.invalid(f"a weight for a known leaf and a target below {targets} was needed, found {tree}, {leaf}, {target}")
+            raise node.invalid(
+                f"a weight for a known leaf and a target below {targets} was needed, found {tree}, {leaf}, {target}"
+            )
         table[place[tree, leaf], target] += weight
     first: dict[int, int] = {}
     for index, tree in enumerate(trees):
@@ -242,7 +258,9 @@ def tree_ensemble_classifier(context: Context, node: Node, inputs: Inputs) -> Re
     if labels is None:
         raise node.unsupported("class labels of integers were needed; map text in the app")
     if len(labels) == 2 and len(set(node.integers("class_ids") or [])) == 1:
-        raise node.unsupported("two classes with the weights of one of them cannot be compiled; export scores of both classes")
+        raise node.unsupported(
+            "two classes with the weights of one of them cannot be compiled; export scores of both classes"
+        )
     forest = _read_forest(node, "class", len(labels))
     scores = cast(context, _evaluate(context, inputs[0], forest, "SUM", _base(node)), "float32")
     return labels_of(context, scores, labels), post_transform(context, scores, node.string("post_transform", "NONE"))

@@ -67,7 +67,7 @@ def adagrad(context: Context, node: Node, inputs: Inputs) -> Result:
 
 @operator("Adam", domain=DOMAIN)
 def adam(context: Context, node: Node, inputs: Inputs) -> Result:
-    """V, H = moving averages of G and G * G; X = X - R' * V / (sqrt(H) + epsilon), R' corrected for the averages' start."""
+    """V, H = moving averages of G and G * G; X = X - R' * V / (sqrt(H) + epsilon), R' corrects the averages' start."""
     alpha, beta = node.floating("alpha", 0.9), node.floating("beta", 0.999)
     results = []
     for x, gradient, average, square in _groups(node, inputs, 4):

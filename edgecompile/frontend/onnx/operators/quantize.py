@@ -1,6 +1,6 @@
 """QuantizeLinear and DequantizeLinear, which stay `relax.quantize` and `relax.dequantize`; DynamicQuantizeLinear.
 
-Scales are per tensor, per entry of one axis, or per block of one axis. Blocks become rows, so that they are per axis, too:
+Scales are per tensor, per entry of one axis, or per block of one axis. Blocks become rows, and so are per axis, too:
     x [.., D, ..] -> x' [rest * D / B, B], one scale per row
 """
 
@@ -27,7 +27,7 @@ def widened(value: relax.Expr | np.ndarray | None) -> relax.Expr | None:
     """A constant of 2 or 4 bits as one of 8 bits with the same numbers; other values as they are."""
     if isinstance(value, np.ndarray) and str(value.dtype) in _NARROW:
         return make_constant(value.astype(_NARROW[str(value.dtype)]))
-    return value  # type: ignore[return-value]
+    return value
 
 
 def check_scale(context: Context, scale: relax.Expr) -> None:
@@ -41,7 +41,7 @@ def check_scale(context: Context, scale: relax.Expr) -> None:
 def quantize(
     context: Context, x: relax.Expr, scale: relax.Expr, zero_point: relax.Expr | None, axis: int, dtype: str
 ) -> relax.Expr:
-    """saturate(round_half_even(x / scale) + zero_point) as `dtype`; scale and zero point of one element or one per entry of `axis`."""
+    """saturate(round_half_even(x / scale) + zero_point) as `dtype`; scale, zero point of one element or of `axis`."""
     node = context.node
     if dtype not in _QUANTIZED:
         raise node.unsupported(f"quantized values of {', '.join(_QUANTIZED)} can be computed, found {dtype}")
@@ -86,7 +86,8 @@ def _parameters(
         else:
             length = shape_of(x)[axis] if rank_of(x) else 1
             raise context.node.invalid(
-                f"the {name} needs one element, or {length} as axis {axis} of its tensor, found shape {list(shape_of(value))}"
+                f"the {name} needs one element, or {length} as axis {axis} of its tensor, "
+                f"found shape {list(shape_of(value))}"
             )
     return result[0], result[1]
 
@@ -130,7 +131,9 @@ def _blocked(context: Context, node: Node, inputs: Inputs, dtype: str, forward: 
     blocks = -(-shape[axis] // block)
     expected = (*shape[:axis], blocks, *shape[axis + 1 :])
     if context.require_static(node, scale) != expected:
-        raise node.invalid(f"a scale of shape {list(expected)} was needed for its blocks, found {list(shape_of(scale))}")
+        raise node.invalid(
+            f"a scale of shape {list(expected)} was needed for its blocks, found {list(shape_of(scale))}"
+        )
     padded_shape = (*shape[:axis], blocks * block, *shape[axis + 1 :])
     rows = _to_rows(context, _pad(context, x, axis, blocks * block), axis, block)
     row_scale = reshape(context, _to_rows(context, scale, axis, 1), (shape_of(rows)[0],))
@@ -192,7 +195,7 @@ def dynamic_quantize_linear(context: Context, node: Node, inputs: Inputs) -> Res
 
 
 def dynamic_parameters(context: Context, x: relax.Expr) -> tuple[relax.Expr, relax.Expr, relax.Expr]:
-    """(y uint8, scale, zero point) of DynamicQuantizeLinear; the scale is 1 where x is all zeros, as in ONNX Runtime."""
+    """(y uint8, scale, zero point) of DynamicQuantizeLinear; all zeros give the scale 1, as in ONNX Runtime."""
     zero = scalar(0, "float32")
     low = context.emit(op.minimum(op.min(x), zero))
     high = context.emit(op.maximum(op.max(x), zero))

@@ -1,7 +1,7 @@
 """Operators on quantized tensors.
 
-QLinear* become dequantize -> float operator -> quantize, with their scales and zero points in the IR, for the integer passes
-to fuse; *Integer operators become exact integer arithmetic.
+QLinear* become dequantize -> float operator -> quantize, with their scales and zero points in the IR, for the integer
+passes to fuse; *Integer operators become exact integer arithmetic.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def _read(context: Context, inputs: Inputs, first: int, axis: int = -1) -> relax
     return dequantize(context, x, inputs[first + 1], inputs[first + 2], axis % rank if rank else 0)
 
 
-def _write(context: Context, value: relax.Expr, scale: relax.Expr, zero_point: relax.Expr | None, like: str) -> relax.Expr:
+def _write(
+    context: Context, value: relax.Expr, scale: relax.Expr, zero_point: relax.Expr | None, like: str
+) -> relax.Expr:
     """`value` quantized per tensor to the dtype of the zero point, or to `like` where there is none."""
     dtype = like if zero_point is None else dtype_of(zero_point)
     return quantize(context, value, scale, zero_point, max(rank_of(value) - 1, 0), dtype)
@@ -213,7 +215,7 @@ def qgemm(context: Context, node: Node, inputs: Inputs) -> Result:
 
 @operator("MatMulNBits", domain=MICROSOFT)
 def matmul_n_bits(context: Context, node: Node, inputs: Inputs) -> Result:
-    """A [.., K] times a constant weight of 4 or 8 bits, packed as [N, K / block, block * bits / 8], one scale per block."""
+    """A [.., K] times a constant weight of 4 or 8 bits, [N, K / block, block * bits / 8], a scale per block."""
     k, n = node.integer("K"), node.integer("N")
     bits, block = node.integer("bits", 4), node.integer("block_size")
     if bits not in (4, 8) or inputs[4] is not None:

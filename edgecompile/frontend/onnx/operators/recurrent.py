@@ -1,7 +1,7 @@
 """LSTM, GRU and RNN, unrolled over a sequence of known length.
 
-The inputs of all steps are projected by one matrix product before the first step. The steps then differ only in their data,
-so that after fusion all share the kernels of one cell: code size and most of the compile time do not depend on the length.
+The inputs of all steps are projected by one matrix product before the first step. The steps then differ only in their
+data, so that after fusion all share the kernels of one cell: code size does not depend on the length.
 """
 
 from __future__ import annotations
@@ -101,7 +101,9 @@ def _read_layer(context: Context, node: Node, inputs: Inputs, gates: int, defaul
         x = context.emit(op.permute_dims(x, [1, 0, 2]))
     steps, batch, features = context.require_static(node, x)
     if steps > LIMITS.unrolled_iterations:
-        raise node.unsupported(f"at most {LIMITS.unrolled_iterations} steps can be unrolled, found {steps}; split the sequence")
+        raise node.unsupported(
+            f"at most {LIMITS.unrolled_iterations} steps can be unrolled, found {steps}; split the sequence"
+        )
     if steps == 0:
         raise node.unsupported("a sequence of at least one step was needed, found none; give the inputs' shapes")
     direction = node.string("direction", "forward")
@@ -112,7 +114,9 @@ def _read_layer(context: Context, node: Node, inputs: Inputs, gates: int, defaul
     count = len(reverse)
     hidden = context.require_static(node, r)[-1]
     if "hidden_size" in node.attributes and node.integer("hidden_size") != hidden:
-        raise node.invalid(f"hidden_size must be the last dimension of R, {hidden}, found {node.integer('hidden_size')}")
+        raise node.invalid(
+            f"hidden_size must be the last dimension of R, {hidden}, found {node.integer('hidden_size')}"
+        )
     _require_shape(node, "weight W", w, (count, gates * hidden, features))
     _require_shape(node, "weight R", r, (count, gates * hidden, hidden))
     dtype = dtype_of(x)
@@ -128,7 +132,7 @@ def _read_layer(context: Context, node: Node, inputs: Inputs, gates: int, defaul
         context, node, steps, batch, hidden, dtype, x,
         tuple(_fields(context, w)),
         tuple(_fields(context, r)),
-        tuple(_sections(context, part, 2) for part in _fields(context, b)),  # type: ignore[misc]
+        tuple(_sections(context, part, 2) for part in _fields(context, b)),
         lengths,
         reverse,
         tuple(tuple(activations[d * per_cell : (d + 1) * per_cell]) for d in range(count)),
@@ -147,11 +151,13 @@ def _project(layer: Layer, direction: int, bias: relax.Expr) -> list[relax.Expr]
     return _fields(context, reshape(context, projected, (layer.steps, layer.batch, width)))
 
 
-def _run(layer: Layer, direction: int, projected: Sequence[relax.Expr], state: State, cell: Cell) -> tuple[relax.Expr, State]:
+def _run(
+    layer: Layer, direction: int, projected: Sequence[relax.Expr], state: State, cell: Cell
+) -> tuple[relax.Expr, State]:
     """Runs one direction. -> (the hidden states of all steps [S, B, H], the last state).
 
-    Past the end of a shorter sequence the state stays and the output is 0. Running backwards over the same mask, the state
-    stays initial until the sequence's last step: that is its reversal.
+    Past the end of a shorter sequence the state stays and the output is 0. Running backwards over the same mask, the
+    state stays initial until the sequence's last step: that is its reversal.
     """
     context = layer.context
     outputs: list[relax.Expr] = [state[0]] * layer.steps
@@ -183,7 +189,7 @@ def _finish(layer: Layer, sequences: Sequence[relax.Expr], states: Sequence[Stat
 
 @operator("LSTM")
 def lstm(context: Context, node: Node, inputs: Inputs) -> Result:
-    """i, o, f = f(W x + R h + P * c + b), c' = g(...), C = f * c + i * c', H = o * h(C); gates are stored as i, o, f, c."""
+    """i, o, f = f(W x + R h + P * c + b), c' = g(...), C = f * c + i * c', H = o * h(C); stored as i, o, f, c."""
     layer = _read_layer(context, node, inputs, 4, ("Sigmoid", "Tanh", "Tanh"))
     hidden_states, cell_states = layer.initial(inputs[5]), layer.initial(inputs[6])
     peepholes: list[relax.Expr | None] = [None] * len(layer.reverse)
@@ -205,6 +211,7 @@ def _lstm_cell(layer: Layer, direction: int, peephole: relax.Expr | None, couple
     context = layer.context
     recurrent = context.emit(op.permute_dims(layer.r[direction], [1, 0]))
     gate, candidate, output = layer.activations[direction]
+    one = scalar(1, layer.dtype)
     peep_i, peep_o, peep_f = (None, None, None) if peephole is None else _sections(context, peephole, 3)
 
     def peeped(x: relax.Expr, weight: relax.Expr | None, c: relax.Expr) -> relax.Expr:
@@ -215,10 +222,7 @@ def _lstm_cell(layer: Layer, direction: int, peephole: relax.Expr | None, couple
         gates = context.emit(op.add(projected, context.emit(op.matmul(h, recurrent))))
         i, o, f, candidate_in = _sections(context, gates, 4)
         input_gate = context.emit(gate(peeped(i, peep_i, c)))
-        if coupled:
-            forget_gate = op.subtract(scalar(1, layer.dtype), input_gate)
-        else:
-            forget_gate = gate(peeped(f, peep_f, c))
+        forget_gate = op.subtract(one, input_gate) if coupled else gate(peeped(f, peep_f, c))
         kept = op.multiply(forget_gate, c)
         new_c = context.emit(op.add(kept, op.multiply(input_gate, candidate(layer.clipped(candidate_in)))))
         new_h = op.multiply(gate(peeped(o, peep_o, new_c)), output(new_c))

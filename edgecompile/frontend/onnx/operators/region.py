@@ -81,8 +81,13 @@ def _largest_corner(image: te.Tensor, prefix: tuple[Any, ...], position: list[An
     largest = None
     for dy in (0, 1):
         for dx in (0, 1):
-            weights = [f if bit else sampling.constant(1, dtype) - f for f, bit in zip(fractions, (dy, dx), strict=True)]
-            at = [low + sampling.constant(bit, sampling.element_dtype(low)) for low, bit in zip(floors, (dy, dx), strict=True)]
+            weights = [
+                f if bit else sampling.constant(1, dtype) - f for f, bit in zip(fractions, (dy, dx), strict=True)
+            ]
+            at = [
+                low + sampling.constant(bit, sampling.element_dtype(low))
+                for low, bit in zip(floors, (dy, dx), strict=True)
+            ]
             value = weights[0] * weights[1] * sampling.point(image, prefix, at, "border", False)
             largest = value if largest is None else te.max(largest, value)
     return largest
@@ -100,7 +105,7 @@ def max_roi_pool(context: Context, node: Node, inputs: Inputs) -> Result:
 
 @operator("DeformConv")
 def deform_conv(context: Context, node: Node, inputs: Inputs) -> Result:
-    """A convolution whose taps are moved by `offset` and weighted by `mask`: taps gathered by interpolation, then a product.
+    """A convolution whose taps are moved by `offset` and weighted by `mask`: interpolation, then a product.
 
     x [N, C, D..], w [M, C / group, K..], offset [N, G * prod(K) * r, O..], bias [M], mask [N, G * prod(K), O..]
     -> columns [N, group, C / group * prod(K), prod(O)] -> [N, M, O..]
@@ -155,5 +160,5 @@ def non_max_suppression(context: Context, node: Node, inputs: Inputs) -> Result:
     if most <= 0:
         return make_constant(np.zeros((0, 3), np.int64))
     raise node.unsupported(
-        "the number of boxes that remain is only known at run time; cut the model before it and select the boxes in the app"
+        "the number of boxes that remain is only known at run time; cut the model before it and select them in the app"
     )

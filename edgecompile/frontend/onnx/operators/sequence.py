@@ -82,7 +82,7 @@ def concat_from_sequence(context: Context, node: Node, inputs: Inputs) -> Result
     if not values:
         raise node.unsupported("a sequence with an entry was needed to know the result's shape, found an empty one")
     new_axis = node.integer("new_axis", 0)
-    axis = normalized_axis(context, node.integer("axis"), rank_of(values[0]) + new_axis)  # type: ignore[arg-type]
+    axis = normalized_axis(context, node.integer("axis"), rank_of(values[0]) + new_axis)
     arrays = [context.constant(value) for value in values]
     if all(array is not None for array in arrays):
         joined = np.stack(arrays, axis) if new_axis else np.concatenate(arrays, axis)  # type: ignore[arg-type]

@@ -87,7 +87,7 @@ def _dft(context: Context, node: Node, inputs: Inputs, axis: int) -> Result:
 
 
 def _inverse_real(context: Context, x: relax.Expr, length: int) -> relax.Expr:
-    """[.., length / 2 + 1, 2] -> [.., length, 1]: every bin counts twice but the first and, for even lengths, the middle one."""
+    """[.., length / 2 + 1, 2] -> [.., length, 1]: bins count twice but the first and an even length's middle one."""
     *lead, samples, parts = context.require_static(context.node, x)
     if parts != 2:
         raise context.node.invalid(f"a complex input was needed for a onesided inverse transform, found {parts} parts")
@@ -113,10 +113,14 @@ def stft(context: Context, node: Node, inputs: Inputs) -> Result:
         length = int(context.require_constant(node, 3).reshape(-1)[0])
     _check_length(node, length)
     if step < 1 or length > total or (window is not None and shape_of(window) != (length,)):
-        raise node.invalid(f"a positive step and a window of at most {total} samples were needed, found {step} and {length}")
+        raise node.invalid(
+            f"a positive step and a window of at most {total} samples were needed, found {step} and {length}"
+        )
     frames = (total - length) // step + 1
     if batch * frames * length * parts > MAX_ELEMENTS * 64:
-        raise node.unsupported(f"at most {MAX_ELEMENTS * 64} samples in all frames can be compiled; use a larger frame_step")
+        raise node.unsupported(
+            f"at most {MAX_ELEMENTS * 64} samples in all frames can be compiled; use a larger frame_step"
+        )
     positions = np.arange(frames)[:, None] * step + np.arange(length)
     gathered = context.emit(op.take(signal, make_constant(positions.reshape(-1)), axis=1, mode="clip"))
     onesided = node.integer("onesided", 1) == 1 and parts == 1

@@ -1,4 +1,4 @@
-"""Runs models of one node through the frontend and TVM's virtual machine, and compares with the original's own answers."""
+"""Runs models of one node through the frontend and TVM's virtual machine, and compares with the original."""
 
 from __future__ import annotations
 

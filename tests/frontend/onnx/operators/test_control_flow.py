@@ -81,7 +81,9 @@ def test_loop_that_a_known_condition_ends() -> None:
       }>
     }
     """
-    check_model(parse(text), {"x": np.array([1.0, -2.0, 0.5], np.float32)}, expected=[np.array([16, -32, 8], np.float32)])
+    check_model(
+        parse(text), {"x": np.array([1.0, -2.0, 0.5], np.float32)}, expected=[np.array([16, -32, 8], np.float32)]
+    )
 
 
 def test_loop_with_unknown_trip_count_is_refused() -> None:
@@ -107,7 +109,9 @@ def test_loop_on_a_computed_condition_is_refused() -> None:
       }>
     }
     """
-    with pytest.raises(UnsupportedModelError, match="its condition after iteration 0 is computed from the model's inputs"):
+    with pytest.raises(
+        UnsupportedModelError, match="its condition after iteration 0 is computed from the model's inputs"
+    ):
         load_onnx(parse(text))
 
 

@@ -43,7 +43,9 @@ def test_imputer_of_nan_by_column() -> None:
     x = X.copy()
     x[2, 1] = x[0, 3] = np.nan
     values = [1.0, 2.0, 3.0, 4.0]
-    check_model(make_model("Imputer", {"x": x}, **ML, imputed_value_floats=values, replaced_value_float=np.nan), {"x": x})
+    check_model(
+        make_model("Imputer", {"x": x}, **ML, imputed_value_floats=values, replaced_value_float=np.nan), {"x": x}
+    )
 
 
 @pytest.mark.parametrize("post_transform", ["NONE", "SOFTMAX", "LOGISTIC"])
@@ -57,11 +59,19 @@ def test_linear_classifier(post_transform: str) -> None:
 
 def test_label_encoder_of_numbers() -> None:
     x = np.array([3, 1, 4, 1, 5, 9], np.int64)
-    proto = make_model("LabelEncoder", {"x": x}, **ML, keys_int64s=[1, 9, 3], values_floats=[0.5, 2.5, -1.0], default_float=7.0)
+    proto = make_model(
+        "LabelEncoder", {"x": x}, **ML, keys_int64s=[1, 9, 3], values_floats=[0.5, 2.5, -1.0], default_float=7.0
+    )
     check_model(proto, {"x": x})
     f = np.array([np.nan, 2.0, 1.0], np.float32)
     proto = make_model(
-        "LabelEncoder", {"x": f}, outputs=["int64"], **ML, keys_floats=[1.0, np.nan], values_int64s=[10, 20], default_int64=-5
+        "LabelEncoder",
+        {"x": f},
+        outputs=["int64"],
+        **ML,
+        keys_floats=[1.0, np.nan],
+        values_int64s=[10, 20],
+        default_int64=-5,
     )
     # the specification compares bits, so that NaN can be a key; ONNX Runtime does so from version 4 on
     check_model(proto, {"x": f}, expected=[np.array([20, -5, 10])])
@@ -103,7 +113,13 @@ def test_tree_ensemble_regressor(aggregate: str) -> None:
     x[1, 2] = x[2, 0] = np.nan
     forest = make_forest("target", 2)
     proto = make_model(
-        "TreeEnsembleRegressor", {"x": x}, **ML, **forest, n_targets=2, aggregate_function=aggregate, base_values=[0.5, 1.5]
+        "TreeEnsembleRegressor",
+        {"x": x},
+        **ML,
+        **forest,
+        n_targets=2,
+        aggregate_function=aggregate,
+        base_values=[0.5, 1.5],
     )
     check_model(proto, {"x": x})
 

@@ -38,10 +38,14 @@ def test_adam_and_adagrad(count: int) -> None:
     )  # fmt: skip
     reference = load_onnx(adam).reference
     assert reference is not None
-    expected = [array.astype(np.float32) for array in reference([*head.values(), *states.values()])]  # in float64 for t > 0
+    expected = [
+        array.astype(np.float32) for array in reference([*head.values(), *states.values()])
+    ]  # in float64 for t > 0
     check_model(adam, {**head, **states}, expected=expected, rtol=1e-4)
     del states["v"]
-    adagrad = make_model("Adagrad", {**head, **states}, domain=TRAINING["domain"], outputs=["float32"] * 2, decay_factor=0.1)
+    adagrad = make_model(
+        "Adagrad", {**head, **states}, domain=TRAINING["domain"], outputs=["float32"] * 2, decay_factor=0.1
+    )
     check_model(adagrad, {**head, **states})
 
 
@@ -65,12 +69,16 @@ def test_compress_by_a_known_condition(axis: int | None) -> None:
         load_onnx(make_model("Compress", inputs, **attributes))
 
 
-@pytest.mark.parametrize(("have", "want"), [("float32", "int32"), ("int64", "float64"), ("uint16", "float16"), ("bool", "int8")])
+@pytest.mark.parametrize(
+    ("have", "want"), [("float32", "int32"), ("int64", "float64"), ("uint16", "float16"), ("bool", "int8")]
+)
 def test_bit_cast(have: str, want: str) -> None:
     from onnx import helper
 
     x = np.array([0, 1, 1, 0, 1]).astype(have) if have == "bool" else (normal(5) * 1000).astype(have)
-    proto = make_model("BitCast", {"x": x}, outputs=[want], opset=26, to=helper.np_dtype_to_tensor_dtype(np.dtype(want)))
+    proto = make_model(
+        "BitCast", {"x": x}, outputs=[want], opset=26, to=helper.np_dtype_to_tensor_dtype(np.dtype(want))
+    )
     check_model(proto, {"x": x}, expected=[x.view(want)], rtol=0, atol=0)
 
 
@@ -87,7 +95,7 @@ def test_tensor_scatter(mode: str, first: list[int] | None) -> None:
 
 def test_an_update_larger_than_the_cache_is_refused() -> None:
     inputs = {"cache": normal(1, 2, 3), "update": normal(1, 4, 3)}
-    with pytest.raises(InvalidModelError, match="an update of at most 2 entries .* found 4"):
+    with pytest.raises(InvalidModelError, match=r"an update of at most 2 entries .* found 4"):
         load_onnx(make_model("TensorScatter", inputs, opset=24))
 
 

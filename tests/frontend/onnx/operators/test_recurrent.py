@@ -58,8 +58,18 @@ def test_directions_with_every_input(op_type: str, direction: str) -> None:
         ("GRU", {"linear_before_reset": 1}),
         ("GRU", {"linear_before_reset": 1, "clip": 0.2}),
         ("RNN", {"clip": 0.1}),
-        ("LSTM", {"activations": ["HardSigmoid", "Softsign", "Relu"], "activation_alpha": [0.3], "activation_beta": [0.4]}),
-        ("GRU", {"activations": ["HardSigmoid", "ScaledTanh"], "activation_alpha": [0.3, 1.7], "activation_beta": [0.4, 0.6]}),
+        (
+            "LSTM",
+            {"activations": ["HardSigmoid", "Softsign", "Relu"], "activation_alpha": [0.3], "activation_beta": [0.4]},
+        ),
+        (
+            "GRU",
+            {
+                "activations": ["HardSigmoid", "ScaledTanh"],
+                "activation_alpha": [0.3, 1.7],
+                "activation_beta": [0.4, 0.6],
+            },
+        ),
         ("RNN", {"activations": ["Elu"], "activation_alpha": [0.5]}),
         ("RNN", {"activations": ["LeakyRelu"]}),
         ("RNN", {"activations": ["ThresholdedRelu"], "activation_alpha": [0.2]}),
