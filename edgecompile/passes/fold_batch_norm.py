@@ -27,15 +27,15 @@ class FoldBatchNorm:
     name: str = "FoldBatchNorm"
 
     def __call__(self, module: tvm.IRModule, decisions: list[Decision]) -> tvm.IRModule:
-        from tvm import relax
+        import tvm
 
         from edgecompile.passes.batch_norm_rewriter import BatchNormRewriter
 
         main = module["main"]
         rewriter = BatchNormRewriter(module, main, self.name, decisions)
-        module = relax.BlockBuilder(module).get()  # a copy: the caller's module stays as it is
-        module.update_func(module.get_global_var("main"), rewriter.visit_expr(main))
-        return module
+        functions = dict(module.functions_items())
+        functions[module.get_global_var("main")] = rewriter.visit_expr(main)
+        return tvm.IRModule(functions, attrs=module.attrs)
 
 
 @dataclass(frozen=True)
