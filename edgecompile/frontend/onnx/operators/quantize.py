@@ -19,12 +19,16 @@ from edgecompile.frontend.onnx.node import Node
 from edgecompile.frontend.onnx.registry import operator
 
 _QUANTIZED = ("int8", "uint8", "int16", "uint16")
-_DEQUANTIZED = (*_QUANTIZED, "int32")
+_DEQUANTIZED = (*_QUANTIZED, "int32", "float16")
+# float16 holds every number of the narrower floats exactly
+_NARROW_FLOATS = ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float4_e2m1fn")
 _NARROW = {"int4": "int8", "uint4": "uint8", "int2": "int8", "uint2": "uint8"}
 
 
 def widened(value: relax.Expr | np.ndarray | None) -> relax.Expr | None:
-    """A constant of 2 or 4 bits as one of 8 bits with the same numbers; other values as they are."""
+    """A constant of 2 or 4 bits as one of 8 bits, of narrow floats as float16, with the same numbers; others as is."""
+    if isinstance(value, np.ndarray) and str(value.dtype) in _NARROW_FLOATS:
+        return make_constant(value.astype(np.float16))
     if isinstance(value, np.ndarray) and str(value.dtype) in _NARROW:
         return make_constant(value.astype(_NARROW[str(value.dtype)]))
     return value
@@ -174,7 +178,7 @@ def quantize_linear(context: Context, node: Node, inputs: Inputs) -> Result:
 @operator("DequantizeLinear", host_arrays=True)
 @operator("DequantizeLinear", domain="com.microsoft", host_arrays=True)
 def dequantize_linear(context: Context, node: Node, inputs: Inputs) -> Result:
-    """x int8, uint8, int16, uint16, int32, or a constant of 2 or 4 bits -> the dtype of the scale."""
+    """x int8, uint8, int16, uint16, int32, or a constant of narrower numbers -> the dtype of the scale."""
     x, scale, zero_point = widened(inputs[0]), inputs[1], widened(inputs[2])
     for value in (x, scale, zero_point):
         if isinstance(value, np.ndarray):
