@@ -35,10 +35,13 @@ def load_onnx(
         UnsupportedModelError: some nodes cannot be imported; the message names them all.
         InvalidInputError: `shapes` or `freeze` contradict the model.
     """
-    from edgecompile.frontend.onnx import clean, convert, read, reference
+    from edgecompile.frontend.onnx import clean, read
 
     checked = read.read(source)
     model, constants = clean.freeze(checked, shapes or {}, freeze or {})
+
+    from edgecompile.frontend.onnx import convert, reference  # here, so that a refused file costs no import of TVM
+
     module, inputs, outputs = convert.convert(model, constants)
     run, reference_name = reference.make_reference(model, constants)
     opsets = {entry.domain: entry.version for entry in model.opset_import}

@@ -69,7 +69,8 @@ def _write_shape(value: onnx.ValueInfoProto, shape: Sequence[int]) -> None:
         known = [dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim]
         if len(known) != len(sizes) or any(have not in (None, size) for have, size in zip(known, sizes, strict=True)):
             raise InvalidInputError(
-                f"input '{value.name}': a shape that fits {['?' if d is None else d for d in known]} was needed, found {sizes}"
+                f"input '{value.name}': a shape that fits {['?' if d is None else d for d in known]} was needed, "
+                f"found {sizes}"
             )
     tensor.shape.CopyFrom(
         onnx.TensorShapeProto(dim=[onnx.TensorShapeProto.Dimension(dim_value=size) for size in sizes])

@@ -82,8 +82,8 @@ class ConstantScope(dict[str, Value]):
         return super().__contains__(name) or name in self._arrays
 
     def get(self, name: str, default: Any = None) -> Any:  # type: ignore[override]
-        """As for a dict, arrays included."""
-        return self[name] if name in self else default
+        """As for a dict, arrays included, which `dict.get` would not see."""
+        return self[name] if name in self else default  # noqa: SIM401
 
 
 def constant_value(array: np.ndarray) -> Value:
@@ -239,7 +239,7 @@ class Walker:
             raise node.unsupported(
                 "no importer knows this operator; replace it in the model"
                 if node.domain == ""
-                else f"no importer knows the domain '{node.domain}' or this operator of it; export with ONNX's own operators"
+                else f"no importer knows this operator of domain '{node.domain}'; export with ONNX's own operators"
             )
         return self._expand(body, node, values)
 

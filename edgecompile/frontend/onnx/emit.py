@@ -58,7 +58,7 @@ def same_dim(left: Dim, right: Dim) -> bool:
     """True when two dimensions are provably equal."""
     if isinstance(left, int) and isinstance(right, int):
         return left == right
-    return bool(tvm.ir.structural_equal(left, right))
+    return bool(tvm.sym.Analyzer().can_prove_equal(left, right))
 
 
 def elementwise(context: Context, function: Callable[..., Any], values: Sequence[relax.Expr], name: str) -> relax.Expr:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
@@ -12,6 +13,9 @@ import onnx
 from edgecompile.errors import InvalidModelError
 from edgecompile.settings import LIMITS
 
+Refuse = Callable[[str], InvalidModelError]
+# A link put in place of the file after it was looked at is not followed, and a named pipe does not wait for a writer.
+_OPEN_FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 _KEYS = frozenset({"location", "offset", "length", "checksum", "basepath"})
 
 
@@ -21,7 +25,7 @@ def is_external(tensor: onnx.TensorProto) -> bool:
 
 
 def read_external(tensor: onnx.TensorProto, folder: Path | None) -> np.ndarray:
-    """The array of an external tensor: a regular file with one name, under `folder`, holding exactly the range it claims.
+    """The array of an external tensor: a regular file under `folder` that holds the range it claims.
 
     Raises:
         InvalidModelError: naming the tensor and what is unsafe or missing.
@@ -29,7 +33,7 @@ def read_external(tensor: onnx.TensorProto, folder: Path | None) -> np.ndarray:
 
     def refuse(found: str) -> InvalidModelError:
         return InvalidModelError(
-            f"external data of tensor '{tensor.name}': a regular file inside the model's folder was needed, found {found}"
+            f"external data of tensor '{tensor.name}': a regular file in the model's folder was needed, found {found}"
         )
 
     if folder is None:
@@ -47,7 +51,7 @@ def read_external(tensor: onnx.TensorProto, folder: Path | None) -> np.ndarray:
         raise refuse(f"{needed} bytes, above the limit of {LIMITS.external_data_bytes}")
     path = _safe_path(entries.get("location", ""), folder, refuse)
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+        descriptor = os.open(path, _OPEN_FLAGS)
     except OSError as error:
         raise refuse(f"'{path.name}', which cannot be opened ({error.strerror})") from error
     with os.fdopen(descriptor, "rb") as file:
@@ -66,18 +70,18 @@ def _element_dtype(tensor: onnx.TensorProto) -> np.dtype:
     name = onnx.TensorProto.DataType.Name(tensor.data_type)
     if name in packed:
         raise InvalidModelError(
-            f"external data of tensor '{tensor.name}': a dtype of whole bytes was needed, found {name}; embed the tensor"
+            f"external data of tensor '{tensor.name}': a dtype of whole bytes was needed, found {name}; embed it"
         )
     return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
 
 
-def _number(text: str, what: str, refuse) -> int:  # type: ignore[no-untyped-def]
+def _number(text: str, what: str, refuse: Refuse) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise refuse(f"the {what} '{text[:40]}'")
     return int(text)
 
 
-def _safe_path(location: str, folder: Path, refuse) -> Path:  # type: ignore[no-untyped-def]
+def _safe_path(location: str, folder: Path, refuse: Refuse) -> Path:
     """The path of `location` under `folder`, after every component was seen not to be a link."""
     parts = PurePosixPath(location).parts
     if not location or "\0" in location or "\\" in location or PureWindowsPath(location).drive:

@@ -1,7 +1,7 @@
 """Evaluates nodes whose inputs are all known: shape arithmetic and small constants vanish at import.
 
-Large constant expressions (weights through a convolution, say) are left to the constant-folding pass. QuantizeLinear and
-DequantizeLinear are never folded: where a model quantizes is information that the compiler needs.
+Large constant expressions (weights through a convolution, say) are left to the constant-folding pass. QuantizeLinear
+and DequantizeLinear are never folded: where a model quantizes is information that the compiler needs.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ class Node:
             return None
         if not isinstance(value, (list, tuple)) or not all(isinstance(entry, int) for entry in value):
             raise self.invalid(f"attribute '{name}' must be a list of integers, found {value!r}")
-        return list(value)  # type: ignore[arg-type]
+        return list(value)
 
     def floats(self, name: str) -> list[float] | None:
         """The attribute `name` as a list of float, or None when the node lacks it."""
@@ -120,7 +120,7 @@ class Node:
             return None
         if not isinstance(value, (list, tuple)) or not all(isinstance(entry, (int, float)) for entry in value):
             raise self.invalid(f"attribute '{name}' must be a list of floats, found {value!r}")
-        return [float(entry) for entry in value]  # type: ignore[arg-type]
+        return [float(entry) for entry in value]
 
     def strings(self, name: str) -> list[str] | None:
         """The attribute `name` as a list of text, or None when the node lacks it."""

@@ -12,7 +12,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from edgecompile.errors import InvalidModelError, UnsupportedModelError
-from edgecompile.frontend.onnx import limits
+from edgecompile.frontend.onnx import limits, wire
 from edgecompile.frontend.onnx.external_data import is_external, read_external
 from edgecompile.settings import LIMITS
 
@@ -91,6 +91,7 @@ def _read_file(path: Path) -> bytes:
 
 
 def _parse(data: bytes, what: str) -> onnx.ModelProto:
+    wire.check_counts(data, what)
     try:
         model = onnx.ModelProto.FromString(data)
     except DecodeError as error:
@@ -137,7 +138,7 @@ def _to_array(tensor: onnx.TensorProto) -> np.ndarray:
 
 
 def _check_standard(slim: onnx.ModelProto, weights: dict[str, np.ndarray]) -> None:
-    """Runs ONNX's own checker, the weights standing in as inputs; our limits were checked before, so it cannot overflow."""
+    """Runs ONNX's own checker, the weights standing in as inputs; our limits come first, so it cannot overflow."""
     checked = onnx.ModelProto()
     checked.CopyFrom(slim)
     present = {value.name for value in checked.graph.input}

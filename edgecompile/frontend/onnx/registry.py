@@ -25,8 +25,8 @@ def operator(
     """Registers the decorated function for each of `op_types` from opset `since` of `domain` on.
 
     The function takes `(context, node, inputs)` and returns one value, or a tuple of values with one entry per output
-    (None where an output is not computed). With `host_arrays` it is also given constants of dtypes that Relax cannot hold,
-    as NumPy arrays.
+    (None where an output is not computed). With `host_arrays` it is also given constants of dtypes that Relax cannot
+    hold, as NumPy arrays.
     """
 
     def register(function: Operator) -> Operator:

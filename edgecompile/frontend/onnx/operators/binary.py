@@ -160,9 +160,9 @@ def clip(context: Context, node: Node, inputs: Inputs) -> Result:
         high = scalar(node.floating("max"), dtype) if "max" in node.attributes else None
     else:
         low, high = (reshape(context, bound, ()) if bound is not None else None for bound in (inputs[1], inputs[2]))
-    numbers = [context.constant(bound) for bound in (low, high) if bound is not None]
-    if dtype == "float32" and len(numbers) == 2 and all(number is not None for number in numbers):
-        return context.emit(relax.op.clip(value, float(numbers[0].item()), float(numbers[1].item())))
+    least, most = context.constant(low), context.constant(high)
+    if dtype == "float32" and least is not None and most is not None and least <= most:
+        return context.emit(relax.op.clip(value, float(least.item()), float(most.item())))
     if low is not None:
         value = context.emit(relax.op.maximum(value, low))
     return context.emit(relax.op.minimum(value, high)) if high is not None else value

@@ -110,11 +110,10 @@ def range_(context: Context, node: Node, inputs: Inputs) -> Result:
     if any(bound is None for bound in bounds):
         start, limit, delta = (context.require_constant(node, index) for index in range(3))
         return make_constant(np.arange(start.item(), limit.item(), delta.item()).astype(start.dtype))
-    (start,), (limit,), (delta,) = bounds  # type: ignore[misc]
-    if not isinstance(delta, int) or delta == 0:
+    first, last, step = (bound[0] for bound in bounds if bound)
+    if not isinstance(step, int) or step == 0:
         raise node.unsupported("a constant step other than 0 was needed")
-    count = (limit - start + delta - (1 if delta > 0 else -1)) // delta
     dtype = dtype_of(inputs[0])
-    if isinstance(count, int):
-        return make_constant(np.arange(start, limit, delta).astype(dtype))
-    return context.emit(relax.op.arange(start, limit, delta, dtype))
+    if isinstance(first, int) and isinstance(last, int):
+        return make_constant(np.arange(first, last, step).astype(dtype))
+    return context.emit(relax.op.arange(first, last, step, dtype))

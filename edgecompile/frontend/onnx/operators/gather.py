@@ -1,5 +1,6 @@
-"""Reading and writing at indices: Gather, GatherElements, GatherND, Scatter*, OneHot. Negative indices count from the end.
+"""Reading and writing at indices: Gather, GatherElements, GatherND, Scatter*, OneHot.
 
+Negative indices count from the end.
 An index outside its dimension breaks ONNX's rules, and must still not touch foreign memory: it is clamped.
 """
 

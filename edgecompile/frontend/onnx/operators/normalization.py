@@ -18,7 +18,7 @@ op = relax.op
 
 @operator("BatchNormalization")
 def batch_normalization(context: Context, node: Node, inputs: Inputs) -> Result:
-    """(x - mean) / sqrt(variance + epsilon) scale + bias, per channel; in training mode of the batch's own statistics."""
+    """(x - mean) / sqrt(variance + epsilon) scale + bias, per channel; training mode takes the batch's own."""
     x, scale, bias, mean, variance = inputs[:5]
     epsilon = node.floating("epsilon", 1e-5)
     statistics: tuple[relax.Expr | None, ...] = ()

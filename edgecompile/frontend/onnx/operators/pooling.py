@@ -144,7 +144,7 @@ def _counts(window: Window, axis: int, size: int, with_pads: bool) -> np.ndarray
 
 
 def _max_pool_with_indices(context: Context, node: Node, x: relax.Expr, window: Window) -> Result:
-    """The maxima and the int64 index of the first of each; with storage_order 1 the last two dimensions swap in the index."""
+    """The maxima and the int64 index of the first of each; storage_order 1 is column-major."""
     shape = context.require_static(node, x)
     spatial = shape[2:]
     dtype = dtype_of(x)

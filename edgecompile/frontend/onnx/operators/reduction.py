@@ -114,7 +114,7 @@ def _reduce(context: Context, kind: str, x: relax.Expr, axes: list[int] | None, 
 
 
 def _extreme(context: Context, largest: bool, x: relax.Expr, axes: list[int], keepdims: bool) -> relax.Expr:
-    """Maximum or minimum from an infinite start; Relax's own starts at the largest finite number, wrong for infinite rows."""
+    """Maximum or minimum from an infinite start; Relax's own starts at a finite number, wrong for infinite rows."""
     shape = shape_of(x)
     choose = te.max if largest else te.min
     reducer = te.comm_reducer(

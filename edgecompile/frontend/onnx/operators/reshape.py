@@ -128,7 +128,7 @@ def depth_to_space(context: Context, node: Node, inputs: Inputs) -> Result:
 
 @operator("SpaceToDepth")
 def space_to_depth(context: Context, node: Node, inputs: Inputs) -> Result:
-    """Squares of pixels [N, C, H b, W b] -> blocks of channels [N, C b b, H, W]; mode CRD keeps a channel's together."""
+    """Squares of pixels [N, C, H b, W b] -> blocks of channels [N, C b b, H, W]."""
     n, c, h, w = shape_of(inputs[0])
     b = node.integer("blocksize")
     split = emit_reshape(context, inputs[0], (n, c, h // b, b, w // b, b))

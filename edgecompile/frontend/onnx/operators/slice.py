@@ -165,7 +165,7 @@ def pad(context: Context, node: Node, inputs: Inputs) -> Result:
 def emit_pad(
     context: Context, x: relax.Expr, before: Sequence[int], after: Sequence[int], mode: str, fill: relax.Expr
 ) -> relax.Expr:
-    """`x` with `before` and `after` elements more, or fewer where negative, per dimension; `fill` is a scalar tensor."""
+    """`x` with `before` and `after` elements more per dimension, or fewer where negative; `fill` is a scalar."""
     if not any((*before, *after)):
         return x
     number = context.constant(fill)
