@@ -102,15 +102,17 @@ def _shape(type_: tvm.ir.Type) -> tuple[int | str, ...]:
 
 def _macs(call: relax.Call, output: tuple[int | str, ...]) -> int:
     operator = _operator(call)
-    if len(call.args) < 2:
+    if operator != "matmul" and not operator.startswith("nn.conv"):
         return 0
     data, weight = (_shape(argument.ty) for argument in call.args[:2])
     if not all(isinstance(extent, int) for extent in (*output, *data, *weight)):
         return 0
     if operator == "matmul":
-        return math.prod(output) * data[-1]  # type: ignore[arg-type, operator]  # all extents are numbers here
-    if operator.endswith("_transpose") and operator.startswith("nn.conv"):
-        return math.prod(data) * math.prod(weight[1:])  # type: ignore[arg-type]
-    if operator.startswith("nn.conv"):
-        return math.prod(output) * math.prod(weight[1:])  # type: ignore[arg-type]
-    return 0
+        return _product(output) * int(data[-1])
+    if operator.endswith("_transpose"):
+        return _product(data) * _product(weight[1:])
+    return _product(output) * _product(weight[1:])
+
+
+def _product(shape: tuple[int | str, ...]) -> int:
+    return math.prod(int(extent) for extent in shape)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class ScheduleRule(Protocol):
     """A template: `apply` answers with a scheduled kernel, or None when the kernel is not its kind."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def apply(self, kernel: tvm.tirx.PrimFunc, target: Target) -> Schedule | None: ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgecompile.artifact.report import MemoryEntry, Report, Step
@@ -70,8 +70,9 @@ def _step(index: int, call: KernelCall, macs: int, decisions: tuple[Decision, ..
     )
 
 
-def _total(operands: Sequence[Operand] | object) -> int:
-    return sum(operand.size_bytes for operand in set(operands))  # type: ignore[call-overload]
+def _total(operands: Iterable[Operand]) -> int:
+    """Bytes of all operands, each place once."""
+    return sum(operand.size_bytes for operand in set(operands))
 
 
 def kernel_macs(kernel: tvm.tirx.PrimFunc) -> int:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class ModulePass(Protocol):
     """A rewrite of a whole module that does not change it in place and records what it decided."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def __call__(self, module: tvm.IRModule, decisions: list[Decision]) -> tvm.IRModule: ...
 
@@ -107,7 +108,10 @@ def standard_phases() -> tuple[Phase, ...]:
 
 
 def lower(
-    module: tvm.IRModule, phases: Sequence[Phase], target: tvm.target.Target, progress: Callable[[str], None] | None = None
+    module: tvm.IRModule,
+    phases: Sequence[Phase],
+    target: tvm.target.Target,
+    progress: Callable[[str], None] | None = None,
 ) -> Lowered:
     """Run the phases; IR is checked before the first and after each pass, and dumped after each phase when asked.
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tvm.s_tir import Schedule
     from tvm.s_tir.schedule import LoopRV, SBlockRV
 
+UNKNOWN = -1
+
 
 @dataclass(frozen=True)
 class Block:
@@ -20,16 +22,16 @@ class Block:
     Attributes:
         handle: the schedule's name for it.
         kinds: "S" (spatial), "R" (reduction) or "O" (opaque), one letter per block axis.
-        extents: how far each axis runs; None where that is not a constant.
+        extents: how far each axis runs; UNKNOWN where that is not a constant.
     """
 
     handle: SBlockRV
     kinds: str
-    extents: tuple[int | None, ...]
+    extents: tuple[int, ...]
 
     @property
     def is_static(self) -> bool:
-        return None not in self.extents
+        return UNKNOWN not in self.extents
 
     @property
     def is_reduction(self) -> bool:
@@ -41,8 +43,8 @@ class Block:
 
     @property
     def iterations(self) -> int:
-        """How often the block's body runs."""
-        return math.prod(extent or 1 for extent in self.extents)
+        """How often the body of a static block runs."""
+        return math.prod(self.extents)
 
 
 def read_blocks(schedule: Schedule) -> list[Block]:
@@ -58,7 +60,7 @@ def _read(schedule: Schedule, handle: SBlockRV) -> Block:
 
     axes = schedule.get(handle).iter_vars
     kinds = {tirx.IterVar.DataPar: "S", tirx.IterVar.CommReduce: "R"}
-    extents = tuple(int(a.dom.extent) if isinstance(a.dom.extent, tirx.IntImm) else None for a in axes)
+    extents = tuple(int(a.dom.extent) if isinstance(a.dom.extent, tirx.IntImm) else UNKNOWN for a in axes)
     return Block(handle, "".join(kinds.get(axis.iter_type, "O") for axis in axes), extents)
 
 

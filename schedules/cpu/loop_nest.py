@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgecompile.target import Target
+
 from schedules.cpu.blocks import Block, axes_used, first_indices, read_blocks
 
 if TYPE_CHECKING:
@@ -49,10 +50,10 @@ def inline_elementwise(schedule: Schedule) -> None:
 
     for block in read_blocks(schedule):
         consumers = {str(schedule.get(c).name_hint): c for c in schedule.get_consumers(block.handle)}
-        if block.is_reduction or block.is_opaque or len(consumers) != 1:
+        if block.is_reduction or block.is_opaque or not block.is_static or len(consumers) != 1:
             continue
         (reader,) = (b for b in read_blocks(schedule) if schedule.get(b.handle).name_hint in consumers)
-        if reader.is_reduction or reader.is_opaque or reader.iterations > block.iterations:
+        if reader.is_reduction or reader.is_opaque or not reader.is_static or reader.iterations > block.iterations:
             continue
         try:
             schedule.compute_inline(block.handle)
@@ -67,8 +68,8 @@ def arrange_loops(schedule: Schedule, block: Block) -> None:
     loops = schedule.get_loops(block.handle)
     if len(loops) != len(block.kinds) or block.is_opaque or not block.is_static or block.iterations == 0:
         return
-    spatial = [loop for loop, kind in zip(loops, block.kinds) if kind == "S"]
-    reduction = [loop for loop, kind in zip(loops, block.kinds) if kind == "R"]
+    spatial = [loop for loop, kind in zip(loops, block.kinds, strict=True) if kind == "S"]
+    reduction = [loop for loop, kind in zip(loops, block.kinds, strict=True) if kind == "R"]
     try:
         outer = _order(schedule, block, spatial, reduction)
         if outer and block.iterations >= PARALLEL_ITERATIONS:

@@ -1,14 +1,14 @@
 """A reduction whose results wait in registers: convolutions, matrix products, poolings.
 
-    for outer in parallel(...):                   # every spatial axis, the two tiled ones in steps of a tile
-        accumulators[rows, columns] = init
-        for reduction in ...:
-            for row in unrolled(rows):            # a loop over an axis that the operand along the columns does not have
-                for column in vectorized(columns):
-                    accumulators[row, column] += ...
-        for row in unrolled(rows):                # the epilogue (bias, activation, residual) reads registers
+for outer in parallel(...):                   # every spatial axis, the two tiled ones in steps of a tile
+    accumulators[rows, columns] = init
+    for reduction in ...:
+        for row in unrolled(rows):            # a loop over an axis that the operand along the columns does not have
             for column in vectorized(columns):
-                out[...] = epilogue(accumulators[row, column])
+                accumulators[row, column] += ...
+    for row in unrolled(rows):                # the epilogue (bias, activation, residual) reads registers
+        for column in vectorized(columns):
+            out[...] = epilogue(accumulators[row, column])
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgecompile.target import CpuFacts, Target
+
 from schedules.cpu.blocks import Block, axes_used, first_indices, read_blocks
 from schedules.cpu.loop_nest import PARALLEL_ITERATIONS, arrange_loops
 
@@ -126,7 +127,7 @@ def _is_elementwise(schedule: Schedule, block: Block) -> bool:
 
     for region in body.reads:
         if tuple(int(extent) for extent in region.source.shape) == block.extents:
-            if not all(structural_equal(a, b) for a, b in zip(first_indices(region), target)):
+            if not all(structural_equal(a, b) for a, b in zip(first_indices(region), target, strict=True)):
                 return False
     return True
 
@@ -134,19 +135,17 @@ def _is_elementwise(schedule: Schedule, block: Block) -> bool:
 def _choose_axes(schedule: Schedule, reduction: Block) -> tuple[int | None, int] | None:
     """The block axes that become rows (None: no operand would be reused) and columns of the tile."""
     spatial = [index for index, kind in enumerate(reduction.kinds) if kind == "S"]
-    if not spatial or (reduction.extents[spatial[-1]] or 0) < 2:
+    if not spatial or reduction.extents[spatial[-1]] < 2:
         return None
     column = spatial[-1]
     body = schedule.get(reduction.handle)
     written = body.writes[0].source
     operands = [axes_used(body, first_indices(r)) for r in body.reads if not r.source.same_as(written)]
     along_columns = [axes for axes in operands if column in axes]
-    if not any(
-        column in axes_used(body, first_indices(r)[-1:]) for r in body.reads if not r.source.same_as(written)
-    ):
+    if not any(column in axes_used(body, first_indices(r)[-1:]) for r in body.reads if not r.source.same_as(written)):
         return None  # memory does not run along the columns; gathering them would cost more than it saves
     for axis in reversed(spatial[:-1]):
-        if (reduction.extents[axis] or 0) > 1 and any(axis not in axes for axes in along_columns):
+        if reduction.extents[axis] > 1 and any(axis not in axes for axes in along_columns):
             return axis, column
     return None, column
 
@@ -165,9 +164,7 @@ def _make_epilogue(schedule: Schedule, stages: _Stages) -> SBlockRV:
     return stages.consumers[-1].handle
 
 
-def _tile(
-    schedule: Schedule, epilogue: SBlockRV, row: int | None, column: int, config: Config
-) -> list[LoopRV]:
+def _tile(schedule: Schedule, epilogue: SBlockRV, row: int | None, column: int, config: Config) -> list[LoopRV]:
     """Split the epilogue's loops; answer the loops around the tile, outermost first."""
     loops = schedule.get_loops(epilogue)
     column_outer, column_inner = schedule.split(loops[column], [None, config.columns])
@@ -190,7 +187,7 @@ def _accumulate(
     schedule.compute_at(reduction.handle, place, preserve_unit_loops=True)
     loops = schedule.get_loops(reduction.handle)[-len(reduction.kinds) :]
     tile = [loops[axis] for axis in (row, column) if axis is not None]
-    reductions = [loop for loop, kind in zip(loops, reduction.kinds) if kind == "R"]
+    reductions = [loop for loop, kind in zip(loops, reduction.kinds, strict=True) if kind == "R"]
     others = [loop for index, loop in enumerate(loops) if reduction.kinds[index] == "S" and index not in (row, column)]
     schedule.reorder(*others, *reductions, *tile)
     return tile, reductions

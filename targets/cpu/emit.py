@@ -45,7 +45,8 @@ def emit(
         embed_weights=embed_weights,
         steps=tuple(call.kernel for call in plan.calls),
         run_symbol=run_symbol(plan.name),
-        io_alignment=1,  # LLVM is told the alignment of the elements alone, and x86 and ARM load those from anywhere
+        # LLVM is told the alignment of the elements alone. Most CPUs load vectors from anywhere; ARMv7 from whole words.
+        io_alignment=4 if target.architecture == "armv7l" else 1,
     )
     weights = folder / WEIGHTS_NAME
     with tempfile.TemporaryDirectory(dir=folder, prefix=".object-") as work:
@@ -80,7 +81,6 @@ def emit_virtual_machine(module: tvm.IRModule, name: str, target: Target, folder
     Raises:
         ToolchainError: no compiler for the target.
     """
-    import tvm
     from tvm import relax
     from tvm.support import cc
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgecompile.errors import CompilerBugError
 from edgecompile.plan.execution_plan import align
@@ -116,7 +116,7 @@ def _move_allocations(body: tvm.tirx.Stmt, scratch: tvm.tirx.Var) -> tuple[tvm.t
     on_stack = 0
     parallel_depth = 0
 
-    def on_loop(loop: tirx.For, mutator: object) -> tirx.Stmt:
+    def on_loop(loop: tirx.For, mutator: Any) -> tirx.Stmt:
         nonlocal parallel_depth
         inside = loop.kind == tirx.ForKind.PARALLEL
         parallel_depth += inside
@@ -124,7 +124,7 @@ def _move_allocations(body: tvm.tirx.Stmt, scratch: tvm.tirx.Var) -> tuple[tvm.t
         parallel_depth -= inside
         return result
 
-    def on_allocation(allocation: tirx.AllocBuffer, mutator: object) -> tirx.Stmt:
+    def on_allocation(allocation: tirx.AllocBuffer, mutator: Any) -> tirx.Stmt:
         nonlocal used, on_stack
         size = _buffer_bytes(allocation.buffer)
         if parallel_depth or size < STACK_BUFFER_BYTES:

@@ -18,11 +18,19 @@ from targets.cpu.lower_kernels import LoweredKernel
 if TYPE_CHECKING:
     import tvm
 
+
 def tvm_target(target: Target) -> tvm.target.Target:
     """The LLVM target of TVM for `target`."""
     import tvm
 
-    options = {"kind": "llvm", "mtriple": target.llvm_triple, "mcpu": target.llvm_cpu, "num-cores": target.cpu.num_cores}
+    options = {
+        "kind": "llvm",
+        "mtriple": target.llvm_triple,
+        "mcpu": target.llvm_cpu,
+        "num-cores": target.cpu.num_cores,
+    }
+    if target.architecture == "armv7l":
+        options["mfloat-abi"] = "hard"  # Debian's and Android's C libraries pass floats in registers
     if target.llvm_features:
         options["mattr"] = list(target.llvm_features)
     return tvm.target.Target(options)

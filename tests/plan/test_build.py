@@ -77,16 +77,16 @@ def test_scratch_lives_for_one_call_and_overlaps_nothing_alive() -> None:
     assert call.scratch is not None
     assert call.scratch.size_bytes == 1000
     result = call.operands[-1]
-    assert call.scratch.position >= result.position + result.size_bytes or call.scratch.position + 1000 <= result.position
+    assert (
+        call.scratch.position >= result.position + result.size_bytes or call.scratch.position + 1000 <= result.position
+    )
     assert plan.calls[1].scratch is None
 
 
 def test_outputs_without_a_kernel_of_their_own_are_refused() -> None:
     model = make_model([X], lambda b, x: [x], [Y])
     with pytest.raises(CompilerBugError, match="MaterializeOutputs"):
-        build_plan(
-            model.module, name="net", inputs=model.inputs, outputs=model.outputs, scratch_bytes={}, origins={}
-        )
+        build_plan(model.module, name="net", inputs=model.inputs, outputs=model.outputs, scratch_bytes={}, origins={})
 
 
 def test_dynamic_shapes_are_no_static_plan() -> None:

@@ -51,7 +51,11 @@ CASES: dict[str, tuple[tuple[int, ...], Body, str]] = {
     "conv3x3_56": ((1, 16, 8, 56), convolution(16, 16, 3, padding=1), "RegisterTile"),
     "conv1x1": ((1, 31, 9, 28), convolution(31, 13, 1), "RegisterTile"),
     "conv_stride_2": ((1, 5, 15, 15), convolution(5, 12, 3, padding=1, strides=2), "RegisterTile"),
-    "conv_stride_3_dilated": ((1, 8, 15, 15), convolution(8, 10, 3, strides=3, dilation=2, padding=(2, 1, 0, 3)), "any"),
+    "conv_stride_3_dilated": (
+        (1, 8, 15, 15),
+        convolution(8, 10, 3, strides=3, dilation=2, padding=(2, 1, 0, 3)),
+        "any",
+    ),
     "depthwise": ((1, 9, 14, 14), convolution(9, 9, 3, padding=1, groups=9), "RegisterTile"),
     "grouped": ((2, 8, 7, 7), convolution(8, 12, 3, padding=1, groups=4), "any"),
     "matmul": ((13, 37), lambda b, x: relax.op.matmul(x, weights(37, 29)), "RegisterTile"),
