@@ -40,6 +40,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--operators", default="", help="only these, separated by commas")
     parser.add_argument("--timeout", type=float, default=120.0, help="seconds for one graph (default %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("build/fuzz"), help="folder for failing models")
+    parser.add_argument("--most-failures", type=int, default=50, help="stop after so many (default %(default)s)")
     parser.add_argument("--no-shrink", action="store_true", help="save failing models as they are")
     parser.add_argument("--json", type=Path, help="write the summary there too")
     return parser.parse_args()
@@ -69,6 +70,7 @@ def main() -> int:
     used: Counter[str] = Counter()
     refusals: Counter[str] = Counter()
     failures: list[dict[str, object]] = []
+    seen: set[str] = set()
     began = time.monotonic()
     for index in range(options.first, options.first + options.graphs):
         case = random_case(options.seed, index, operators, options.most_nodes)
@@ -78,7 +80,9 @@ def main() -> int:
         if verdict.kind == "refused":
             refusals[verdict.message] += 1
         if verdict.is_defect:
-            case, verdict = smallest(case, verdict, options)
+            if verdict.message not in seen:  # one small model of each failure is enough
+                seen.add(verdict.message)
+                case, verdict = smallest(case, verdict, options)
             save(options.out / f"{options.seed}-{index}", case, verdict, f"--seed {options.seed} --first {index}")
             types = [node.op_type for node in case.model.graph.node]
             failures.append({"graph": index, "kind": verdict.kind, "message": verdict.message, "operators": types})
@@ -86,6 +90,9 @@ def main() -> int:
         if sys.stderr.isatty() or index % 100 == 99:
             done = index + 1 - options.first
             print(f"\r{done}/{options.graphs} {dict(kinds)}", end="\n" if done % 100 == 0 else "", file=sys.stderr)
+        if len(failures) == options.most_failures:
+            print(f"stopped after {len(failures)} failures", flush=True)
+            break
     report(options, kinds, used, refusals, failures, time.monotonic() - began)
     return 1 if failures else 0
 
@@ -109,14 +116,12 @@ def report(
     for message, count in refusals.most_common(10):
         print(f"refused {count} times: {message}")
     counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    print(
-        f"{options.graphs} graphs, {len(used)} operator types, {seconds:.0f} s, executor {options.executor}: {counts}"
-    )
+    print(f"{kinds.total()} graphs, {len(used)} operator types, {seconds:.0f} s, executor {options.executor}: {counts}")
     if failures:
         print(f"failing models are in {options.out}")
     if options.json:
         summary = {
-            "graphs": options.graphs,
+            "graphs": kinds.total(),
             "seed": options.seed,
             "first": options.first,
             "executor": options.executor,
