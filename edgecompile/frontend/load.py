@@ -12,11 +12,15 @@ from edgecompile.errors import InvalidModelError
 from edgecompile.frontend.model import Model
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     import numpy as np
     import onnx
     import torch
 
-    Source = str | os.PathLike[str] | bytes | onnx.ModelProto | torch.nn.Module | torch.export.ExportedProgram
+    Source: TypeAlias = (
+        str | os.PathLike[str] | bytes | onnx.ModelProto | torch.nn.Module | torch.export.ExportedProgram
+    )
 
 _PICKLES = frozenset({".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib"})
 _WEIGHTS_ONLY = frozenset({".safetensors", ".npz", ".h5", ".gguf"})
@@ -34,9 +38,9 @@ def load(
     """Imports a model.
 
     Args:
-        source: an ONNX model (path, bytes or `ModelProto`), a PyTorch program (`nn.Module`, `ExportedProgram` or the path
-            of a `.pt2` file), or a model of the zoo (`"zoo:resnet18"`).
-        example_inputs: for an `nn.Module`: a tensor, a tuple of forward's arguments, or a dict of its keyword arguments.
+        source: an ONNX model (path, bytes or `ModelProto`), a PyTorch program (`nn.Module`, `ExportedProgram` or the
+            path of a `.pt2` file), or a model of the zoo (`"zoo:resnet18"`; trained where the zoo can train it).
+        example_inputs: for an `nn.Module`: a tensor, a tuple of forward's arguments, or a dict of its keywords.
         input_names: for PyTorch: names of the tensor inputs, in order, instead of forward's argument names.
         shapes: by input name, one entry per dimension: numbers freeze dynamic dimensions.
         freeze: by input name, the value that the input shall always have.
@@ -55,7 +59,8 @@ def load(
         return _load_torch(source, example_inputs, input_names, shapes, freeze, name)
     if not isinstance(source, str | os.PathLike):
         raise InvalidModelError(
-            f"a model is a path, bytes, ModelProto, nn.Module or ExportedProgram, not a {type(source).__name__}; give one of them"
+            f"a model is a path, bytes, ModelProto, nn.Module or ExportedProgram, not a {type(source).__name__}; "
+            "give one of them"
         )
     path = Path(source)
     _check_path(path)
@@ -69,7 +74,8 @@ def _check_path(path: Path) -> None:
     suffix = path.suffix.lower()
     if suffix in _PICKLES:
         raise InvalidModelError(
-            f"{path} is a pickle, which can run code when opened, and holds no graph; build the module in Python and write it "
+            f"{path} is a pickle, which can run code when opened, and holds no graph; build the module in Python and "
+            "write it "
             "with torch.export.save(torch.export.export(module.eval(), inputs), 'model.pt2')"
         )
     if suffix in _WEIGHTS_ONLY:
@@ -101,7 +107,9 @@ def _load_onnx(source: Any, shapes: Any, freeze: Any, name: str | None) -> Model
     return load_onnx(source, shapes=shapes, freeze=freeze, name=name)
 
 
-def _load_torch(source: Any, example_inputs: Any, input_names: Any, shapes: Any, freeze: Any, name: str | None) -> Model:
+def _load_torch(
+    source: Any, example_inputs: Any, input_names: Any, shapes: Any, freeze: Any, name: str | None
+) -> Model:
     from edgecompile.frontend.torch import load_torch
 
     return load_torch(
@@ -109,9 +117,13 @@ def _load_torch(source: Any, example_inputs: Any, input_names: Any, shapes: Any,
     )
 
 
-def _load_zoo(zoo_name: str, example_inputs: Any, input_names: Any, shapes: Any, freeze: Any, name: str | None) -> Model:
+def _load_zoo(
+    zoo_name: str, example_inputs: Any, input_names: Any, shapes: Any, freeze: Any, name: str | None
+) -> Model:
     from edgecompile import zoo
 
     module, examples = zoo.build(zoo_name)
+    if zoo_name in zoo.trainable():
+        module = zoo.trained(zoo_name)
     inputs = examples if example_inputs is None else example_inputs
     return _load_torch(module, inputs, input_names, shapes, freeze, name or zoo_name.replace("-", "_"))

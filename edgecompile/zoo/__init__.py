@@ -1,14 +1,15 @@
 """Networks in plain PyTorch, seeded, for demos, tests and benchmarks: `build("resnet18")`, or `load("zoo:resnet18")`.
 
-Nothing is downloaded. The weights are random but behave like trained ones (see `initialize`); the two digits networks can
-be trained for real in under two minutes (see `digits`).
+Nothing is downloaded. The weights are random but behave like trained ones (see `initialize`); the two digits networks
+can be trained for real in under two minutes (see `training`).
 """
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING
 
-from edgecompile.errors import InvalidModelError
+from edgecompile.errors import InvalidModelError, ToolchainError
 
 if TYPE_CHECKING:
     import torch
@@ -57,9 +58,14 @@ def trained(name: str) -> torch.nn.Module:
 
     Raises:
         InvalidModelError: no such network, or not one that can be trained.
+        ToolchainError: scikit-learn, which brings the data, is not installed.
     """
     if name not in _TRAINABLE:
         raise InvalidModelError(f"the zoo cannot train {name!r}; choose from {', '.join(_TRAINABLE)}")
+    if importlib.util.find_spec("sklearn") is None:
+        raise ToolchainError(
+            f"training {name} needs scikit-learn, which is not installed; pip install 'edgecompile[zoo]'"
+        )
     from edgecompile.zoo.training import trained_weights
 
     module, _ = build(name)

@@ -50,7 +50,10 @@ def calibration(count: int = 64) -> Iterator[tuple[np.ndarray, ...]]:
 def accuracy(predict: Callable[[np.ndarray], np.ndarray]) -> float:
     """The share of the test images, [1, 1, 32, 32] each, for which `predict` gives the highest logit to the label."""
     data = load_digits()
-    hits = [int(np.argmax(predict(image[None]))) == label for image, label in zip(data.test_images, data.test_labels, strict=True)]
+    hits = [
+        int(np.argmax(predict(image[None]))) == label
+        for image, label in zip(data.test_images, data.test_labels, strict=True)
+    ]
     return float(np.mean(hits))
 
 

@@ -9,8 +9,8 @@ from torch import nn
 def initialize(module: nn.Module) -> nn.Module:
     """Draws every weight anew from PyTorch's current generator.
 
-    Convolution channels differ in scale by a factor of up to about eight, as trained ones do (it is what makes per-channel
-    quantization matter); the running variance of the batch normalisation behind a convolution carries the same factors.
+    Convolution channels differ in scale by a factor of up to about eight, as trained ones do (it is what makes
+    per-channel quantization matter); the statistics of the batch normalisation behind one carry the same factors.
     """
     for child in module.modules():
         if isinstance(child, nn.Linear):

@@ -1,4 +1,7 @@
-"""A depthwise-separable CNN for spoken keywords. Source: Zhang et al., Hello Edge: Keyword Spotting on Microcontrollers, 2017."""
+"""A depthwise-separable CNN for spoken keywords.
+
+Source: Zhang et al., Hello Edge: Keyword Spotting on Microcontrollers, 2017.
+"""
 
 from __future__ import annotations
 

@@ -46,7 +46,9 @@ def _language_network(config: BertConfig) -> Callable[[], Built]:
 
 BUILDERS: dict[str, Callable[[], Built]] = {
     "bert": _language_network(BertConfig()),
-    "bert_tiny": _language_network(BertConfig(layers=2, hidden=64, heads=2, feed_forward=128, vocabulary=1000, tokens=32)),
+    "bert_tiny": _language_network(
+        BertConfig(layers=2, hidden=64, heads=2, feed_forward=128, vocabulary=1000, tokens=32)
+    ),
     "digits_mobilenet": _image_network(small_mobilenet, 1, 1, 32, 32),
     "digits_resnet": _image_network(small_resnet, 1, 1, 32, 32),
     "keyword_spotting": _image_network(KeywordSpottingNet, 1, 1, 49, 10),

@@ -19,7 +19,9 @@ class BasicBlock(nn.Module):
         # A small branch beside the shortcut keeps the activations from growing with depth.
         self.conv2 = ConvNorm(channels_out, channels_out, activation=None, gain=0.4)
         changes = stride != 1 or channels_in != channels_out
-        self.shortcut = ConvNorm(channels_in, channels_out, 1, stride, activation=None, gain=0.6) if changes else nn.Identity()
+        self.shortcut = (
+            ConvNorm(channels_in, channels_out, 1, stride, activation=None, gain=0.6) if changes else nn.Identity()
+        )
         self.relu = nn.ReLU()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,13 +141,15 @@ def _read(path: Path) -> dict[str, torch.Tensor] | None:
 
 
 def _write(path: Path, weights: dict[str, torch.Tensor]) -> None:
-    """Writes beside the path and renames, so that no reader sees half a file; a cache that cannot be written is left out."""
+    """Writes beside the path and renames, so that no reader sees half a file; does without a cache it cannot write."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     temporary = path.with_name(f"{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(weights, temporary, metadata={"sha256": _checksum(weights)})
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
+        temporary.replace(path)
+    except (OSError, SafetensorError):
+        with suppress(OSError):
+            temporary.unlink()

@@ -18,7 +18,7 @@ from edgecompile.frontend.load import load
 def test_pickles_are_refused_unread(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"model{suffix}"
     path.write_bytes(b"not even a pickle")
-    with pytest.raises(InvalidModelError, match="is a pickle, .*torch.export.save"):
+    with pytest.raises(InvalidModelError, match=r"is a pickle, .*torch\.export\.save"):
         load(path)
 
 
@@ -28,7 +28,7 @@ def test_paths_that_are_no_models(tmp_path: Path) -> None:
     with pytest.raises(InvalidModelError, match="is a folder"):
         load(tmp_path)
     (tmp_path / "model.tflite").write_bytes(b"")
-    with pytest.raises(InvalidModelError, match="suffix .tflite"):
+    with pytest.raises(InvalidModelError, match=r"suffix \.tflite"):
         load(tmp_path / "model.tflite")
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(InvalidModelError, match="weights without a graph"):
@@ -54,6 +54,9 @@ def test_a_module_is_recognised() -> None:
 
 
 def test_the_dispatcher_imports_no_framework() -> None:
-    code = "import sys, edgecompile.frontend.load, edgecompile.zoo; print({'torch', 'tvm', 'onnx', 'numpy'} & set(sys.modules))"
+    code = (
+        "import sys, edgecompile.frontend.load, edgecompile.zoo; "
+        "print({'torch', 'tvm', 'onnx', 'numpy'} & set(sys.modules))"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"

@@ -87,7 +87,9 @@ class Outputs(nn.Module):
 
     def forward(self, x: torch.Tensor) -> object:
         y = x + 1
-        return {"one": y, "tuple": (y, x), "list": [y, (x, y)], "named": Pair(y, x), "dict": {"a": y, "b": {"c": x}}}[self.kind]
+        return {"one": y, "tuple": (y, x), "list": [y, (x, y)], "named": Pair(y, x), "dict": {"a": y, "b": {"c": x}}}[
+            self.kind
+        ]
 
 
 @pytest.mark.parametrize(
@@ -239,11 +241,15 @@ def test_outputs_that_are_inputs_constants_or_repeated() -> None:
     assert_matches(load(Plain().eval(), example_inputs=torch.randn(2)))
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 2e-3), (torch.bfloat16, 2e-2), (torch.float64, 1e-12)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float16, 2e-3), (torch.bfloat16, 2e-2), (torch.float64, 1e-12)]
+)
 def test_other_float_dtypes_are_kept(dtype: torch.dtype, tolerance: float) -> None:
     """The tolerances are two roundings of the dtype."""
     torch.manual_seed(0)
-    layers = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(32, 4), nn.LayerNorm(4))
+    layers = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(32, 4), nn.LayerNorm(4)
+    )
     model = load(layers.to(dtype).eval(), example_inputs=torch.randn(1, 3, 4, 4, dtype=dtype))
     assert model.inputs[0].dtype == model.outputs[0].dtype == str(dtype).removeprefix("torch.")
     assert_matches(model, tolerance=tolerance)

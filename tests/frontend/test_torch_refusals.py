@@ -45,7 +45,10 @@ UNSUPPORTED = [
     (lambda self, x: (x, 3), "output 1 of the model is 3, no tensor"),
     (lambda self, x: None, "returns no tensor"),
     (lambda self, x: x[x > 0], "nonzero|boolean mask"),
-    (lambda self, x: nn.functional.max_pool2d(x.expand(1, 3, 3), 2, return_indices=True)[1], "result 1 of aten.max_pool2d"),
+    (
+        lambda self, x: nn.functional.max_pool2d(x.expand(1, 3, 3), 2, return_indices=True)[1],
+        "result 1 of aten.max_pool2d",
+    ),
 ]
 
 
@@ -70,7 +73,7 @@ def test_examples_are_needed_and_must_fit() -> None:
         load(module)
     with pytest.raises(InvalidModelError, match="Linear fails on its example inputs"):
         load(module, example_inputs=torch.randn(1, 5))
-    with pytest.raises(InvalidModelError, match="goes with an nn.Module only"):
+    with pytest.raises(InvalidModelError, match=r"goes with an nn\.Module only"):
         load(torch.export.export(module, (torch.randn(1, 4),)), example_inputs=torch.randn(1, 4))
     with pytest.raises(InvalidModelError, match="shapes names pixels, but the inputs are input"):
         load(module, example_inputs=torch.randn(1, 4), shapes={"pixels": (1, 4)})

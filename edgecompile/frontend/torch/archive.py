@@ -91,5 +91,6 @@ def _check_payloads(path: Path, name: str, config: Any) -> None:
         file = payload["path_name"]
         if payload.get("use_pickle") or not file.startswith(("weight_", "tensor_")) or "/" in file:
             raise InvalidModelError(
-                f"{path}: {name} holds {key} as a pickled object, which can run code; make it a plain tensor and save again"
+                f"{path}: {name} holds {key} as a pickled object, which can run code; make it a plain tensor and "
+                "save again"
             )

@@ -11,14 +11,75 @@ from edgecompile.settings import LIMITS
 
 # What PyTorch prints into shape expressions: SymPy's and its own functions of integers.
 _FUNCTIONS = frozenset(
-    {"Symbol", "Integer", "Rational", "Float", "Max", "Min", "Mod", "Abs", "Add", "Mul", "Eq", "Ne", "Lt", "Le", "Gt", "Ge",
-     "And", "Or", "Not", "FloorDiv", "PythonMod", "CleanDiv", "CeilDiv", "ModularIndexing", "Where", "FloorToInt",
-     "CeilToInt", "TruncToInt", "RoundToInt", "ToFloat", "IntTrueDiv", "FloatTrueDiv", "Identity", "Piecewise"}
+    {
+        "Symbol",
+        "Integer",
+        "Rational",
+        "Float",
+        "Max",
+        "Min",
+        "Mod",
+        "Abs",
+        "Add",
+        "Mul",
+        "Eq",
+        "Ne",
+        "Lt",
+        "Le",
+        "Gt",
+        "Ge",
+        "And",
+        "Or",
+        "Not",
+        "FloorDiv",
+        "PythonMod",
+        "CleanDiv",
+        "CeilDiv",
+        "ModularIndexing",
+        "Where",
+        "FloorToInt",
+        "CeilToInt",
+        "TruncToInt",
+        "RoundToInt",
+        "ToFloat",
+        "IntTrueDiv",
+        "FloatTrueDiv",
+        "Identity",
+        "Piecewise",
+    }
 )
 _NODES = (
-    ast.Expression, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.Call, ast.keyword, ast.Name, ast.Load, ast.Constant,
-    ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.USub, ast.UAdd, ast.And, ast.Or, ast.Not, ast.Eq,
-    ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.BitAnd, ast.BitOr, ast.Invert, ast.Tuple,
+    ast.Expression,
+    ast.BinOp,
+    ast.UnaryOp,
+    ast.BoolOp,
+    ast.Compare,
+    ast.Call,
+    ast.keyword,
+    ast.Name,
+    ast.Load,
+    ast.Constant,
+    ast.Add,
+    ast.Sub,
+    ast.Mult,
+    ast.Div,
+    ast.FloorDiv,
+    ast.Mod,
+    ast.USub,
+    ast.UAdd,
+    ast.And,
+    ast.Or,
+    ast.Not,
+    ast.Eq,
+    ast.NotEq,
+    ast.Lt,
+    ast.LtE,
+    ast.Gt,
+    ast.GtE,
+    ast.BitAnd,
+    ast.BitOr,
+    ast.Invert,
+    ast.Tuple,
 )
 _TARGET = re.compile(
     r"torch\.ops\.[A-Za-z_]\w*\.\w+(\.\w+)?|_operator\.[a-z]+|math\.[a-z]+|torch\.sym_[a-z]+|torch\._sym_\w+", re.ASCII
@@ -38,7 +99,9 @@ def check_program(path: str, document: Any) -> None:
     """
     nodes = document["graph_module"]["graph"]["nodes"]
     if len(nodes) > LIMITS.nodes:
-        raise InvalidModelError(f"{path} has {len(nodes)} nodes, more than the limit of {LIMITS.nodes}; split the model")
+        raise InvalidModelError(
+            f"{path} has {len(nodes)} nodes, more than the limit of {LIMITS.nodes}; split the model"
+        )
     for node in nodes:
         _require(_TARGET.fullmatch(node["target"]) is not None, path, "operator", node["target"])
     _walk(path, document, "", 0)
@@ -91,5 +154,6 @@ def _is_plain_expression(text: str) -> bool:
 def _require(condition: bool, path: str, what: str, text: str) -> None:
     if not condition:
         raise InvalidModelError(
-            f"{path} has the {what} {text[:80]!r}, which torch.export.save does not write; the file is damaged or unsafe"
+            f"{path} has the {what} {text[:80]!r}, which torch.export.save does not write; the file is damaged or "
+            "unsafe"
         )

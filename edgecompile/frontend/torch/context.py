@@ -63,7 +63,7 @@ class Context:
     def arguments(self) -> Arguments:
         """Binds the node's positional and keyword arguments to the operator's schema."""
         values: dict[str, Any] = {}
-        for index, parameter in enumerate(self.node.target._schema.arguments):  # type: ignore[union-attr]
+        for index, parameter in enumerate(self.node.target._schema.arguments):
             if index < len(self.node.args):
                 values[parameter.name] = self.value(self.node.args[index])
             elif parameter.name in self.node.kwargs:
@@ -96,7 +96,7 @@ class Context:
         return "float32" if self.dtype in _HALF else None
 
     def tensor(self, value: Any, dtype: str | None = None) -> relax.Expr:
-        """A tensor, Python number or symbolic integer as a Relax tensor of the given dtype (tensors keep theirs if None)."""
+        """A tensor, Python number or symbolic integer as a Relax tensor of the dtype (tensors keep theirs if None)."""
         if isinstance(value, bool | int | float):
             assert dtype is not None
             return relax.const(np.asarray(value).astype(_numpy_dtype(dtype)), dtype)
@@ -120,7 +120,7 @@ class Context:
         return UnsupportedModelError(f"{self.node.target} (node {self.node.name}, {self.base}): {reason}; {remedy}")
 
     def _raw(self, name: str) -> Any:
-        for index, parameter in enumerate(self.node.target._schema.arguments):  # type: ignore[union-attr]
+        for index, parameter in enumerate(self.node.target._schema.arguments):
             if parameter.name == name:
                 return self.node.args[index] if index < len(self.node.args) else self.node.kwargs[name]
         raise AssertionError(f"{self.node.target} has no argument {name}")

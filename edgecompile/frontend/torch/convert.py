@@ -77,8 +77,12 @@ def convert(
         name=name,
         source="torch",
         sample_inputs=_samples(program, inputs, parameters),
-        reference=Reference(program, positions, {inputs.index(key): value for key, value in frozen.items()},
-                            [index for index, _ in kept]),
+        reference=Reference(
+            program,
+            positions,
+            {inputs.index(key): value for key, value in frozen.items()},
+            [index for index, _ in kept],
+        ),
         reference_name=f"torch {torch.__version__.split('+')[0]}",
     )
 
@@ -159,7 +163,7 @@ class _Weights:
     def constant(self, tensor: torch.Tensor) -> relax.Constant:
         """The constant that holds a copy of the tensor."""
         array = to_numpy(tensor)
-        content = hashlib.blake2b(array.view(np.uint8) if array.ndim else array.tobytes()).digest()
+        content = hashlib.blake2b(array.reshape(-1).view(np.uint8).data).digest()
         key = (content, array.shape, tensor.dtype)
         if key not in self._constants:
             self._constants[key] = relax.const(tvm.runtime.tensor(array), relax_dtype(tensor.dtype))
@@ -168,10 +172,13 @@ class _Weights:
 
 def _frozen(name: str, value: np.ndarray, shape: list[Any], dtype: str) -> relax.Constant:
     array = np.asarray(value)
-    fits = len(shape) == array.ndim and all(s == a for s, a in zip(shape, array.shape, strict=True) if isinstance(s, int))
+    fits = len(shape) == array.ndim and all(
+        s == a for s, a in zip(shape, array.shape, strict=True) if isinstance(s, int)
+    )
     if not fits or array.dtype.name != dtype:
         raise InvalidModelError(
-            f"freeze: input {name} is {dtype}{shape}, the value {array.dtype.name}{list(array.shape)}; give one that fits"
+            f"freeze: input {name} is {dtype}{shape}, the value {array.dtype.name}{list(array.shape)}; give one that "
+            "fits"
         )
     return relax.const(array.copy(), dtype)
 
@@ -184,7 +191,7 @@ def _kept_outputs(program: ExportedProgram) -> list[tuple[int, fx.Node]]:
     """
     values = program.graph_module.graph.output_node().args[0]
     kept, position = [], 0
-    for spec, value in zip(program.graph_signature.output_specs, values, strict=True):  # type: ignore[arg-type]
+    for spec, value in zip(program.graph_signature.output_specs, values, strict=True):
         if spec.kind != OutputKind.USER_OUTPUT:
             continue
         if isinstance(value, fx.Node) and isinstance(value.meta["val"], torch.Tensor):
@@ -232,7 +239,9 @@ def _samples(
     if program.example_inputs is None:
         return {}
     samples: dict[str, np.ndarray] = {}
-    for name, value in zip(inputs, pytree.tree_leaves(program.example_inputs, is_leaf=lambda leaf: leaf is None), strict=True):
+    for name, value in zip(
+        inputs, pytree.tree_leaves(program.example_inputs, is_leaf=lambda leaf: leaf is None), strict=True
+    ):
         if name is None or name not in parameters:
             continue
         samples[name] = to_numpy(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import sympy
+import sympy  # type: ignore[import-untyped]
 import torch
 from torch.export import ExportedProgram
 from tvm import tirx
@@ -47,13 +47,15 @@ class Dimensions:
         found = ", ".join(str(dim) for dim in shape)
         if len(wanted) != len(shape):
             raise InvalidModelError(
-                f"shapes: input {name} has {len(shape)} dimensions ({found}), not {len(wanted)}; give one entry for each"
+                f"shapes: input {name} has {len(shape)} dimensions ({found}), not {len(wanted)}; give one entry for "
+                "each"
             )
         for axis, (dim, want) in enumerate(zip(shape, wanted, strict=True)):
             if isinstance(dim, int):
                 if want != dim:
                     raise InvalidModelError(
-                        f"shapes: dimension {axis} of input {name} is fixed to {dim} by the export, not {want}; export the "
+                        f"shapes: dimension {axis} of input {name} is fixed to {dim} by the export, not {want}; "
+                        "export the "
                         "model with an example of that shape, or with a dynamic dimension"
                     )
                 continue
@@ -72,12 +74,14 @@ class Dimensions:
         low, high = self._ranges.get(expression, (1, None))
         if want < max(low or 1, 1) or (high is not None and want > high):
             raise InvalidModelError(
-                f"shapes: dimension {axis} of input {name} may be {max(low or 1, 1)} to {high if high is not None else 'any'}, "
+                f"shapes: dimension {axis} of input {name} may be {max(low or 1, 1)} to "
+                f"{high if high is not None else 'any'}, "
                 f"not {want}; choose a size in that range"
             )
         if self._frozen.setdefault(expression, want) != want:
             raise InvalidModelError(
-                f"shapes: dimension {axis} of input {name} is tied to another that is {self._frozen[expression]}, not {want}; "
+                f"shapes: dimension {axis} of input {name} is tied to another that is {self._frozen[expression]}, "
+                f"not {want}; "
                 "give both the same size"
             )
 
@@ -103,7 +107,9 @@ class Dimensions:
         raise UnsupportedModelError(f"an input dimension is {expression}; freeze it with shapes=")
 
 
-def export_dims(shapes: Mapping[str, Shape], names: Sequence[str | None], values: Sequence[Any]) -> list[dict[int, Any] | None]:
+def export_dims(
+    shapes: Mapping[str, Shape], names: Sequence[str | None], values: Sequence[Any]
+) -> list[dict[int, Any] | None]:
     """`torch.export`'s dynamic dimensions for each flattened input, from the strings in `shapes`.
 
     Raises:
@@ -120,15 +126,20 @@ def export_dims(shapes: Mapping[str, Shape], names: Sequence[str | None], values
             result.append(None)
             continue
         wanted = list(shapes[name])
-        if len(wanted) != value.ndim or any(isinstance(w, int) and w != s for w, s in zip(wanted, value.shape, strict=True)):
+        if len(wanted) != value.ndim or any(
+            isinstance(w, int) and w != s for w, s in zip(wanted, value.shape, strict=True)
+        ):
             raise InvalidModelError(
-                f"shapes: the example of input {name} has shape {tuple(value.shape)}, not {tuple(wanted)}; give an example of "
+                f"shapes: the example of input {name} has shape {tuple(value.shape)}, not {tuple(wanted)}; give an "
+                "example of "
                 "the wanted shape, with a name (a string) for each dynamic dimension"
             )
         dynamic = {axis: want for axis, want in enumerate(wanted) if isinstance(want, str)}
         for want in dynamic.values():
             if not want.isidentifier():
-                raise InvalidModelError(f"shapes: {want!r} is no name for a dimension; use letters, digits and underscores")
+                raise InvalidModelError(
+                    f"shapes: {want!r} is no name for a dimension; use letters, digits and underscores"
+                )
             dims.setdefault(want, torch.export.Dim(want))
         result.append({axis: dims[want] for axis, want in dynamic.items()})
     return result

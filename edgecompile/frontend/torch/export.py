@@ -43,7 +43,8 @@ def export(
             frozen(*copy.deepcopy(args), **copy.deepcopy(kwargs))
     except Exception as error:
         raise InvalidModelError(
-            f"{type(module).__name__} fails on its example inputs: {_first_line(error)}; give inputs that its forward accepts"
+            f"{type(module).__name__} fails on its example inputs: {_first_line(error)}; give inputs that its "
+            "forward accepts"
         ) from error
     try:
         with warnings.catch_warnings():
@@ -51,7 +52,8 @@ def export(
             return torch.export.export(frozen, args, kwargs, dynamic_shapes=dynamic)
     except Exception as error:
         raise UnsupportedModelError(
-            f"torch.export cannot trace {type(module).__name__}: {_first_line(error)}; remove branches on tensor values, or "
+            f"torch.export cannot trace {type(module).__name__}: {_first_line(error)}; remove branches on tensor "
+            "values, or "
             "export it yourself and load the ExportedProgram"
         ) from error
 
@@ -60,15 +62,16 @@ def _arguments(module: torch.nn.Module, example_inputs: Any) -> tuple[tuple[Any,
     """Normalises the accepted forms; the tensors go to the CPU."""
     if example_inputs is None:
         raise InvalidModelError(
-            f"{type(module).__name__} needs example_inputs: a tensor, a tuple of forward's arguments or a dict of its keywords"
+            f"{type(module).__name__} needs example_inputs: a tensor, a tuple of forward's arguments or a dict of "
+            "its keywords"
         )
     if isinstance(example_inputs, dict):
-        args, kwargs = (), dict(example_inputs)
+        pair: tuple[tuple[Any, ...], dict[str, Any]] = ((), dict(example_inputs))
     elif isinstance(example_inputs, list | tuple):
-        args, kwargs = tuple(example_inputs), {}
+        pair = (tuple(example_inputs), {})
     else:
-        args, kwargs = (example_inputs,), {}
-    return pytree.tree_map(_on_cpu, (args, kwargs))
+        pair = ((example_inputs,), {})
+    return pytree.tree_map(_on_cpu, pair)
 
 
 def _on_cpu(value: Any) -> Any:
@@ -88,11 +91,13 @@ def _eval_copy(module: torch.nn.Module) -> torch.nn.Module:
         frozen = copy.deepcopy(module)
     except Exception as error:
         raise InvalidModelError(
-            f"{type(module).__name__} cannot be copied: {_first_line(error)}; export it with torch.export.export and load that"
+            f"{type(module).__name__} cannot be copied: {_first_line(error)}; export it with torch.export.export and "
+            "load that"
         ) from error
     if any(child.training for child in module.modules()):
         warnings.warn(
-            f"{type(module).__name__} is in training mode; a copy in eval mode is compiled, so dropout is off and batch "
+            f"{type(module).__name__} is in training mode; a copy in eval mode is compiled, so dropout is off and "
+            "batch "
             "normalisation uses its running statistics",
             stacklevel=4,
         )

@@ -76,7 +76,7 @@ class GraphImporter:
 def key_of(node: fx.Node) -> str:
     """The name under which the node's operator is registered: `conv2d.default`, or `mul` for symbolic arithmetic."""
     namespace = getattr(node.target, "namespace", "aten")
-    name = node.target.__name__  # type: ignore[union-attr]
+    name = node.target.__name__
     return str(name) if namespace == "aten" else f"{namespace}::{name}"
 
 

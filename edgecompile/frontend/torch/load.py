@@ -45,9 +45,13 @@ def load_torch(
     """
     if isinstance(source, torch.nn.Module):
         program = export(source, example_inputs, input_names, shapes)
-        return convert(program, name=model_name(name, type(source).__name__), names=input_names, shapes=shapes, freeze=freeze)
+        return convert(
+            program, name=model_name(name, type(source).__name__), names=input_names, shapes=shapes, freeze=freeze
+        )
     if example_inputs is not None:
-        raise InvalidModelError("example_inputs goes with an nn.Module only; an exported program has its inputs already")
+        raise InvalidModelError(
+            "example_inputs goes with an nn.Module only; an exported program has its inputs already"
+        )
     if isinstance(source, ExportedProgram):
         fallback = source.graph_module.__class__.__name__ if name is None else name
         fallback = "exported_program" if fallback == "GraphModule" else fallback

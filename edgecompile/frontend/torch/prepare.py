@@ -58,7 +58,8 @@ def prepare(program: ExportedProgram) -> ExportedProgram:
     """
     if len(program.graph.nodes) > LIMITS.nodes:
         raise InvalidModelError(
-            f"the exported program has {len(program.graph.nodes)} nodes, more than the limit of {LIMITS.nodes}; split it"
+            f"the exported program has {len(program.graph.nodes)} nodes, more than the limit of {LIMITS.nodes}; "
+            "split it"
         )
     _check_state(program)
     _check_random(program.graph.nodes)
@@ -80,10 +81,10 @@ def _inexact_resizes(nodes: Iterable[fx.Node]) -> list[torch._ops.OpOverload]:
     inexact = []
     for node in nodes:
         scales = node.args[-1] if node.target in _RESIZES else None
-        if not isinstance(scales, list | tuple) or len(node.args) < len(node.target._schema.arguments):  # type: ignore[union-attr]
+        if not isinstance(scales, list | tuple) or len(node.args) < len(node.target._schema.arguments):
             continue
-        before, after = node.args[0].meta["val"].shape[2:], node.meta["val"].shape[2:]  # type: ignore[union-attr]
-        if any(abs(new / old - scale) > 1e-6 for old, new, scale in zip(before, after, scales, strict=True)):  # type: ignore[operator]
+        before, after = node.args[0].meta["val"].shape[2:], node.meta["val"].shape[2:]
+        if any(abs(new / old - scale) > 1e-6 for old, new, scale in zip(before, after, scales, strict=True)):
             inexact.append(node.target)
     return inexact
 
@@ -100,7 +101,8 @@ def _check_state(program: ExportedProgram) -> None:
     written = sorted({*signature.buffers_to_mutate.values(), *signature.user_inputs_to_mutate.values()})
     if written:
         raise UnsupportedModelError(
-            f"the model writes to {_some(written)}, but a compiled model keeps no state between runs; export it in eval "
+            f"the model writes to {_some(written)}, but a compiled model keeps no state between runs; export it in "
+            "eval "
             "mode, or make the state an input and an output"
         )
     for spec in signature.input_specs:
@@ -128,10 +130,16 @@ def _check_random(nodes: Iterable[fx.Node]) -> None:
 def _is_inactive(node: fx.Node) -> bool:
     """Dropout in eval mode or with probability zero, and attention without dropout, draw nothing."""
     schema = getattr(node.target, "_schema", None)
-    values = {} if schema is None else {
-        parameter.name: node.args[i] if i < len(node.args) else node.kwargs.get(parameter.name, parameter.default_value)
-        for i, parameter in enumerate(schema.arguments)
-    }
+    values = (
+        {}
+        if schema is None
+        else {
+            parameter.name: node.args[i]
+            if i < len(node.args)
+            else node.kwargs.get(parameter.name, parameter.default_value)
+            for i, parameter in enumerate(schema.arguments)
+        }
+    )
     probability = values.get("dropout_p", values.get("p", values.get("dropout")))
     return values.get("train") is False or values.get("training") is False or probability == 0
 

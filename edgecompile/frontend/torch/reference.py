@@ -54,4 +54,6 @@ class Reference:
         """The flattened arguments, numbers and strings as they were at export."""
         nodes = {node.name: node for node in self.program.graph.nodes if node.op == "placeholder"}
         specs = [s for s in self.program.graph_signature.input_specs if s.kind.name == "USER_INPUT"]
-        return [getattr(s.arg, "value", nodes[s.arg.name].meta.get("val") if s.arg.name in nodes else None) for s in specs]
+        return [
+            getattr(s.arg, "value", nodes[s.arg.name].meta.get("val") if s.arg.name in nodes else None) for s in specs
+        ]

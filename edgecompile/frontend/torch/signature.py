@@ -38,7 +38,8 @@ def rename(paths: Sequence[str], are_tensors: Sequence[bool], given: Sequence[st
     tensors = [name for name in names if name is not None]
     if len(given) != len(tensors):
         raise InvalidModelError(
-            f"input_names needs {len(tensors)} names, for {', '.join(tensors)}, and has {len(given)}: {', '.join(given)}"
+            f"input_names needs {len(tensors)} names, for {', '.join(tensors)}, and has {len(given)}: "
+            f"{', '.join(given)}"
         )
     if len(set(given)) != len(given):
         raise InvalidModelError(f"input_names repeats a name: {', '.join(given)}; give each input a name of its own")
@@ -106,7 +107,9 @@ def _items(tree: Any) -> list[tuple[str, Any]]:
         raise UnsupportedModelError(f"an input or output is a {type(tree).__name__}; use tuples, lists and dicts")
     if registered.flatten_with_keys_fn is not None:
         children, _ = registered.flatten_with_keys_fn(tree)
-        return [(str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))), item) for key, item in children]
+        return [
+            (str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))), item) for key, item in children
+        ]
     children, _ = registered.flatten_fn(tree)
     return [(str(index), value) for index, value in enumerate(children)]
 

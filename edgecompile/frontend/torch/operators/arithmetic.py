@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import math
+from collections.abc import Callable
 
 from tvm import relax
 
@@ -134,7 +133,7 @@ def minimum(context: Context, args: Arguments) -> relax.Expr:
 def extremum_of_numbers(context: Context, args: Arguments) -> relax.Expr:
     """Elementwise maximum or minimum; where one operand is NaN, the other."""
     left, right = _operands(context, args)
-    name = args.node.target.__name__.removesuffix(".default")  # type: ignore[union-attr]
+    name = args.node.target.__name__.removesuffix(".default")
     chosen = {"fmax": relax.op.maximum, "fmin": relax.op.minimum}[name](left, right)
     if not is_float(context.dtype):
         return chosen
@@ -148,8 +147,9 @@ def atan2(context: Context, args: Arguments) -> relax.Expr:
     return relax.op.atan2(*_operands(context, args))
 
 
-@converter("clamp.default", "clamp.Tensor", "clamp_min.default", "clamp_min.Tensor", "clamp_max.default",
-           "clamp_max.Tensor")
+@converter(
+    "clamp.default", "clamp.Tensor", "clamp_min.default", "clamp_min.Tensor", "clamp_max.default", "clamp_max.Tensor"
+)
 def clamp(context: Context, args: Arguments) -> relax.Expr:
     """`min(max(self, min), max)`, either bound optional, each a number or a tensor."""
     value = context.tensor(args.self, context.dtype)
@@ -173,7 +173,26 @@ def _float_unary(operator: Callable[[relax.Expr], relax.Expr]) -> Callable[[Cont
     return convert
 
 
-for _name in ("acos acosh asin asinh atan atanh cos cosh erf exp log rsqrt sigmoid sin sinh sqrt tan tanh").split():
+for _name in [
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atanh",
+    "cos",
+    "cosh",
+    "erf",
+    "exp",
+    "log",
+    "rsqrt",
+    "sigmoid",
+    "sin",
+    "sinh",
+    "sqrt",
+    "tan",
+    "tanh",
+]:
     converter(f"{_name}.default")(_float_unary(getattr(relax.op, _name)))
 
 

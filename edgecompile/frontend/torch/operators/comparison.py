@@ -73,7 +73,7 @@ converter("bitwise_right_shift.Tensor", "__rshift__.Scalar")(_bitwise(relax.op.r
 @converter("isnan.default", "isinf.default", "isfinite.default")
 def classify(context: Context, args: Arguments) -> relax.Expr:
     """NaN, infinite or finite; integers are always finite."""
-    name = args.node.target.__name__.removesuffix(".default")  # type: ignore[union-attr]
+    name = args.node.target.__name__.removesuffix(".default")
     if is_float(dtype_of(args.self)):
         return getattr(relax.op, name)(args.self)
     return relax.op.full_like(args.self, context.tensor(name == "isfinite", "bool"), "bool")
@@ -83,7 +83,9 @@ def classify(context: Context, args: Arguments) -> relax.Expr:
 def where(context: Context, args: Arguments) -> relax.Expr:
     """`condition ? self : other`, with the result's dtype."""
     condition = _truth(context, args.condition)
-    return relax.op.where(condition, context.tensor(args.self, context.dtype), context.tensor(args.other, context.dtype))
+    return relax.op.where(
+        condition, context.tensor(args.self, context.dtype), context.tensor(args.other, context.dtype)
+    )
 
 
 @converter("masked_fill.Scalar", "masked_fill.Tensor")

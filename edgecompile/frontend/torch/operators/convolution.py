@@ -7,10 +7,16 @@ from tvm import relax
 from edgecompile.frontend.torch.context import Arguments, Context, shape_of
 from edgecompile.frontend.torch.registry import converter
 
-_FORWARD = {1: (relax.op.nn.conv1d, "NCW", "OIW"), 2: (relax.op.nn.conv2d, "NCHW", "OIHW"),
-            3: (relax.op.nn.conv3d, "NCDHW", "OIDHW")}
-_TRANSPOSED = {1: (relax.op.nn.conv1d_transpose, "NCW", "IOW"), 2: (relax.op.nn.conv2d_transpose, "NCHW", "IOHW"),
-               3: (relax.op.nn.conv3d_transpose, "NCDHW", "IODHW")}
+_FORWARD = {
+    1: (relax.op.nn.conv1d, "NCW", "OIW"),
+    2: (relax.op.nn.conv2d, "NCHW", "OIHW"),
+    3: (relax.op.nn.conv3d, "NCDHW", "OIDHW"),
+}
+_TRANSPOSED = {
+    1: (relax.op.nn.conv1d_transpose, "NCW", "IOW"),
+    2: (relax.op.nn.conv2d_transpose, "NCHW", "IOHW"),
+    3: (relax.op.nn.conv3d_transpose, "NCDHW", "IODHW"),
+}
 
 
 @converter("convolution.default")

@@ -27,11 +27,12 @@ def fill(context: Context, args: Arguments) -> relax.Expr:
     return relax.op.full(shape_of(args.self), context.tensor(args.value, context.dtype), context.dtype)
 
 
-@converter("zeros.default", "new_zeros.default", "ones.default", "new_ones.default", "zeros_like.default",
-           "ones_like.default")
+@converter(
+    "zeros.default", "new_zeros.default", "ones.default", "new_ones.default", "zeros_like.default", "ones_like.default"
+)
 def constant(context: Context, args: Arguments) -> relax.Expr:
     """Zeros or ones."""
-    value = 1 if "ones" in args.node.target.__name__ else 0  # type: ignore[union-attr]
+    value = 1 if "ones" in args.node.target.__name__ else 0
     shape = list(args.size) if args.get("size") is not None else shape_of(args.self)
     return relax.op.full(shape, context.tensor(value, context.dtype), context.dtype)
 
@@ -56,7 +57,9 @@ def arange(context: Context, args: Arguments) -> relax.Expr:
     if all(isinstance(bound, int | float) for bound in bounds):
         count = int(context.node.meta["val"].shape[0])
         wide = "float64" if any(isinstance(bound, float) for bound in bounds) else "int64"
-        values = (np.asarray(args.start, wide) + np.arange(count).astype(wide) * np.asarray(args.step, wide)).astype(wide)
+        values = (np.asarray(args.start, wide) + np.arange(count).astype(wide) * np.asarray(args.step, wide)).astype(
+            wide
+        )
         dtype = "float32" if context.dtype == "bfloat16" else context.dtype
         return context.tensor(relax.const(values.astype(dtype), dtype), context.dtype)
     return relax.op.arange(*bounds, dtype=context.dtype)
@@ -86,7 +89,7 @@ def copy(context: Context, args: Arguments) -> relax.Expr:
 @converter("tril.default", "triu.default")
 def triangle(context: Context, args: Arguments) -> relax.Expr:
     """The lower or upper triangle of each matrix, zeros elsewhere."""
-    operator = relax.op.tril if "tril" in args.node.target.__name__ else relax.op.triu  # type: ignore[union-attr]
+    operator = relax.op.tril if "tril" in args.node.target.__name__ else relax.op.triu
     if context.dtype != "bool":
         return operator(args.self, args.diagonal)
     return relax.op.astype(operator(context.tensor(args.self, "int8"), args.diagonal), "bool")

@@ -64,8 +64,11 @@ def _replace(context: Context, value: relax.Expr, source: relax.Expr, axis: int,
     if not positions:
         return value
     if positions.step == 1:
-        pieces = [_piece(context, value, axis, 0, positions[0]), source,
-                  _piece(context, value, axis, positions[-1] + 1, extent)]
+        pieces = [
+            _piece(context, value, axis, 0, positions[0]),
+            source,
+            _piece(context, value, axis, positions[-1] + 1, extent),
+        ]
         return relax.op.concat([piece for piece in pieces if piece is not None], axis=axis)
     where = {position: i for i, position in enumerate(positions)}
     joined = context.emit(relax.op.concat([value, source], axis=axis))

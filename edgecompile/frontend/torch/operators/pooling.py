@@ -88,7 +88,7 @@ def adaptive_max_pool(context: Context, args: Arguments) -> tuple[relax.Expr, No
 
 
 def _spatial(args: Arguments) -> int:
-    return int(args.node.target.__name__.split("pool")[1][0])  # type: ignore[union-attr]
+    return int(args.node.target.__name__.split("pool")[1][0])
 
 
 def _batched(context: Context, data: relax.Expr, spatial: int) -> tuple[relax.Expr, bool]:

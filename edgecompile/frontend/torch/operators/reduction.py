@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tvm import relax
 
-from edgecompile.frontend.torch.context import Arguments, Context, dtype_of, is_float, normalize_dims, shape_of
+from edgecompile.frontend.torch.context import Arguments, Context, dtype_of, normalize_dims, shape_of
 from edgecompile.frontend.torch.registry import converter
 
 Operator = Callable[..., relax.Expr]
@@ -96,8 +96,7 @@ def _arg_extremum(operator: Operator) -> Callable[[Context, Arguments], relax.Ex
             return relax.op.zeros([], "int64")
         if args.dim is None:
             flat = context.emit(relax.op.reshape(value, [-1]))
-            index = relax.op.reshape(context.emit(operator(flat, 0, False)), [1] * rank if args.keepdim else [])
-            return index
+            return relax.op.reshape(context.emit(operator(flat, 0, False)), [1] * rank if args.keepdim else [])
         return operator(value, args.dim % rank, args.keepdim)
 
     return convert
@@ -177,7 +176,7 @@ def sort(context: Context, args: Arguments) -> tuple[relax.Expr, ...]:
     rank = len(shape_of(args.self))
     if rank == 0:
         return args.self, relax.op.zeros([], "int64")
-    if not is_float(dtype_of(args.self)) and dtype_of(args.self) == "bool":
+    if dtype_of(args.self) == "bool":
         raise context.refuse("sorting booleans", "convert them to int32 first")
     indices = context.emit(relax.op.argsort(args.self, args.dim % rank, args.descending, "int64"))
     return relax.op.gather_elements(args.self, indices, axis=args.dim % rank), indices

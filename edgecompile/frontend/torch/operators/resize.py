@@ -11,8 +11,13 @@ from edgecompile.frontend.torch.registry import converter
 def _resize(context: Context, args: Arguments, method: str, coordinates: str, rounding: str = "") -> relax.Expr:
     size = [int(dim) for dim in context.node.meta["val"].shape[2:]]
     return relax.op.image.resize2d(
-        args.input, size, layout="NCHW", method=method, coordinate_transformation_mode=coordinates,
-        rounding_method=rounding, cubic_alpha=-0.75,
+        args.input,
+        size,
+        layout="NCHW",
+        method=method,
+        coordinate_transformation_mode=coordinates,
+        rounding_method=rounding,
+        cubic_alpha=-0.75,
     )
 
 

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from tvm import relax
 
 from edgecompile.frontend.torch.context import Arguments, Context, shape_of
 from edgecompile.frontend.torch.registry import converter
 
 
-@converter("alias.default", "clone.default", "contiguous.default", "detach.default", "lift_fresh_copy.default",
-           "dropout.default", "_conj.default", "expand_copy.default")
+@converter(
+    "alias.default",
+    "clone.default",
+    "contiguous.default",
+    "detach.default",
+    "lift_fresh_copy.default",
+    "dropout.default",
+    "_conj.default",
+    "expand_copy.default",
+)
 def identity(context: Context, args: Arguments) -> relax.Expr:
     """The value itself; dropout too, for prepare refuses it in training mode."""
     return args.get("self") if args.get("self") is not None else args.input
@@ -162,6 +171,23 @@ def constant_pad(context: Context, args: Arguments) -> relax.Expr:
         padded = relax.op.nn.pad(context.tensor(value, "int8"), padding, "constant", float(args.value))
         return relax.op.astype(padded, "bool")
     return relax.op.nn.pad(value, padding, "constant", float(args.value))
+
+
+@converter("as_strided.default")
+def as_strided(context: Context, args: Arguments) -> relax.Expr:
+    """Elements of the flattened tensor at `storage_offset + sum(index * stride)`; a reshape where they are in order."""
+    source, size = context.node.args[0].meta["val"], list(args.size)
+    numbers = [*source.shape, *size, *args.stride]
+    if not all(isinstance(number, int) for number in numbers) or not source.is_contiguous() or source.storage_offset():
+        raise context.refuse("a view of a tensor that is dynamic or not contiguous", "use slices and permute")
+    positions = np.full(size, args.storage_offset or 0, "int64")
+    for axis, (extent, stride) in enumerate(zip(size, args.stride, strict=True)):
+        shape = [-1 if other == axis else 1 for other in range(len(size))]
+        positions += (np.arange(extent, dtype="int64") * stride).reshape(shape)
+    if positions.size == source.numel() and np.array_equal(positions.ravel(), np.arange(positions.size)):
+        return relax.op.reshape(args.self, size)
+    flat = context.emit(relax.op.reshape(args.self, [-1]))
+    return relax.op.take(flat, relax.const(positions, "int64"), axis=0)
 
 
 @converter("pixel_shuffle.default")

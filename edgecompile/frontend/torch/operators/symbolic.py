@@ -30,7 +30,7 @@ def dimension(context: Context, args: Arguments) -> Any:
     return shape_of(args.self)[args.dim]
 
 
-def _arithmetic(function: Callable[..., Any]) -> Callable[[Context, Any], Any]:
+def _arithmetic(function: Any) -> Callable[[Context, Any], Any]:
     def convert(context: Context, args: Any) -> Any:
         value = function(*args)
         return int(value) if isinstance(value, tirx.IntImm) else value
