@@ -81,7 +81,7 @@ class ConstantScope(dict[str, Value]):
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or name in self._arrays
 
-    def get(self, name: str, default: Any = None) -> Any:  # type: ignore[override]
+    def get(self, name: str, default: Any = None) -> Any:
         """As for a dict, arrays included, which `dict.get` would not see."""
         return self[name] if name in self else default  # noqa: SIM401
 

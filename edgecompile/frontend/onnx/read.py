@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from edgecompile.errors import InvalidModelError, UnsupportedModelError
 from edgecompile.frontend.onnx import limits, wire

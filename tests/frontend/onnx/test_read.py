@@ -188,7 +188,7 @@ try:
     load_onnx(sys.argv[1])
 except InvalidModelError as error:
     print(error)
-peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))  # ru_maxrss counts the parent's, too
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))  # ru_maxrss has the parent's
 print(int(peak.split()[1]) // 1024, round(time.monotonic() - start))
 """
 

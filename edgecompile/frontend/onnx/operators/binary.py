@@ -128,7 +128,7 @@ def extreme(context: Context, node: Node, inputs: Inputs) -> Result:
 
         def pick(x: tirx.Var, y: tirx.Var) -> tirx.Var:
             ordered = x > y if larger else x < y
-            return tirx.Select(tirx.any(ordered, x != x), x, y)  # x != x only for NaN
+            return tirx.Select(tirx.any(ordered, tirx.isnan(x)), x, y)
 
         if all(context.constant(value) is None for value in inputs):
             return functools.reduce(lambda x, y: elementwise(context, pick, [x, y], node.op_type.lower()), inputs)

@@ -179,15 +179,15 @@ def _coordinates(
 
 
 def _nearest(node: Node, at: np.ndarray, size: int, mode: str) -> np.ndarray:
-    functions = {
-        "round_prefer_floor": lambda: np.ceil(at - 0.5),
-        "round_prefer_ceil": lambda: np.floor(at + 0.5),
-        "floor": lambda: np.floor(at),
-        "ceil": lambda: np.ceil(at),
+    rounded = {
+        "round_prefer_floor": np.ceil(at - 0.5),
+        "round_prefer_ceil": np.floor(at + 0.5),
+        "floor": np.floor(at),
+        "ceil": np.ceil(at),
     }
-    if mode not in functions:
-        raise node.invalid(f"a nearest_mode among {', '.join(functions)} was needed, found '{mode}'")
-    return np.clip(functions[mode](), 0, size - 1).astype(np.int64)
+    if mode not in rounded:
+        raise node.invalid(f"a nearest_mode among {', '.join(rounded)} was needed, found '{mode}'")
+    return np.clip(rounded[mode], 0, size - 1).astype(np.int64)
 
 
 def _taps(node: Node, at: np.ndarray, size: int, scale: float, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
