@@ -47,8 +47,8 @@ class BatchNormRewriter(PyExprMutator):
         self.decisions = decisions
 
     def visit_tuple_getitem_(self, item: relax.TupleGetItem) -> relax.Expr:
-        call = self.values.get(item.tuple_value)
-        if item.index != 0 or not _is_call(call, "relax.nn.batch_norm"):
+        call = self._call_of(item.tuple_value)
+        if item.index != 0 or call is None or call.op.name != "relax.nn.batch_norm":
             return super().visit_tuple_getitem_(item)
         norm = read_batch_norm(call)
         if isinstance(norm, str):
@@ -76,21 +76,26 @@ class BatchNormRewriter(PyExprMutator):
         self, normalised: relax.Expr, norm: BatchNorm
     ) -> tuple[relax.Var | None, np.ndarray | float, str]:
         """The result of the layer that feeds the norm, the bias added in between, and the reason when there is none."""
-        variable, call = normalised, self.values.get(normalised)
+        variable, call = normalised, self._call_of(normalised)
         bias: np.ndarray | float = 0.0
         if self.uses[normalised] != 1:
             return None, bias, "the value before it has other readers"
-        if _is_call(call, "relax.add") and isinstance(call.args[1], tvm.ir.GenericConst):
+        if call is not None and call.op.name == "relax.add" and isinstance(call.args[1], tvm.ir.GenericConst):
             constant = call.args[1].value.numpy().astype(np.float64)
             if constant.size not in (1, norm.scale.size) or not _varies_along(constant, call.ty, norm.axis):
                 return None, bias, "the bias before it does not follow its channels"
             if self.uses[call.args[0]] != 1:
                 return None, bias, "the value before it has other readers"
             bias = constant.reshape(-1)
-            variable, call = call.args[0], self.values.get(call.args[0])
-        if not isinstance(call, relax.Call) or not isinstance(call.op, tvm.ir.Op):
+            variable, call = call.args[0], self._call_of(call.args[0])
+        if call is None:
             return None, bias, "no layer comes before it"
         return variable, bias, ""
+
+    def _call_of(self, variable: relax.Expr) -> relax.Call | None:
+        """The call of an operator that computes `variable`, if one does."""
+        value = self.values.get(variable)
+        return value if isinstance(value, relax.Call) and isinstance(value.op, tvm.ir.Op) else None
 
     def _scale_and_shift(self, value: relax.Expr, norm: BatchNorm) -> relax.Expr:
         scaled = self.builder_.emit(relax.op.multiply(value, self._per_channel(norm.scale, norm, value.ty)))
@@ -106,10 +111,6 @@ class BatchNormRewriter(PyExprMutator):
 
     def _record(self, item: relax.TupleGetItem, kept: bool, reason: str) -> None:
         self.decisions.append(Decision(self.step, item.tuple_value.name, kept, reason))
-
-
-def _is_call(value: relax.Expr | None, operator: str) -> bool:
-    return isinstance(value, relax.Call) and isinstance(value.op, tvm.ir.Op) and value.op.name == operator
 
 
 def _varies_along(constant: np.ndarray, type_: relax.TensorType, axis: int) -> bool:

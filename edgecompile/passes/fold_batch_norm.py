@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 class FoldBatchNorm:
     """Scale the weights of a convolution or matrix product instead of its result.
 
-        batch_norm(conv(x, w) + b)[0]   ->   conv(x, w * s) + ((b - mean) * s + beta),   s = gamma / sqrt(variance + epsilon)
+        batch_norm(conv(x, w) + b)[0]   ->   conv(x, w * s) + ((b - mean) * s + beta),
+                                             s = gamma / sqrt(variance + epsilon)
 
-    `s` is computed in float64. Where there is no such layer, or another reader needs its result, the normalisation becomes one
-    multiplication and one addition by constants. A batch norm in training mode, or with unknown statistics, is left alone.
+    `s` is computed in float64. Where there is no such layer, or another reader needs its result, the normalisation
+    becomes one multiplication and one addition by constants. A batch norm in training mode, or with unknown statistics,
+    is left alone.
     """
 
     name: str = "FoldBatchNorm"

@@ -18,8 +18,8 @@ class MaterializeOutputs:
 
         return (x, lv, reshape(lv))   ->   return (copy(x), lv, copy(reshape(lv)))
 
-    An output must be written into the caller's memory. An input, a constant, and a value that is already another output have
-    no kernel that could do it. Modules that need the virtual machine are left as they are.
+    An output must be written into the caller's memory. An input, a constant, and a value that is already another output
+    have no kernel that could do it. Modules that need the virtual machine are left as they are.
     """
 
     name: str = "MaterializeOutputs"

@@ -1,8 +1,8 @@
 """What each kernel call of `main` was made of.
 
-`FuseOps` puts several calls into one function, gives their variables new names, and lets equal groups share one function. So the
-members of each group are looked up in `main` as it was before: a call is known by its callee and by where its arguments come
-from.
+`FuseOps` puts several calls into one function, gives their variables new names, and lets equal groups share one
+function. So the members of each group are looked up in `main` as it was before: a call is known by its callee and by
+where its arguments come from.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Definitions:
         group = _group(module, binding.value)
         if group is None:
             return self._match(binding)
-        for parameter, argument in zip(group.params, binding.value.args):
+        for parameter, argument in zip(group.params, binding.value.args, strict=True):
             self.origin[parameter] = self._source(argument)
         members = [member for inner in _bindings(group) for member in self._match(inner)]
         self.origin[binding.var] = self._source(group.body.body)

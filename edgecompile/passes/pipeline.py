@@ -65,6 +65,7 @@ def standard_phases() -> tuple[Phase, ...]:
     from tvm.relax import transform as relax
 
     from edgecompile.passes.fold_batch_norm import FoldBatchNorm
+    from edgecompile.passes.guard_integer_division import GuardIntegerDivision
     from edgecompile.passes.legalize_operators import LegalizeOperators
     from edgecompile.passes.materialize_outputs import MaterializeOutputs
 
@@ -96,11 +97,12 @@ def standard_phases() -> tuple[Phase, ...]:
         ),
         Phase(
             "kernels",
-            "each group becomes one kernel; reshapes become views; every output gets a kernel that writes it",
+            "each group becomes one kernel that cannot trap; reshapes become views; every output gets a kernel that writes it",
             (
                 TvmPass("FuseTIR", relax.FuseTIR),
                 TvmPass("RewriteDataflowReshape", relax.RewriteDataflowReshape),
                 eliminate_dead_code,
+                GuardIntegerDivision(),
                 MaterializeOutputs(),
             ),
         ),
