@@ -1,4 +1,7 @@
-"""`compile`: a model to an artifact. The only place that knows the order of the steps; each step is a function elsewhere."""
+"""`compile`: a model to an artifact.
+
+The only place that knows the order of the steps; each step is a function elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -188,7 +191,10 @@ def _versions(model: Model) -> dict[str, str]:
 
 
 def _reference_tolerance(outputs: Sequence[TensorSpec]) -> float:
-    """1e-4 of the range for float32, whose sums of some thousand terms stay below it; 1e-2 for formats of 8 to 11 bits."""
+    """How far an output may be from the reference, as a part of the range.
+
+    1e-4 for float32, whose sums of some thousand terms stay below it; 1e-2 for formats of 8 to 11 bits.
+    """
     return 1e-2 if any(spec.dtype in ("float16", "bfloat16") for spec in outputs) else 1e-4
 
 

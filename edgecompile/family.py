@@ -118,7 +118,9 @@ class Family(Protocol):
         """The kernel templates; the last takes any kernel."""
 
     @staticmethod
-    def lower_kernels(kernels: Mapping[str, tvm.tirx.PrimFunc], target: tvm.target.Target) -> Mapping[str, LoweredKernel]:
+    def lower_kernels(
+        kernels: Mapping[str, tvm.tirx.PrimFunc], target: tvm.target.Target
+    ) -> Mapping[str, LoweredKernel]:
         """Scheduled kernels to what the code generator takes; says how much scratch memory each needs."""
 
     @staticmethod

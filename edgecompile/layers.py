@@ -22,7 +22,8 @@ class Layer:
         name: as the frontend named its result.
         operator: of Relax, without its prefix, such as "nn.conv2d".
         output_shape: of its first result; a name stands for a dimension that is known at run time only.
-        macs: multiply-accumulates, for convolutions and matrix products; 0 for all others, and where a shape is unknown.
+        macs: multiply-accumulates, for convolutions and matrix products; 0 for all others, and where a shape is
+            unknown.
         params: elements of the constants it reads.
         weight_bytes: bytes of the constants it reads.
     """

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Latency of the zoo on this machine, beside PyTorch.
 
-Each model is compiled for `host`, checked against PyTorch, and timed: the runtimes take turns, so that what else the machine
-does meets all alike, and the ratio of the medians is shown beside the milliseconds.
+Each model is compiled for `host`, checked against PyTorch, and timed: the runtimes take turns, so that what else the
+machine does meets all alike, and the ratio of the medians is shown beside the milliseconds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The main job from end to end: a trained network, compiled for this machine and for an emulated board.
 
-A small ResNet is trained on scikit-learn's digits (once; the weights are cached), compiled for each target, and run on the
-whole test split, natively or in QEMU. The table shows what ships and whether it still predicts what PyTorch predicts.
+A small ResNet is trained on scikit-learn's digits (once; the weights are cached), compiled for each target, and run on
+the whole test split, natively or in QEMU. The table shows what ships and whether it still predicts what PyTorch
+predicts.
 """
 
 from __future__ import annotations

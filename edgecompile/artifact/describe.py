@@ -76,7 +76,10 @@ def _total(operands: Iterable[Operand]) -> int:
 
 
 def kernel_macs(kernel: tvm.tirx.PrimFunc) -> int:
-    """Multiply-accumulates of an unscheduled kernel: how often its reductions add a product; unknown extents count as 1."""
+    """Multiply-accumulates of an unscheduled kernel: how often its reductions add a product.
+
+    Unknown extents count as 1.
+    """
     from tvm import s_tir, tirx
     from tvm_ffi.structural import structural_walk
 

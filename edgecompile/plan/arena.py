@@ -1,8 +1,8 @@
 """Arena layout: byte offsets for tensors with known lifetimes, so that no two live ones overlap.
 
-This is dynamic storage allocation, NP-hard in general. Greedy placement in a few fixed orders comes within a few percent of
-the lower bound on real networks (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020); the
-best of them is kept, so the result depends on nothing but the input.
+This is dynamic storage allocation, NP-hard in general. Greedy placement in a few fixed orders comes within a few
+percent of the lower bound on real networks (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net
+Inference", 2020); the best of them is kept, so the result depends on nothing but the input.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def lay_out(lifetimes: Sequence[Lifetime]) -> tuple[list[int], MemoryUse]:
     best_bytes: int | None = None
     for order in _ORDERS:
         offsets = _place(lifetimes, sorted(range(len(lifetimes)), key=lambda index: order(index, lifetimes[index])))
-        size = max((offset + align(life.size_bytes) for offset, life in zip(offsets, lifetimes)), default=0)
+        size = max(
+            (offset + align(life.size_bytes) for offset, life in zip(offsets, lifetimes, strict=True)), default=0
+        )
         if best_bytes is None or size < best_bytes:
             best, best_bytes = offsets, size
     total = sum(align(life.size_bytes) for life in lifetimes)

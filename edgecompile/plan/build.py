@@ -83,8 +83,8 @@ class _Arena:
         for step in scratch_steps:
             lifetimes.append(Lifetime(scratch_bytes[program.calls[step].kernel], step, step))
         offsets, self.memory = lay_out(lifetimes)
-        self.offsets = dict(zip(values, offsets))
-        self.scratch_offsets = dict(zip(scratch_steps, offsets[len(values) :]))
+        self.offsets = dict(zip(values, offsets[: len(values)], strict=True))
+        self.scratch_offsets = dict(zip(scratch_steps, offsets[len(values) :], strict=True))
 
 
 def _index_outputs(program: StaticProgram) -> dict[Value, int]:

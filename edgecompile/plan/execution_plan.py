@@ -55,7 +55,12 @@ class KernelCall:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a kernel call was made of: the operators fused into it, and the names that the model gave to their results."""
+    """What a kernel call was made of.
+
+    Attributes:
+        operators: the operators fused into it.
+        layers: the names that the model gave to their results.
+    """
 
     operators: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from edgecompile.errors import CompilerBugError
 
@@ -26,6 +26,10 @@ class Value:
     size_bytes: int
     input_index: int | None = None
     constant: np.ndarray | None = None
+
+
+# What an expression of `main` stands for: a tensor, or a tuple whose items may be tuples.
+Values: TypeAlias = "Value | tuple[Values, ...]"
 
 
 @dataclass(frozen=True)
@@ -117,9 +121,10 @@ def read_static_program(module: tvm.IRModule) -> StaticProgram:
             reader.bind(binding)
     result = reader.evaluate(main.body.body)
     outputs = result if isinstance(result, tuple) else (result,)
-    if any(isinstance(output, tuple) for output in outputs):
+    tensors = tuple(output for output in outputs if isinstance(output, Value))
+    if len(tensors) != len(outputs):
         raise CompilerBugError("main returns nested tuples; the frontend must flatten its outputs")
-    reader.program.outputs = outputs  # type: ignore[assignment]  # no nested tuple is left
+    reader.program.outputs = tensors
     assert isinstance(main.body, relax.SeqExpr)
     return reader.program
 
@@ -127,7 +132,7 @@ def read_static_program(module: tvm.IRModule) -> StaticProgram:
 class _Reader:
     def __init__(self) -> None:
         self.program = StaticProgram()
-        self.values: dict[relax.Var, Value | tuple] = {}
+        self.values: dict[relax.Var, Values] = {}
 
     def bind(self, binding: relax.Binding) -> None:
         from tvm import relax
@@ -141,13 +146,18 @@ class _Reader:
             self.values[binding.var] = self.evaluate(value)
 
     def _call(self, variable: relax.Var, call: relax.Call) -> Value | tuple[Value, ...]:
-        arguments = tuple(self.evaluate(argument) for argument in call.args[1].fields)
+        arguments = tuple(self._tensor(argument) for argument in call.args[1].fields)
         types = [field for type_ in call.ty_args for field in getattr(type_, "fields", [type_])]
         results = tuple(Value(tensor_bytes(type_)) for type_ in types)
         self.program.calls.append(StaticCall(variable.name, call.args[0].name_hint, arguments, results))
         return results if hasattr(variable.ty, "fields") else results[0]
 
-    def evaluate(self, expression: relax.Expr) -> Value | tuple:
+    def _tensor(self, expression: relax.Expr) -> Value:
+        value = self.evaluate(expression)
+        assert isinstance(value, Value), "a kernel takes tensors, not tuples"
+        return value
+
+    def evaluate(self, expression: relax.Expr) -> Values:
         import tvm
         from tvm import relax
 
@@ -159,7 +169,9 @@ class _Reader:
         if isinstance(expression, relax.Tuple):
             return tuple(self.evaluate(item) for item in expression.fields)
         if isinstance(expression, relax.TupleGetItem):
-            return self.evaluate(expression.tuple_value)[expression.index]
+            items = self.evaluate(expression.tuple_value)
+            assert isinstance(items, tuple), "an item is taken of a tuple only"
+            return items[expression.index]
         raise CompilerBugError(f"the plan cannot place an expression of type {type(expression).__name__}")
 
 

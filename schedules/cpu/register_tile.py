@@ -126,9 +126,10 @@ def _is_elementwise(schedule: Schedule, block: Block) -> bool:
     from tvm_ffi.structural import structural_equal
 
     for region in body.reads:
-        if tuple(int(extent) for extent in region.source.shape) == block.extents:
-            if not all(structural_equal(a, b) for a, b in zip(first_indices(region), target, strict=True)):
-                return False
+        if tuple(int(extent) for extent in region.source.shape) == block.extents and not all(
+            structural_equal(a, b) for a, b in zip(first_indices(region), target, strict=True)
+        ):
+            return False
     return True
 
 

@@ -45,7 +45,8 @@ def emit(
         embed_weights=embed_weights,
         steps=tuple(call.kernel for call in plan.calls),
         run_symbol=run_symbol(plan.name),
-        # LLVM is told the alignment of the elements alone. Most CPUs load vectors from anywhere; ARMv7 from whole words.
+        # LLVM is told the alignment of the elements alone. Most CPUs load vectors from anywhere; ARMv7 from whole
+        # words.
         io_alignment=4 if target.architecture == "armv7l" else 1,
     )
     weights = folder / WEIGHTS_NAME

@@ -2,8 +2,8 @@
 
     int32 <name>_run(input0, ..., output0, ..., weights, arena, profile)
 
-It returns 0: a kernel cannot fail, since its memory and its threads are there before it is called. After each call it tells `ec_internal_step_done(profile, step)`, which
-returns at once unless the instance was opened for profiling.
+It returns 0: a kernel cannot fail, since its memory and its threads are there before it is called. After each call it
+tells `ec_internal_step_done(profile, step)`, which returns at once unless the instance was opened for profiling.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Scheduled kernels -> functions with pointer parameters that need no TVM runtime.
 
-A kernel `k(A: Buffer, B: Buffer)` becomes `int32 k(handle A, handle B, handle scratch)`. Buffers that it allocates outside
-parallel loops move to `scratch`, which the plan places in the arena; those inside parallel loops belong to one thread each and
-stay on its stack. The functions follow the unpacked C convention, so the object file that LLVM makes of them needs only
-the parallel launcher and libm.
+A kernel `k(A: Buffer, B: Buffer)` becomes `int32 k(handle A, handle B, handle scratch)`. Buffers that it allocates
+outside parallel loops move to `scratch`, which the plan places in the arena; those inside parallel loops belong to one
+thread each and stay on its stack. The functions follow the unpacked C convention, so the object file that LLVM makes of
+them needs only the parallel launcher and libm.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from edgecompile.plan.execution_plan import align
 if TYPE_CHECKING:
     import tvm
 
-# A buffer below this is kept on the stack, where LLVM can turn it into registers: the accumulators of the largest tile, 24
-# AVX-512 registers, take 1536 bytes.
+# A buffer below this is kept on the stack, where LLVM can turn it into registers: the accumulators of the largest tile,
+# 24 AVX-512 registers, take 1536 bytes.
 STACK_BUFFER_BYTES = 4096
 # What a kernel's threads may keep on their stacks together with everything else; the smallest default stack among
 # the targets is 1 MiB (Android's pthreads).
@@ -137,7 +137,8 @@ def _move_allocations(body: tvm.tirx.Stmt, scratch: tvm.tirx.Var) -> tuple[tvm.t
     body = structural_mutate(body, ((tirx.For, on_loop), (tirx.AllocBuffer, on_allocation)))
     if on_stack > STACK_BYTES_PER_THREAD:
         raise CompilerBugError(
-            f"a kernel keeps {on_stack} bytes on each thread's stack, more than {STACK_BYTES_PER_THREAD}; its schedule is at fault"
+            f"a kernel keeps {on_stack} bytes on each thread's stack, more than {STACK_BYTES_PER_THREAD}; "
+            "its schedule is at fault"
         )
     return body, used
 

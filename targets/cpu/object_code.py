@@ -1,7 +1,7 @@
 """Kernels and the entry function -> one object file, through TVM's LLVM back end.
 
-Generated code reaches two functions of the runtime: `ec_internal_step_done` by name, and the parallel launcher through the
-pointer `__TVMBackendParallelLaunch`, of which the object holds a weak copy that the network's table overrides.
+Generated code reaches two functions of the runtime: `ec_internal_step_done` by name, and the parallel launcher through
+the pointer `__TVMBackendParallelLaunch`, of which the object holds a weak copy that the network's table overrides.
 """
 
 from __future__ import annotations

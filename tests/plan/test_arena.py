@@ -24,9 +24,9 @@ def test_live_tensors_never_overlap(lifetimes: list[Lifetime]) -> None:
     offsets, memory = lay_out(lifetimes)
     assert len(offsets) == len(lifetimes)
     assert all(offset % ALIGNMENT_BYTES == 0 for offset in offsets)
-    for i, (a, at) in enumerate(zip(lifetimes, offsets)):
+    for i, (a, at) in enumerate(zip(lifetimes, offsets, strict=True)):
         assert at + align(a.size_bytes) <= memory.arena_bytes
-        for b, other in list(zip(lifetimes, offsets))[:i]:
+        for b, other in list(zip(lifetimes, offsets, strict=True))[:i]:
             apart = at + a.size_bytes <= other or other + b.size_bytes <= at
             assert apart or not a.overlaps(b)
 
