@@ -14,8 +14,8 @@ from edgecompile.frontend.onnx.fold import MAX_ELEMENTS, evaluate
 from edgecompile.frontend.onnx.node import Node
 from edgecompile.frontend.onnx.registry import operator
 
-MAX_LENGTH = 8192
-"""The longest transform: its matrices have this number squared of entries."""
+MAX_ENTRIES = 2**23
+"""The largest matrix of a transform: 2,896 real points to half as many complex bins, or 1,448 complex points."""
 
 
 def _transform(
@@ -43,9 +43,12 @@ def _transform(
     return reshape(context, context.emit(op.matmul(flat, matrix)), (*lead, bins, 2))
 
 
-def _check_length(node: Node, length: int) -> None:
-    if not 1 <= length <= MAX_LENGTH:
-        raise node.unsupported(f"a transform of 1 to {MAX_LENGTH} points can be compiled, found {length}")
+def _check_length(node: Node, length: int, entries: int) -> None:
+    if length < 1 or entries > MAX_ENTRIES:
+        raise node.unsupported(
+            f"a transform of at least 1 point with a matrix of at most {MAX_ENTRIES} entries can be compiled, "
+            f"found {length} points and {entries} entries; use a shorter transform"
+        )
 
 
 @operator("DFT", since=17)
@@ -75,14 +78,12 @@ def _dft(context: Context, node: Node, inputs: Inputs, axis: int) -> Result:
     length = 2 * (samples - 1) if inverse and onesided else samples
     if inputs[1] is not None:
         length = int(context.require_constant(node, 1).reshape(-1)[0])
-    _check_length(node, length)
     needed = length // 2 + 1 if inverse and onesided else length
+    bins = length // 2 + 1 if onesided else length
+    _check_length(node, length, min(samples, needed) * shape_of(x)[-1] * bins * 2)
     if samples > needed:
         x = context.emit(op.strided_slice(x, [rank - 2], [0], [needed]))
-    if inverse and onesided:
-        y = _inverse_real(context, x, length)
-    else:
-        y = _transform(context, x, length, length // 2 + 1 if onesided else length, inverse)
+    y = _inverse_real(context, x, length) if inverse and onesided else _transform(context, x, length, bins, inverse)
     return context.emit(op.permute_dims(y, [order.index(i) for i in range(rank)]))
 
 
@@ -111,7 +112,8 @@ def stft(context: Context, node: Node, inputs: Inputs) -> Result:
     length = total if window is None else context.require_static(node, window)[0]
     if inputs[3] is not None:
         length = int(context.require_constant(node, 3).reshape(-1)[0])
-    _check_length(node, length)
+    bins = length // 2 + 1 if node.integer("onesided", 1) == 1 and parts == 1 else length
+    _check_length(node, length, length * parts * bins * 2)
     if step < 1 or length > total or (window is not None and shape_of(window) != (length,)):
         raise node.invalid(
             f"a positive step and a window of at most {total} samples were needed, found {step} and {length}"
@@ -123,9 +125,8 @@ def stft(context: Context, node: Node, inputs: Inputs) -> Result:
         )
     positions = np.arange(frames)[:, None] * step + np.arange(length)
     gathered = context.emit(op.take(signal, make_constant(positions.reshape(-1)), axis=1, mode="clip"))
-    onesided = node.integer("onesided", 1) == 1 and parts == 1
     x = reshape(context, gathered, (batch, frames, length, parts))
-    return _transform(context, x, length, length // 2 + 1 if onesided else length, False, window)
+    return _transform(context, x, length, bins, False, window)
 
 
 @operator("MelWeightMatrix")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from tvm import relax
 from tvm.relax import op
@@ -14,7 +16,7 @@ from edgecompile.frontend.onnx.registry import operator
 
 @operator("TfIdfVectorizer")
 def tf_idf_vectorizer(context: Context, node: Node, inputs: Inputs) -> Result:
-    """tokens [C] or [N, C] -> [F] or [N, F] float32: how often each n-gram of the pool occurs, skips included, weighted."""
+    """tokens [C] or [N, C] -> [F] or [N, F] float32: how often each n-gram of the pool occurs, weighted."""
     pool, starts, indexes = (node.integers(name) for name in ("pool_int64s", "ngram_counts", "ngram_indexes"))
     if pool is None or starts is None or indexes is None:
         raise node.unsupported("a pool of integers (pool_int64s) was needed; map text to integers in the app")
@@ -41,14 +43,14 @@ def _read_grams(node: Node, pool: list[int], starts: list[int]) -> list[np.ndarr
     bounds = [*starts, len(pool)]
     if bounds != sorted(bounds) or bounds[0] != 0:
         raise node.invalid(f"ngram_counts must be rising positions in the pool, found {starts}")
-    parts = [pool[begin:end] for begin, end in zip(bounds, bounds[1:], strict=False)]
+    parts = [pool[begin:end] for begin, end in itertools.pairwise(bounds)]
     if any(len(part) % length for length, part in enumerate(parts, 1)):
         raise node.invalid("the pool must hold whole n-grams")
     return [np.array(part, np.int64).reshape(-1, length) for length, part in enumerate(parts, 1)]
 
 
 def _count(context: Context, node: Node, tokens: relax.Expr, grams: np.ndarray) -> relax.Expr:
-    """How often each of `grams` [G, n] occurs in each row of `tokens` [N, C], with 0 to max_skip_count tokens between."""
+    """How often each of `grams` [G, n] occurs in each row of `tokens` [N, C], with up to max_skip_count between."""
     (rows, length), (count, size) = context.require_static(node, tokens), grams.shape
     total: relax.Expr = make_constant(np.zeros((rows, count), np.float32))
     if not node.integer("min_gram_length") <= size <= node.integer("max_gram_length"):
