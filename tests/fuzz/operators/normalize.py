@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from tests.fuzz.builder import GraphBuilder, like
 from tests.fuzz.operators.operator import Operator
@@ -72,7 +73,7 @@ def local_response(graph: GraphBuilder) -> None:
     graph.node("LRN", [x], [like(x, error=error)], size=size, alpha=0.001, beta=0.75, bias=1.0)
 
 
-def soft(op_type: str):  # noqa: ANN201
+def soft(op_type: str) -> Callable[[GraphBuilder], None]:
     def build(graph: GraphBuilder) -> None:
         x = graph.pick(("float32", "float64") if graph.flag() else (), (1, 4), magnitude=30)
         axis = graph.axis(x.rank)

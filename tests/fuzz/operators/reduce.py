@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from tests.fuzz.builder import GraphBuilder, like
 from tests.fuzz.operators.operator import Operator
@@ -34,7 +35,7 @@ def _bounds(op_type: str, x: Value, terms: int) -> tuple[float, float, float]:
     }[op_type]
 
 
-def reduction(op_type: str):  # noqa: ANN201
+def reduction(op_type: str) -> Callable[[GraphBuilder], None]:
     def build(graph: GraphBuilder) -> None:
         x = graph.pick(("float32", "int32", "int64") if op_type in INTEGER_TOO else ("float32",), (0, 4), magnitude=50)
         axes = graph.choices.subset(range(x.rank)) if graph.integer(0, 3) else []
@@ -66,7 +67,7 @@ def reduction(op_type: str):  # noqa: ANN201
     return build
 
 
-def extreme(op_type: str):  # noqa: ANN201
+def extreme(op_type: str) -> Callable[[GraphBuilder], None]:
     """Exact operands, so that ties are ties everywhere; which one wins is specified."""
 
     def build(graph: GraphBuilder) -> None:
