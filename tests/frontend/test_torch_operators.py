@@ -117,7 +117,16 @@ def _attention(q: torch.Tensor, k: torch.Tensor, mask: torch.Tensor) -> Sequence
 
 
 def _half(x: torch.Tensor, w: torch.Tensor) -> Sequence[torch.Tensor]:
-    return x @ w, x.softmax(-1), functional.layer_norm(x, (8,)), x.sum(1), functional.gelu(x), x + 1.5
+    return (
+        x @ w,
+        x.softmax(-1),
+        functional.layer_norm(x, (8,)),
+        x.sum(1),
+        functional.gelu(x),
+        x + 1.5,
+        x.tanh().acos(),
+        torch.atan2(x, x + 1),
+    )
 
 
 def _cases() -> dict[str, Case]:

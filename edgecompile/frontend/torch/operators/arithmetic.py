@@ -144,7 +144,8 @@ def extremum_of_numbers(context: Context, args: Arguments) -> relax.Expr:
 @converter("atan2.default")
 def atan2(context: Context, args: Arguments) -> relax.Expr:
     """The angle of the point (other, self)."""
-    return relax.op.atan2(*_operands(context, args))
+    left, right = _operands(context, args)
+    return context.narrow(relax.op.atan2(context.wide(left), context.wide(right)))
 
 
 @converter(
@@ -165,10 +166,10 @@ def clamp(context: Context, args: Arguments) -> relax.Expr:
 
 
 def _float_unary(operator: Callable[[relax.Expr], relax.Expr]) -> Callable[[Context, Arguments], relax.Expr]:
-    """A function of floats; integers and booleans are converted first, as PyTorch does."""
+    """A function of floats, half precision in float32; integers and booleans are converted first, as PyTorch does."""
 
     def convert(context: Context, args: Arguments) -> relax.Expr:
-        return operator(context.tensor(args.self, context.dtype))
+        return context.narrow(operator(context.wide(context.tensor(args.self, context.dtype))))
 
     return convert
 

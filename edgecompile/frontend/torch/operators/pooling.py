@@ -44,6 +44,8 @@ def average_pool(context: Context, args: Arguments) -> relax.Expr:
     data, batched = _batched(context, args.self, spatial)
     kernel = _expand(args.kernel_size, spatial)
     divisor = args.get("divisor_override")
+    if not is_float(context.dtype):
+        raise context.refuse(f"average pooling of {context.dtype}", "convert the tensor to float32 first")
     padding = _expand(args.padding, spatial)
     pooled = getattr(relax.op.nn, f"avg_pool{spatial}d")(
         data,
