@@ -40,7 +40,11 @@ def load_onnx(
     checked = read.read(source)
     model, constants = clean.freeze(checked, shapes or {}, freeze or {})
 
-    from edgecompile.frontend.onnx import convert, reference  # here, so that a refused file costs no import of TVM
+    from edgecompile.frontend.onnx import (  # here, so that a refused file costs no import of TVM
+        convert,
+        reference,
+        signature,
+    )
 
     module, inputs, outputs = convert.convert(model, constants)
     run, reference_name = reference.make_reference(model, constants)
@@ -49,7 +53,7 @@ def load_onnx(
         module=module,
         inputs=inputs,
         outputs=outputs,
-        name=convert.identifier(name or checked.stem or model.graph.name, "model"),
+        name=signature.identifier(name or checked.stem or model.graph.name, "model"),
         source="onnx",
         opset=opsets.get("", opsets.get("ai.onnx")),
         reference=run,

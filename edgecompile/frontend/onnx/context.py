@@ -13,7 +13,7 @@ from tvm import relax
 from edgecompile.frontend.onnx.node import Node
 
 if TYPE_CHECKING:
-    from edgecompile.frontend.onnx.convert import Walker
+    from edgecompile.frontend.onnx.walker import Walker
 
 Dim: TypeAlias = "int | tvm.ir.Expr"
 # A list is an ONNX sequence of known length; None is left out; an array is a constant of a dtype that Relax cannot hold

@@ -15,10 +15,10 @@ from tvm import relax
 from tvm.relax import op
 
 from edgecompile.frontend.onnx.context import Context, Inputs, Result, Value, dtype_of, make_constant, rank_of, shape_of
-from edgecompile.frontend.onnx.convert import MISSING
 from edgecompile.frontend.onnx.emit import normalized_axis, reshape
 from edgecompile.frontend.onnx.node import Node
 from edgecompile.frontend.onnx.registry import operator
+from edgecompile.frontend.onnx.scope import MISSING
 from edgecompile.settings import LIMITS
 
 
