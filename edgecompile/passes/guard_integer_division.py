@@ -19,8 +19,8 @@ class GuardIntegerDivision:
         a / b   ->   select(b == 0, 0, select(b == -1, 0 - a, a / d))   where d = select(b == 0 or b == -1, 1, b)
         a % b   ->   select(b == 0, a, a % d)
 
-    Dividing by 0, and the least integer by -1, raises a signal on x86; ARM answers 0 and wraps around. With the guard every
-    target gives ARM's answers. Divisors that are constants need none.
+    Dividing by 0, and the least integer by -1, raises a signal on x86; ARM answers 0 and wraps around. With the guard
+    every target gives ARM's answers. Divisors that are constants need none.
     """
 
     name: str = "GuardIntegerDivision"
@@ -33,7 +33,9 @@ class GuardIntegerDivision:
         for variable, function in module.functions_items():
             guarded = _guard(function) if isinstance(function, tirx.PrimFunc) else function
             if not guarded.same_as(function):
-                decisions.append(Decision(self.name, variable.name_hint, True, "it divides integers by run-time values"))
+                decisions.append(
+                    Decision(self.name, variable.name_hint, True, "it divides integers by run-time values")
+                )
             functions[variable] = guarded
         return tvm.IRModule(functions, attrs=module.attrs)
 
@@ -42,7 +44,9 @@ def _guard(function: tirx.PrimFunc) -> tirx.PrimFunc:
     from tvm import tirx
     from tvm_ffi.structural import structural_map
 
-    body = structural_map(function.body, (((tirx.Div, tirx.FloorDiv), _quotient), ((tirx.Mod, tirx.FloorMod), _remainder)))
+    body = structural_map(
+        function.body, (((tirx.Div, tirx.FloorDiv), _quotient), ((tirx.Mod, tirx.FloorMod), _remainder))
+    )
     return function if body.same_as(function.body) else function.with_body(body)
 
 

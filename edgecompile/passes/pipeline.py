@@ -97,7 +97,8 @@ def standard_phases() -> tuple[Phase, ...]:
         ),
         Phase(
             "kernels",
-            "each group becomes one kernel that cannot trap; reshapes become views; every output gets a kernel that writes it",
+            "each group becomes one kernel that cannot trap; reshapes become views; "
+            "every output gets a kernel that writes it",
             (
                 TvmPass("FuseTIR", relax.FuseTIR),
                 TvmPass("RewriteDataflowReshape", relax.RewriteDataflowReshape),
