@@ -61,18 +61,30 @@ def same_dim(left: Dim, right: Dim) -> bool:
     return bool(tvm.sym.Analyzer().can_prove_equal(left, right))
 
 
-def elementwise(context: Context, function: Callable[..., Any], values: Sequence[relax.Expr], name: str) -> relax.Expr:
-    """`function` of the broadcast elements of `values`, for operators that Relax lacks. -> the broadcast shape."""
+def elementwise(
+    context: Context,
+    function: Callable[..., Any],
+    values: Sequence[relax.Expr],
+    name: str,
+    sizes: Sequence[Dim] = (),
+) -> relax.Expr:
+    """`function` of the broadcast elements of `values`, for operators that Relax lacks. -> the broadcast shape.
+
+    `function` also takes `sizes`: dimensions of other tensors, whose variables the kernel could not see otherwise.
+    """
     shapes = [shape_of(value) for value in values]
     result = broadcast_shape(shapes)
 
-    def compute(*tensors: te.Tensor) -> te.Tensor:
+    def compute(*arguments: Any) -> te.Tensor:
+        tensors, numbers = arguments[: len(values)], arguments[len(values) :]
+
         def at(*indices: Any) -> Any:
-            return function(*(_element(tensor, shape, indices) for tensor, shape in zip(tensors, shapes, strict=True)))
+            elements = (_element(tensor, shape, indices) for tensor, shape in zip(tensors, shapes, strict=True))
+            return function(*elements, *numbers)
 
         return te.compute(result, at, name=name)
 
-    return context.emit_te(compute, *values, name=name)
+    return context.emit_te(compute, *values, *sizes, name=name)
 
 
 def _element(tensor: te.Tensor, shape: Sequence[Dim], indices: Sequence[Any]) -> Any:

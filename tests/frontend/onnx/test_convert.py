@@ -96,6 +96,17 @@ def test_dynamic_batch() -> None:
         np.testing.assert_allclose(run(loaded, [x])[0], loaded.reference([x])[0], rtol=1e-5, atol=1e-6)
 
 
+def test_indices_from_the_end_of_a_dynamic_dimension() -> None:
+    """The kernel that makes them positive must be given the dimension, which its own tensors do not have."""
+    proto = model(
+        [helper.make_node("Gather", ["x", "i"], ["y"])],
+        [value("x", ["N", 3]), value("i", ["K"], TensorProto.INT64)],
+        [value("y", None)],
+    )
+    x, indices = np.arange(15, dtype=np.float32).reshape(5, 3), np.array([-1, 0, -5, 2])
+    np.testing.assert_array_equal(run(load_onnx(proto), [x, indices])[0], x[indices])
+
+
 def test_shapes_freeze_dimensions() -> None:
     proto = model([helper.make_node("Relu", ["x"], ["y"])], [value("x", ["N", 3])], [value("y", None)])
     assert load_onnx(proto, shapes={"x": [2, 3]}).is_static

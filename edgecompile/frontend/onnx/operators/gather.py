@@ -32,7 +32,7 @@ def _normalize(context: Context, indices: relax.Expr, size: Dim) -> relax.Expr:
         if known.size and not (-size <= known.min() and known.max() < size):
             raise context.node.invalid(f"indices from {-size} to {size - 1} were needed, found others")
         return make_constant(np.where(known < 0, known + size, known).astype(known.dtype))
-    return elementwise(context, lambda index: _inside(index, size), [indices], "normalize_index")
+    return elementwise(context, _inside, [indices], "normalize_index", [size])
 
 
 @operator("Gather")
