@@ -1,9 +1,9 @@
 """Runs ONNX's backend node suite through edgecompile and prints a table by operator.
 
-Each case is imported, built and run on its own data in a child process, so that a crash costs one case. A case whose model
-cannot be imported is tried again with its shape-like inputs (integers, booleans and short vectors beyond the first input)
-frozen to the case's data. A case counts as passed when every output has the expected dtype, shape and values within the
-case's tolerances.
+Each case is imported, built and run on its own data in a child process, so that a crash costs one case. A case whose
+model cannot be imported is tried again with its shape-like inputs (integers, booleans, short vectors beyond the first
+input) frozen to the case's data. A case counts as passed when every output has the expected dtype, shape and values
+within the case's tolerances.
 """
 
 from __future__ import annotations
