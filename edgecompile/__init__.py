@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgecompile import errors
     from edgecompile.artifact.artifact import Artifact
     from edgecompile.artifact.open import open
-    from edgecompile.compile import compile
+    from edgecompile.driver import compile
     from edgecompile.frontend.load import load
     from edgecompile.frontend.model import Model
     from edgecompile.target import list_targets as targets
@@ -28,7 +28,7 @@ __all__ = ["Artifact", "Model", "compile", "errors", "load", "open", "targets"]
 _HOMES = {
     "Artifact": ("edgecompile.artifact.artifact", "Artifact"),
     "Model": ("edgecompile.frontend.model", "Model"),
-    "compile": ("edgecompile.compile", "compile"),
+    "compile": ("edgecompile.driver", "compile"),
     "load": ("edgecompile.frontend.load", "load"),
     "open": ("edgecompile.artifact.open", "open"),
     "targets": ("edgecompile.target", "list_targets"),

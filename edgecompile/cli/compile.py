@@ -46,7 +46,7 @@ def command(
             progress("import")
         loaded = load_model(model, shapes, freeze)
 
-        from edgecompile.compile import compile
+        from edgecompile.driver import compile
 
         with compile(loaded, target, out, threads=threads, embed_weights=embed_weights, progress=progress) as artifact:
             manifest = artifact.manifest

@@ -115,7 +115,7 @@ def test_fresh_processes_write_the_same_bytes(tmp_path: Path, repository: Path) 
         """
         import sys
         import edgecompile as ec
-        from tests.test_compile import small_network
+        from tests.test_driver import small_network
         ec.compile(small_network(), out=sys.argv[1])
         """
     )
