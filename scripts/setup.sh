@@ -58,9 +58,7 @@ make_environment() {
 }
 
 install_python_packages() {
-  local extras=test,zoo,check
-  # Without Debian's cross compiler, the one from the Python index does.
-  command -v aarch64-linux-gnu-g++ >/dev/null || extras=$extras,cross
+  local extras=test,zoo,check,cross
   local -a pip=("$venv/bin/python" -m pip --disable-pip-version-check --no-input install --quiet)
   say "installing Python packages into $venv (the first time several minutes, 2 GB of disk)"
   # The build backend goes in first: an isolated build would fetch it again on every rerun.
