@@ -6,7 +6,7 @@
 # Use, with the models in the current folder:
 #   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/work" edgecompile-aarch64 \
 #     compile model.onnx --target rpi4 -o build/net
-#   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/work" edgecompile-aarch64 verify build/net
+#   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/work" edgecompile-aarch64 verify build/net --emulate
 FROM debian:12-slim
 
 RUN apt-get update \
