@@ -191,7 +191,8 @@ targets.command = command
 main(["targets"])
 """
     (tmp_path / "interrupted.py").write_text(script)
-    command = [sys.executable, "-m", "interrupted"]  # Python looks for unhandled interruptions after modules alone
+    # Python looks for unhandled interruptions after modules alone; -B: no cache folder beside the module.
+    command = [sys.executable, "-B", "-m", "interrupted"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "started\n"
