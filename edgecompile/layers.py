@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgecompile.frontend.model import Model
-
 if TYPE_CHECKING:
     import numpy as np
     import tvm
@@ -36,11 +34,11 @@ class Layer:
     weight_bytes: int
 
 
-def model_layers(model: Model) -> list[Layer]:
-    """The operator calls of a model, in order of execution."""
+def layers_of(module: tvm.IRModule) -> list[Layer]:
+    """The operator calls of `main`, in order of execution."""
     from tvm import relax
 
-    body = model.module["main"].body
+    body = module["main"].body
     if not isinstance(body, relax.SeqExpr):
         return []
     bindings = [binding for block in body.blocks for binding in block.bindings]

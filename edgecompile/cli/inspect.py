@@ -76,9 +76,7 @@ def _show_model(path: str, shapes: tuple[str, ...], freeze: tuple[str, ...], as_
             progress("import")
         model = load_model(path, shapes, freeze)
 
-        from edgecompile.layers import model_layers
-
-        layers = model_layers(model)
+        layers = model.layers
     if as_json:
         print_json(_document(model, layers))
         return

@@ -74,9 +74,9 @@ class Model:
     @property
     def layers(self) -> list[Layer]:
         """The operator calls in order of execution, with their sizes and costs."""
-        from edgecompile.layers import model_layers
+        from edgecompile.layers import layers_of
 
-        return model_layers(self)
+        return layers_of(self.module)
 
     @property
     def macs(self) -> int:
