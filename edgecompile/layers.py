@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
     import tvm
     from tvm import relax
 
@@ -49,33 +48,45 @@ def layers_of(module: tvm.IRModule) -> list[Layer]:
     ]
 
 
-def constants_of(module: tvm.IRModule) -> list[np.ndarray]:
-    """The constants of `main`, each once, in the order of their first use."""
+@dataclass(frozen=True)
+class ConstantSize:
+    """Elements and bytes of one constant."""
+
+    elements: int
+    bytes: int
+
+
+def constants_of(module: tvm.IRModule) -> list[ConstantSize]:
+    """The constants of `main`, each once however often it is read, in the order of their first use."""
     import tvm
     from tvm_ffi.structural import structural_walk
 
-    found: dict[int, np.ndarray] = {}
+    found: dict[int, ConstantSize] = {}
 
     def visit(constant: tvm.ir.GenericConst) -> None:
-        array = constant.value.numpy()
-        found.setdefault(array.__array_interface__["data"][0], array)
+        found.setdefault(constant.value.data_ptr(), _size(constant))
 
     structural_walk(module["main"].body, (tvm.ir.GenericConst, visit))
     return list(found.values())
 
 
+def _size(constant: tvm.ir.GenericConst) -> ConstantSize:
+    elements = math.prod(int(extent) for extent in constant.value.shape)
+    return ConstantSize(elements, elements * -(-constant.value.dtype.bits // 8))
+
+
 def _layer(name: str, call: relax.Call, type_: tvm.ir.Type) -> Layer:
     import tvm
 
-    constants = [argument.value.numpy() for argument in call.args if isinstance(argument, tvm.ir.GenericConst)]
+    constants = [_size(argument) for argument in call.args if isinstance(argument, tvm.ir.GenericConst)]
     output = _shape(type_)
     return Layer(
         name=name,
         operator=_operator(call),
         output_shape=output,
         macs=_macs(call, output),
-        params=sum(constant.size for constant in constants),
-        weight_bytes=sum(constant.nbytes for constant in constants),
+        params=sum(constant.elements for constant in constants),
+        weight_bytes=sum(constant.bytes for constant in constants),
     )
 
 

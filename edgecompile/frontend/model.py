@@ -86,17 +86,16 @@ class Model:
     @property
     def params(self) -> int:
         """Elements of all constants, each constant once."""
-        return sum(array.size for array in self._constants())
+        from edgecompile.layers import constants_of
+
+        return sum(constant.elements for constant in constants_of(self.module))
 
     @property
     def weight_bytes(self) -> int:
         """Bytes of all constants, each constant once."""
-        return sum(array.nbytes for array in self._constants())
-
-    def _constants(self) -> list[np.ndarray]:
         from edgecompile.layers import constants_of
 
-        return constants_of(self.module)
+        return sum(constant.bytes for constant in constants_of(self.module))
 
     def __str__(self) -> str:
         header = f"{self.name} ({self.source}{f', opset {self.opset}' if self.opset else ''})"

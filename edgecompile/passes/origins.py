@@ -90,7 +90,7 @@ class _Definitions:
         if isinstance(value, relax.Var):
             return self.origin.get(value, value)
         if isinstance(value, tvm.ir.GenericConst):
-            return value.value.numpy().__array_interface__["data"][0]
+            return value.value.data_ptr()  # constants pass through fusion as they are
         if isinstance(value, relax.Tuple):
             return tuple(self._source(item) for item in value.fields)
         return None  # callees and shapes: the operator and its other arguments tell the calls apart

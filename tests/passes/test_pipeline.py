@@ -106,3 +106,24 @@ def test_dead_code_and_common_subexpressions_vanish() -> None:
     lowered = lower(make_model([X], body, [X]).module, standard_phases(), TARGET)
     kernels = [call.kernel for call in read_static_program(lowered.module).calls]
     assert len([kernel for kernel in kernels if "softmax" in kernel]) == 1
+
+
+def test_siblings_that_differ_in_their_weights_alone_keep_their_own_names() -> None:
+    def body(b: relax.BlockBuilder, x: relax.Var) -> list[relax.Expr]:
+        branches = []
+        for name in ("left", "right", "other"):
+            weight = constant(np.full((6, 6), len(name), np.float32))
+            product = b.emit(relax.op.matmul(x, weight), name_hint=f"{name}_matmul")
+            branches.append(b.emit(relax.op.nn.relu(product), name_hint=f"{name}_relu"))
+        return branches
+
+    lowered = lower(make_model([X], body, [X, X, X]).module, standard_phases(), TARGET)
+    calls = read_static_program(lowered.module).calls
+    fills = [float(call.arguments[1].constant[0, 0]) for call in calls if call.arguments[1].constant is not None]
+    layers = [lowered.origins[call.variable].layers for call in calls]
+    expected = {4.0: "left_matmul", 5.0: "right_matmul"}
+    assert [names[0] for names, fill in zip(layers, fills, strict=True) if fill == 4.0] == [expected[4.0]]
+    assert {names[0] for names, fill in zip(layers, fills, strict=True) if fill == 5.0} == {
+        "right_matmul",
+        "other_matmul",
+    }
