@@ -109,21 +109,21 @@ def test_dead_code_and_common_subexpressions_vanish() -> None:
 
 
 def test_siblings_that_differ_in_their_weights_alone_keep_their_own_names() -> None:
+    weights = {"left": 1.0, "middle": 2.0, "right": 3.0}
+
     def body(b: relax.BlockBuilder, x: relax.Var) -> list[relax.Expr]:
         branches = []
-        for name in ("left", "right", "other"):
-            weight = constant(np.full((6, 6), len(name), np.float32))
-            product = b.emit(relax.op.matmul(x, weight), name_hint=f"{name}_matmul")
+        for name, value in weights.items():
+            product = b.emit(
+                relax.op.matmul(x, constant(np.full((6, 6), value, np.float32))), name_hint=f"{name}_matmul"
+            )
             branches.append(b.emit(relax.op.nn.relu(product), name_hint=f"{name}_relu"))
         return branches
 
     lowered = lower(make_model([X], body, [X, X, X]).module, standard_phases(), TARGET)
-    calls = read_static_program(lowered.module).calls
-    fills = [float(call.arguments[1].constant[0, 0]) for call in calls if call.arguments[1].constant is not None]
-    layers = [lowered.origins[call.variable].layers for call in calls]
-    expected = {4.0: "left_matmul", 5.0: "right_matmul"}
-    assert [names[0] for names, fill in zip(layers, fills, strict=True) if fill == 4.0] == [expected[4.0]]
-    assert {names[0] for names, fill in zip(layers, fills, strict=True) if fill == 5.0} == {
-        "right_matmul",
-        "other_matmul",
-    }
+    named = {}
+    for call in read_static_program(lowered.module).calls:
+        weight = call.arguments[1].constant
+        assert weight is not None
+        named[lowered.origins[call.variable].layers] = float(weight[0, 0])
+    assert named == {(f"{name}_matmul", f"{name}_relu"): value for name, value in weights.items()}
