@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LegalizeOperators:
-    """Replace every Relax operator by a `call_tir` of its loops, with TVM's legalisations."""
+    """Replace every Relax operator by a `call_tir` of its loops: TVM's legalisations, and ours where those are wrong or call its runtime."""
 
     name: str = "LegalizeOperators"
 
     def __call__(self, module: tvm.IRModule, decisions: list[Decision]) -> tvm.IRModule:
         from tvm.relax import transform
 
+        from edgecompile.passes.legalize_comparisons import comparison_legalizations
+        from edgecompile.passes.legalize_sorting import sorting_legalizations
+
         del decisions  # every operator is replaced; those that cannot be are reported by `why_not_static`
-        return transform.LegalizeOps()(module)
+        return transform.LegalizeOps({**comparison_legalizations(), **sorting_legalizations()})(module)
