@@ -1,7 +1,7 @@
 """Comparisons and negations that hold for NaN.
 
-TVM simplifies `not (a < b)` to `b <= a`, and its code for `a != b` answers false where one of them is NaN. A negation written as
-arithmetic on bits is out of the simplifier's sight.
+TVM simplifies `not (a < b)` to `b <= a`, and its code for `a != b` answers false where one of them is NaN. A negation
+written as arithmetic on bits is out of the simplifier's sight.
 """
 
 from __future__ import annotations

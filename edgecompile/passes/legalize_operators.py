@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LegalizeOperators:
-    """Replace every Relax operator by a `call_tir` of its loops: TVM's legalisations, and ours where those are wrong or call its runtime."""
+    """Replace every Relax operator by a `call_tir` of its loops.
+
+    The legalisations are TVM's, and ours where those are wrong or call TVM's runtime.
+    """
 
     name: str = "LegalizeOperators"
 

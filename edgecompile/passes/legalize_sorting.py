@@ -1,7 +1,7 @@
 """Sorting and running sums as plain loops; TVM's own legalisations call its runtime library.
 
-The rank of an element is how many others come before it; the element of rank r is then found by search. That is O(n * n) work
-without branches or scratch memory beyond the ranks, faster than a merge for the axes that models sort.
+The rank of an element is how many others come before it; the element of rank r is then found by search. That is
+O(n * n) work without branches, and without scratch memory beyond the ranks: right for the axes that models sort.
 
 NaN counts as greater than every number, as in PyTorch and NumPy; equal elements keep their order.
 """

@@ -56,6 +56,11 @@ def is_float(dtype: str) -> bool:
     return dtype.startswith(("float", "bfloat"))
 
 
+def is_half(dtype: str) -> bool:
+    """True for the floats of 16 bits."""
+    return dtype in ("float16", "bfloat16")
+
+
 def is_unsigned(dtype: str) -> bool:
     """True for uint8 to uint64."""
     return dtype.startswith("uint")

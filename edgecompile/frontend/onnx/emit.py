@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +10,19 @@ import numpy as np
 import tvm
 from tvm import relax, te
 
-from edgecompile.frontend.onnx.context import Context, Dim, dtype_of, make_constant, rank_of, shape_of
+from edgecompile.frontend.onnx.context import (
+    Context,
+    Dim,
+    Inputs,
+    Result,
+    dtype_of,
+    is_half,
+    make_constant,
+    rank_of,
+    shape_of,
+)
+from edgecompile.frontend.onnx.node import Node
+from edgecompile.frontend.onnx.registry import Operator
 
 
 def scalar(number: float | int | bool, dtype: str) -> relax.Expr:
@@ -25,6 +38,27 @@ def cast(context: Context, value: relax.Expr, dtype: str) -> relax.Expr:
     if array is not None and array.size <= 1024:
         return make_constant(array.astype(np.dtype(dtype)))
     return context.emit(relax.op.astype(value, dtype))
+
+
+def in_float32(function: Operator) -> Operator:
+    """Decorates an operator of one floating result: 16-bit floats enter as float32 and are rounded once, at the end.
+
+    ONNX Runtime's CPU kernels do the same. Rounding after each step would lose up to all digits of differences
+    such as exp(x) - 1, and sums of a few thousand 16-bit terms stop growing.
+    """
+
+    @functools.wraps(function)
+    def widened(context: Context, node: Node, inputs: Inputs) -> Result:
+        if not is_half(dtype_of(inputs[0])):
+            return function(context, node, inputs)
+        dtype = dtype_of(inputs[0])
+        wide = Inputs(
+            cast(context, value, "float32") if isinstance(value, relax.Expr) and is_half(dtype_of(value)) else value
+            for value in inputs
+        )
+        return cast(context, function(context, node, wide), dtype)
+
+    return widened
 
 
 def reshape(context: Context, value: relax.Expr, shape: Sequence[Dim]) -> relax.Expr:

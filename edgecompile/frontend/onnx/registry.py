@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from edgecompile.frontend.onnx.context import Context, Inputs, Result
     from edgecompile.frontend.onnx.node import Node
 
-    Operator = Callable[[Context, Node, Inputs], Result]
+Operator: TypeAlias = "Callable[[Context, Node, Inputs], Result]"
 
 _OPERATORS: dict[tuple[str, str], dict[int, Operator]] = {}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from tvm import relax
+from tvm import relax, tirx
 
 from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, make_constant, rank_of, shape_of
-from edgecompile.frontend.onnx.emit import reshape, scalar
+from edgecompile.frontend.onnx.emit import elementwise, in_float32, reshape, scalar
 from edgecompile.frontend.onnx.node import Node
 from edgecompile.frontend.onnx.registry import operator
 
@@ -30,12 +30,14 @@ def parametric_relu(context: Context, node: Node, inputs: Inputs) -> Result:
 
 
 @operator("Elu")
+@in_float32
 def elu(context: Context, node: Node, inputs: Inputs) -> Result:
     """x where x >= 0, else alpha (exp(x) - 1)."""
     return _exponential(context, inputs[0], node.floating("alpha", 1.0), 1.0, 1.0)
 
 
 @operator("Selu")
+@in_float32
 def selu(context: Context, node: Node, inputs: Inputs) -> Result:
     """gamma (x where x > 0, else alpha (exp(x) - 1))."""
     alpha = node.floating("alpha", 1.67326319217681884765625)
@@ -43,6 +45,7 @@ def selu(context: Context, node: Node, inputs: Inputs) -> Result:
 
 
 @operator("Celu")
+@in_float32
 def celu(context: Context, node: Node, inputs: Inputs) -> Result:
     """max(0, x) + min(0, alpha (exp(x / alpha) - 1))."""
     alpha = node.floating("alpha", 1.0)
@@ -60,12 +63,14 @@ def _exponential(context: Context, x: relax.Expr, alpha: float, gamma: float, sl
 
 
 @operator("HardSigmoid")
+@in_float32
 def hard_sigmoid(context: Context, node: Node, inputs: Inputs) -> Result:
     """max(0, min(1, alpha x + beta))."""
     return _hard_sigmoid(context, inputs[0], node.floating("alpha", 0.2), node.floating("beta", 0.5))
 
 
 @operator("HardSwish")
+@in_float32
 def hard_swish(context: Context, node: Node, inputs: Inputs) -> Result:
     """x max(0, min(1, x / 6 + 1 / 2))."""
     return context.emit(op.multiply(inputs[0], _hard_sigmoid(context, inputs[0], 1 / 6, 0.5)))
@@ -78,19 +83,19 @@ def _hard_sigmoid(context: Context, x: relax.Expr, alpha: float, beta: float) ->
 
 
 @operator("Softplus")
+@in_float32
 def softplus(context: Context, node: Node, inputs: Inputs) -> Result:
-    """log(1 + exp(x)), computed as max(x, 0) + log(1 + exp(-|x|)), which does not overflow."""
-    return _softplus(context, inputs[0])
+    """log(1 + exp(x)), computed as max(x, 0) + log1p(exp(-|x|)), which neither overflows nor loses small results."""
+    dtype = dtype_of(inputs[0])
 
+    def function(x: tirx.Var) -> tirx.Var:
+        return tirx.max(x, tirx.const(0, dtype)) + tirx.log1p(tirx.exp(-tirx.abs(x)))
 
-def _softplus(context: Context, x: relax.Expr) -> relax.Expr:
-    dtype = dtype_of(x)
-    small = context.emit(op.exp(context.emit(op.negative(context.emit(op.abs(x))))))
-    rest = context.emit(op.log(context.emit(op.add(small, scalar(1, dtype)))))
-    return context.emit(op.add(context.emit(op.nn.relu(x)), rest))
+    return elementwise(context, function, [inputs[0]], "softplus")
 
 
 @operator("Softsign")
+@in_float32
 def softsign(context: Context, node: Node, inputs: Inputs) -> Result:
     """x / (1 + |x|)."""
     dtype = dtype_of(inputs[0])
@@ -99,6 +104,7 @@ def softsign(context: Context, node: Node, inputs: Inputs) -> Result:
 
 
 @operator("Mish")
+@in_float32
 def mish(context: Context, node: Node, inputs: Inputs) -> Result:
     """x tanh(softplus(x)) = x n / (n + 2) with n = exp(x) (exp(x) + 2), which cancels nothing; x itself above 20."""
     x, dtype = inputs[0], dtype_of(inputs[0])
@@ -109,6 +115,7 @@ def mish(context: Context, node: Node, inputs: Inputs) -> Result:
 
 
 @operator("Swish")
+@in_float32
 def swish(context: Context, node: Node, inputs: Inputs) -> Result:
     """x sigmoid(alpha x)."""
     alpha = node.floating("alpha", 1.0)
@@ -119,6 +126,7 @@ def swish(context: Context, node: Node, inputs: Inputs) -> Result:
 
 
 @operator("Gelu")
+@in_float32
 def gelu(context: Context, node: Node, inputs: Inputs) -> Result:
     """x / 2 (1 + erf(x / sqrt(2))), or its approximation by tanh."""
     form = node.string("approximate", "none")
@@ -128,6 +136,7 @@ def gelu(context: Context, node: Node, inputs: Inputs) -> Result:
 
 
 @operator("Gelu", "FastGelu", domain="com.microsoft")
+@in_float32
 def microsoft_gelu(context: Context, node: Node, inputs: Inputs) -> Result:
     """ONNX Runtime's Gelu (exact) and FastGelu (tanh of x plus an optional bias)."""
     if node.op_type == "Gelu":
@@ -156,6 +165,7 @@ def shrink(context: Context, node: Node, inputs: Inputs) -> Result:
 
 
 @operator("Softmax", "LogSoftmax")
+@in_float32
 def flattened_softmax(context: Context, node: Node, inputs: Inputs) -> Result:
     """Before opset 13: softmax over all dimensions from `axis` on, taken as one."""
     x, rank = inputs[0], rank_of(inputs[0])
@@ -169,6 +179,7 @@ def flattened_softmax(context: Context, node: Node, inputs: Inputs) -> Result:
 
 
 @operator("Softmax", "LogSoftmax", since=13)
+@in_float32
 def softmax(context: Context, node: Node, inputs: Inputs) -> Result:
     """exp(x) / sum(exp(x)) along one axis, or its logarithm."""
     function = op.nn.softmax if node.op_type == "Softmax" else op.nn.log_softmax

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from tvm import relax
 
-from edgecompile.frontend.onnx.context import Context, Inputs, Result, rank_of, shape_of
-from edgecompile.frontend.onnx.emit import reshape
+from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, is_half, rank_of, shape_of
+from edgecompile.frontend.onnx.emit import cast, reshape
 from edgecompile.frontend.onnx.node import Node
 from edgecompile.frontend.onnx.registry import operator
 from edgecompile.frontend.onnx.window import read_window
@@ -30,9 +30,10 @@ def conv(context: Context, node: Node, inputs: Inputs) -> Result:
             padding=window.pads,
             dilation=window.dilations,
             groups=node.integer("group", 1),
+            out_dtype=_sum_dtype(x),
         )
     )
-    return _add_bias(context, result, inputs[2])
+    return _add_bias(context, result, inputs[2], dtype_of(x))
 
 
 @operator("ConvTranspose")
@@ -66,12 +67,13 @@ def conv_transpose(context: Context, node: Node, inputs: Inputs) -> Result:
             output_padding=direct_padding,
             dilation=dilations,
             groups=node.integer("group", 1),
+            out_dtype=_sum_dtype(x),
         )
     )
     if crop:
         ends = [extra - pad for extra, pad in zip(padding, pads[spatial:], strict=True)]
         result = _resize_border(context, result, [-pad for pad in pads[:spatial]], ends)
-    return _add_bias(context, result, inputs[2])
+    return _add_bias(context, result, inputs[2], dtype_of(x))
 
 
 def _spatial_rank(node: Node, x: relax.Expr, weight: relax.Expr) -> int:
@@ -124,8 +126,14 @@ def _resize_border(context: Context, x: relax.Expr, begins: Sequence[int], ends:
     return context.emit(relax.op.strided_slice(x, list(range(2, len(shape))), starts, stops, [1] * len(starts)))
 
 
-def _add_bias(context: Context, result: relax.Expr, bias: relax.Expr | None) -> relax.Expr:
-    if bias is None:
-        return result
-    shaped = reshape(context, bias, (1, shape_of(bias)[0], *[1] * (rank_of(result) - 2)))
-    return context.emit(relax.op.add(result, shaped))
+def _sum_dtype(x: relax.Expr) -> str:
+    """Sums of 16-bit floats are kept in float32, as every other runtime does."""
+    return "float32" if is_half(dtype_of(x)) else dtype_of(x)
+
+
+def _add_bias(context: Context, result: relax.Expr, bias: relax.Expr | None, dtype: str) -> relax.Expr:
+    if bias is not None:
+        wide = cast(context, bias, dtype_of(result))
+        shaped = reshape(context, wide, (1, shape_of(bias)[0], *[1] * (rank_of(result) - 2)))
+        result = context.emit(relax.op.add(result, shaped))
+    return cast(context, result, dtype)

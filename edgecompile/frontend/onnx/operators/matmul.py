@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tvm import relax
 
-from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, is_float
-from edgecompile.frontend.onnx.emit import cast, scalar
+from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, is_float, is_half
+from edgecompile.frontend.onnx.emit import cast, in_float32, scalar
 from edgecompile.frontend.onnx.node import Node
 from edgecompile.frontend.onnx.registry import operator
 
@@ -21,7 +21,7 @@ def matmul(context: Context, node: Node, inputs: Inputs) -> Result:
 def _product(context: Context, a: relax.Expr, b: relax.Expr) -> relax.Expr:
     """a @ b; sums of 16-bit floats are kept in float32, as every other runtime does."""
     dtype = dtype_of(a)
-    if dtype in ("float16", "bfloat16"):
+    if is_half(dtype):
         return cast(context, context.emit(op.matmul(a, b, out_dtype="float32")), dtype)
     return context.emit(op.matmul(a, b))
 
@@ -51,6 +51,7 @@ def _scaled(context: Context, x: relax.Expr, factor: float, dtype: str) -> relax
 
 
 @operator("Einsum")
+@in_float32
 def einsum(context: Context, node: Node, inputs: Inputs) -> Result:
     """Products summed over the subscripts that the right side leaves out."""
     return context.emit(op.einsum(tuple(inputs), node.string("equation").replace(" ", "")))
