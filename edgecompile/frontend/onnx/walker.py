@@ -14,6 +14,7 @@ from tvm import relax, tirx
 from edgecompile.errors import InvalidModelError, UnsupportedModelError
 from edgecompile.frontend.onnx import dtypes, fold, functions, registry, symbolic
 from edgecompile.frontend.onnx.context import Context, Inputs, Value, make_constant, shape_of
+from edgecompile.frontend.onnx.limits import check_dimensions
 from edgecompile.frontend.onnx.node import Node
 from edgecompile.frontend.onnx.scope import MISSING, Scope, constant_value, find_value
 from edgecompile.frontend.onnx.signature import identifier
@@ -61,6 +62,7 @@ class Walker:
                 outputs = (*outputs, *[None] * (len(node.outputs) - len(outputs)))
             for name, output in zip(node.outputs, outputs, strict=False):
                 if name:
+                    _check_size(name, output)
                     scope[name] = output
 
     def convert_subgraph(
@@ -228,6 +230,12 @@ class Walker:
 
 def _is_unbound(value: Value) -> bool:
     return isinstance(value, tvm.ir.Call)
+
+
+def _check_size(name: str, value: Value) -> None:
+    """Refuses an intermediate tensor whose known dimensions are beyond the limits, however small the file is."""
+    if isinstance(value, relax.Expr) and isinstance(value.ty, relax.TensorType) and value.ty.shape is not None:
+        check_dimensions(name, [dim for dim in shape_of(value) if isinstance(dim, int)])
 
 
 def _type_of(value: Value) -> onnx.TypeProto | None:

@@ -8,29 +8,25 @@ from edgecompile.settings import LIMITS
 # message -> field number of the protobuf schema -> the message inside; all other fields are stepped over.
 _CHILDREN: dict[str, dict[int, str]] = {
     "model": {7: "graph", 25: "function"},
-    "graph": {
-        1: "node",
-        5: "entry",
-        11: "entry",
-        12: "entry",
-        13: "entry",
-    },  # initializers, inputs, outputs, value_info
-    "function": {7: "node"},
-    "node": {5: "attribute"},
+    "graph": {1: "node", 5: "tensor", 11: "tensor", 12: "tensor", 13: "tensor"},  # weights, inputs, outputs, value_info
+    "function": {4: "name", 5: "name", 7: "node"},
+    "node": {1: "name", 2: "name", 5: "attribute"},
     "attribute": {6: "graph", 11: "graph"},
-    "entry": {},
 }
+_LEAVES = {"tensor", "name"}  # counted, not entered
 _MAX_LEVELS = 3 * LIMITS.subgraph_depth + 6  # graph, node and attribute for each subgraph
 
 
 def check_counts(data: bytes, what: str) -> None:
-    """Refuses serialized models of too many nodes, other graph entries, or subgraph levels.
+    """Refuses serialized models of too many functions, nodes, tensors, names and attributes of nodes, or subgraph levels.
 
     Raises:
         InvalidModelError: too much of one, or bytes that are no protobuf message.
     """
     view = memoryview(data)
-    nodes = entries = 0
+    most = LIMITS.nodes
+    limits = {"function": most, "node": most, "tensor": most, "name": 4 * most, "attribute": 4 * most}
+    counts = dict.fromkeys(limits, 0)
     stack = [("model", 0, len(view), 0)]
     while stack:
         kind, position, end, level = stack.pop()
@@ -46,13 +42,14 @@ def check_counts(data: bytes, what: str) -> None:
                 length, position = _varint(view, position, end, what)
                 child = children.get(key >> 3)
                 if child is not None:
-                    nodes += child == "node"
-                    entries += child == "entry"
-                    if nodes > LIMITS.nodes or entries > 4 * LIMITS.nodes:
-                        raise InvalidModelError(
-                            f"at most {LIMITS.nodes} nodes were expected, found more in {what}; simplify the model"
-                        )
-                    if position + length <= end and child != "entry":
+                    if child in limits:
+                        counts[child] += 1
+                        if counts[child] > limits[child]:
+                            raise InvalidModelError(
+                                f"at most {limits[child]} {child}s were expected, found more in {what}; simplify the "
+                                "model"
+                            )
+                    if position + length <= end and child not in _LEAVES:
                         stack.append((child, position, position + length, level + 1))
                 position += length
             elif wire_type == 0:

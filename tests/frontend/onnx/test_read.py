@@ -14,7 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from edgecompile.errors import InvalidModelError, UnsupportedModelError
-from edgecompile.frontend.onnx import limits, load_onnx
+from edgecompile.frontend.onnx import limits, load_onnx, wire
 from edgecompile.settings import LIMITS
 from tests.frontend.onnx.graphs import model, relu, value
 
@@ -109,6 +109,32 @@ def test_constant_of_enormous_shape() -> None:
         load_onnx(proto)
 
 
+def test_enormous_intermediate() -> None:
+    proto = model(
+        [helper.make_node("MatMul", ["x", "z"], ["a"]), helper.make_node("ReduceSum", ["a"], ["y"])],
+        [value("x", [2**20, 1]), value("z", [1, 2**20])],
+        [value("y", [1, 1])],
+    )
+    with pytest.raises(InvalidModelError, match=r"tensor 'a'.*1099511627776"):
+        load_onnx(proto)
+
+
+@pytest.mark.parametrize("what", ["names", "attributes", "tensors"])
+def test_too_many_parts(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.setattr(wire, "LIMITS", dataclasses.replace(LIMITS, nodes=4))
+    proto = relu()
+    node = proto.graph.node[0]
+    for index in range(20):
+        if what == "names":
+            node.input.append("x")
+        elif what == "attributes":
+            node.attribute.append(helper.make_attribute(f"a{index}", 1))
+        else:
+            proto.graph.value_info.append(value(f"v{index}"))
+    with pytest.raises(InvalidModelError, match=rf"at most (4|16) {what} were expected"):
+        load_onnx(proto.SerializeToString())
+
+
 def test_string_input() -> None:
     proto = model(
         [helper.make_node("Identity", ["x"], ["y"])],
@@ -182,7 +208,7 @@ def test_subgraphs_too_deep(monkeypatch: pytest.MonkeyPatch) -> None:
 MEASURE = """
 import sys, time
 from edgecompile.errors import InvalidModelError
-from edgecompile.frontend.onnx import limits, load_onnx
+from edgecompile.frontend.onnx import limits, load_onnx, wire
 start = time.monotonic()
 try:
     load_onnx(sys.argv[1])
