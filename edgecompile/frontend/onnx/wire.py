@@ -18,7 +18,7 @@ _MAX_LEVELS = 3 * LIMITS.subgraph_depth + 6  # graph, node and attribute for eac
 
 
 def check_counts(data: bytes, what: str) -> None:
-    """Refuses serialized models of too many functions, nodes, tensors, names and attributes of nodes, or subgraph levels.
+    """Refuses serialized models of too many functions, nodes, tensors, names, attributes, or subgraph levels.
 
     Raises:
         InvalidModelError: too much of one, or bytes that are no protobuf message.
