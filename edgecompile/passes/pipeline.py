@@ -66,6 +66,7 @@ def standard_phases() -> tuple[Phase, ...]:
 
     from edgecompile.passes.fold_batch_norm import FoldBatchNorm
     from edgecompile.passes.guard_integer_division import GuardIntegerDivision
+    from edgecompile.passes.keep_zero_operands import KeepZeroOperands
     from edgecompile.passes.legalize_operators import LegalizeOperators
     from edgecompile.passes.materialize_outputs import MaterializeOutputs
 
@@ -78,6 +79,7 @@ def standard_phases() -> tuple[Phase, ...]:
             "on high-level operators, where a batch norm and a convolution are still one call each",
             (
                 canonicalize,
+                KeepZeroOperands(),
                 fold_constant,
                 TvmPass("EliminateCommonSubexpr", relax.EliminateCommonSubexpr),
                 FoldBatchNorm(),
