@@ -64,7 +64,7 @@ def _read(directory: str, profile: bool) -> tuple[Report, list[float]]:
 def _print_steps(report: Report, times: list[float]) -> None:
     if not report.steps:
         return
-    columns = ["", "kernel", "layers", "operators", "MACs", "read", "written", "weights", "scratch"]
+    columns = ["step", "kernel", "layers", "operators", "MACs", "read", "written", "weights", "scratch"]
     rows: list[list[object]] = [
         [
             step.index,
