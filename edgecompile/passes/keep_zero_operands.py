@@ -20,9 +20,9 @@ class KeepZeroOperands:
 
         x / 0   ->   x / [0]
 
-    TVM's legalisations write a constant of rank 0 into the kernel as an immediate. Its arithmetic on immediates fails on
-    x / 0, and answers 0 for x * 0 and 0 / x, where NaN is right for some x. Constants of rank 1 stay tensors. This must
-    run before `FoldConstant`, which legalises every operator to see whether it can be folded.
+    TVM's legalisations write a constant of rank 0 into the kernel as an immediate. Arithmetic on immediates fails on
+    x / 0 there, and answers 0 for x * 0 and 0 / x, where NaN is right for some x. Constants of rank 1 stay tensors.
+    This must run before `FoldConstant`, which legalises every operator to see whether it can be folded.
     """
 
     name: str = "KeepZeroOperands"
@@ -60,7 +60,7 @@ def _rewrite(module: tvm.IRModule) -> tvm.IRModule:
         return relax.const(tvm.runtime.tensor(operand.value.numpy().reshape(1))) if _is_zero(operand) else operand
 
     @relax.expr_functor.mutator
-    class Rewriter(relax.PyExprMutator):  # type: ignore[misc]
+    class Rewriter(relax.PyExprMutator):
         def visit_call_(self, call: relax.Call) -> relax.Expr:
             call = self.visit_expr_post_order(call)
             if not _affected(call):

@@ -9,7 +9,7 @@ import onnx
 import tvm
 from tvm import relax
 
-from edgecompile.errors import EdgeCompileError, UnsupportedModelError
+from edgecompile.errors import UnsupportedModelError
 from edgecompile.frontend.model import TensorSpec
 from edgecompile.frontend.onnx.context import Value, shape_of
 from edgecompile.frontend.onnx.scope import ConstantScope, Scope, find_value
@@ -31,7 +31,7 @@ def convert(
     parameters, inputs = make_parameters(model.graph.input)
     scope.update(parameters)
     bound: list[relax.Expr] = []
-    failure: EdgeCompileError | None = None
+    failure: BaseException | None = None
     with walker.bb.function("main", params=list(parameters.values())):
         with walker.bb.dataflow():
             try:
@@ -41,7 +41,7 @@ def convert(
                 bound = [
                     walker.bb.emit_output(result, name_hint=identifier(name, "output")) for name, result in results
                 ]
-            except EdgeCompileError as error:  # the builder warns on standard error when it is left half-way
+            except BaseException as error:  # the builder warns on standard error when its scopes are left half-way
                 failure = error
         walker.bb.emit_func_output(bound[0] if len(bound) == 1 else relax.Tuple(bound))
     if failure is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from tvm import relax, te, tirx
 
 from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, make_constant, rank_of, shape_of
-from edgecompile.frontend.onnx.emit import cast, normalized_axis, reshape, scalar
+from edgecompile.frontend.onnx.emit import cast, in_float32, normalized_axis, reshape, scalar
 from edgecompile.frontend.onnx.node import Node
 from edgecompile.frontend.onnx.registry import operator
 
@@ -44,6 +44,7 @@ def _blend(context: Context, old: relax.Expr, new: relax.Expr, momentum: float) 
 
 
 @operator("InstanceNormalization")
+@in_float32
 def instance_normalization(context: Context, node: Node, inputs: Inputs) -> Result:
     """Normalises each channel of each sample over its spatial dimensions."""
     x = inputs[0]
@@ -126,6 +127,7 @@ def rms_normalization(context: Context, node: Node, inputs: Inputs) -> Result:
 
 
 @operator("LRN")
+@in_float32
 def local_response(context: Context, node: Node, inputs: Inputs) -> Result:
     """x / (bias + alpha / size sum of squares over `size` channels around each) ** beta."""
     x, dtype = inputs[0], dtype_of(inputs[0])
@@ -151,6 +153,7 @@ def local_response(context: Context, node: Node, inputs: Inputs) -> Result:
 
 
 @operator("LpNormalization")
+@in_float32
 def lp_normalization(context: Context, node: Node, inputs: Inputs) -> Result:
     """x divided by its 1- or 2-norm along one axis; 0 where the norm is 0."""
     x, dtype = inputs[0], dtype_of(inputs[0])
@@ -167,6 +170,7 @@ def lp_normalization(context: Context, node: Node, inputs: Inputs) -> Result:
 
 
 @operator("MeanVarianceNormalization")
+@in_float32
 def mean_variance(context: Context, node: Node, inputs: Inputs) -> Result:
     """(x - mean) / (standard deviation + 1e-9) over `axes`."""
     x, dtype = inputs[0], dtype_of(inputs[0])

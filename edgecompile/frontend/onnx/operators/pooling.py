@@ -19,7 +19,7 @@ from edgecompile.frontend.onnx.context import (
     rank_of,
     shape_of,
 )
-from edgecompile.frontend.onnx.emit import scalar
+from edgecompile.frontend.onnx.emit import in_float32, scalar
 from edgecompile.frontend.onnx.node import Node
 from edgecompile.frontend.onnx.operators.slice import emit_pad
 from edgecompile.frontend.onnx.registry import operator
@@ -58,6 +58,7 @@ def max_pool(context: Context, node: Node, inputs: Inputs) -> Result:
 
 
 @operator("AveragePool")
+@in_float32
 def average_pool(context: Context, node: Node, inputs: Inputs) -> Result:
     """The mean of each window; padding counts as zeros only with count_include_pad."""
     x, dtype = inputs[0], dtype_of(inputs[0])
@@ -77,6 +78,7 @@ def average_pool(context: Context, node: Node, inputs: Inputs) -> Result:
 
 
 @operator("LpPool")
+@in_float32
 def lp_pool(context: Context, node: Node, inputs: Inputs) -> Result:
     """(sum over each window of |x| ** p) ** (1 / p)."""
     x, p = inputs[0], node.integer("p", 2)
@@ -86,6 +88,7 @@ def lp_pool(context: Context, node: Node, inputs: Inputs) -> Result:
 
 
 @operator("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
+@in_float32
 def global_pool(context: Context, node: Node, inputs: Inputs) -> Result:
     """The mean, maximum or p-norm over all spatial dimensions, which become 1."""
     x = inputs[0]

@@ -21,6 +21,10 @@ Cell: TypeAlias = Callable[[relax.Expr, State], State]
 """(projected inputs [B, gates * H], state) -> the next state; its first entry is the hidden state [B, H]."""
 
 
+_GROUP = 16
+"""The most tensors that one kernel joins."""
+
+
 @dataclass(frozen=True)
 class Layer:
     """What LSTM, GRU and RNN have in common; S steps, batch B, I input features, H hidden ones, D directions.
@@ -168,7 +172,21 @@ def run_direction(
                 context.emit(op.where(active, new, old)) for new, old in zip(following, state, strict=True)
             )
         state = following
-    return context.emit(op.stack(outputs, axis=0)), state
+    return _stack(context, outputs), state
+
+
+def _stack(context: Context, values: list[relax.Expr]) -> relax.Expr:
+    """N tensors [..] -> [N, ..], in groups of groups.
+
+    One kernel of N inputs would be a chain of N choices for each element: quadratic in N to compile and to run.
+    """
+    if len(values) <= _GROUP:
+        return context.emit(op.stack(values, axis=0))
+    groups = [_stack(context, values[i : i + _GROUP]) for i in range(0, len(values), _GROUP)]
+    while len(groups) > 1:
+        chunks = [groups[i : i + _GROUP] for i in range(0, len(groups), _GROUP)]
+        groups = [chunk[0] if len(chunk) == 1 else context.emit(op.concat(chunk, axis=0)) for chunk in chunks]
+    return groups[0]
 
 
 def finish(layer: Layer, sequences: Sequence[relax.Expr], states: Sequence[State]) -> Result:

@@ -18,7 +18,7 @@ from edgecompile.frontend.onnx.context import (
     rank_of,
     shape_of,
 )
-from edgecompile.frontend.onnx.emit import cast, normalized_axis, reshape, scalar
+from edgecompile.frontend.onnx.emit import cast, in_float32, normalized_axis, reshape, scalar
 from edgecompile.frontend.onnx.node import Node
 from edgecompile.frontend.onnx.registry import operator
 
@@ -44,6 +44,7 @@ def _axes(context: Context, node: Node, inputs: Inputs) -> list[int] | None:
 
 
 @operator(*_RELAX, "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare")
+@in_float32
 def reduce(context: Context, node: Node, inputs: Inputs) -> Result:
     """One of ONNX's reductions; with no axes to reduce, only the function of each element is left."""
     axes, keepdims = _axes(context, node, inputs), bool(node.integer("keepdims", 1))
@@ -106,8 +107,6 @@ def _reduce(context: Context, kind: str, x: relax.Expr, axes: list[int] | None, 
         return cast(context, context.emit(_RELAX[kind](cast(context, x, "uint8"), axes, keepdims)), "bool")
     if kind == "ReduceMean" and not is_float(dtype):
         return cast(context, context.emit(op.mean(cast(context, x, "float64"), axes, keepdims)), dtype)
-    if kind == "ReduceProd" and dtype == "float16":
-        return cast(context, context.emit(op.prod(cast(context, x, "float32"), axes, keepdims)), dtype)
     if kind in ("ReduceMax", "ReduceMin") and is_float(dtype):
         return _extreme(context, kind == "ReduceMax", x, axes, keepdims)
     return context.emit(_RELAX[kind](x, axes, keepdims))
