@@ -170,3 +170,22 @@ def test_bad_arguments_are_refused_before_anything_is_written(network: Model, tm
     with pytest.raises(InvalidInputError, match="threads"):
         ec.compile(network, out=tmp_path / "net", threads=0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nested_extremum_compiles_in_seconds(tmp_path: Path, repository: Path) -> None:
+    """LLVM does not end on this reduction as three loops; a child process, since nothing can interrupt LLVM."""
+    program = textwrap.dedent(
+        """
+        import sys
+        import numpy as np
+        from tvm import relax
+        import edgecompile as ec
+        from edgecompile.frontend.model import TensorSpec
+        from tests.relax_models import make_model
+        x, y = TensorSpec("x", (8, 3, 13), "float32"), TensorSpec("y", (), "float32")
+        artifact = ec.compile(make_model([x], lambda b, v: relax.op.max(v), [y]), out=sys.argv[1])
+        values = np.random.default_rng(0).standard_normal(x.shape).astype(np.float32)
+        assert artifact.run(values)[0] == values.max()
+        """
+    )
+    subprocess.run([sys.executable, "-c", program, tmp_path / "net"], check=True, cwd=repository, timeout=120)

@@ -72,6 +72,9 @@ def arrange_loops(schedule: Schedule, block: Block) -> None:
     reduction = [loop for loop, kind in zip(loops, block.kinds, strict=True) if kind == "R"]
     try:
         outer = _order(schedule, block, spatial, reduction)
+        if len(reduction) > 1 and _takes_extremum(schedule, block):
+            # LLVM 22 did not end within minutes on some nests of comparisons (8 x 3 x 13); it does on one loop.
+            reduction = [schedule.fuse(*reduction)]
         if outer and block.iterations >= PARALLEL_ITERATIONS:
             schedule.parallel(outer[0] if len(outer) == 1 else schedule.fuse(*outer))
         if reduction:  # last: without its start the block is no reduction to the scheduler
@@ -91,6 +94,12 @@ def _order(schedule: Schedule, block: Block, spatial: list[LoopRV], reduction: l
     if len(spatial) == 1 and block.iterations > PIECE_ELEMENTS and block.iterations % PIECE_ELEMENTS == 0:
         return [schedule.split(spatial[0], [None, PIECE_ELEMENTS])[0]]
     return spatial[:-1]
+
+
+def _takes_extremum(schedule: Schedule, block: Block) -> bool:
+    from tvm import tirx
+
+    return isinstance(getattr(schedule.get(block.handle).body, "value", None), tirx.Max | tirx.Min)
 
 
 def _memory_runs_along_last_spatial_axis(schedule: Schedule, block: Block) -> bool:

@@ -134,7 +134,14 @@ def _move_allocations(body: tvm.tirx.Stmt, scratch: tvm.tirx.Var) -> tuple[tvm.t
         used += align(size)
         return tirx.DeclBuffer(allocation.buffer, data=tirx.reinterpret(allocation.buffer.data.ty, place))
 
-    body = structural_mutate(body, ((tirx.For, on_loop), (tirx.AllocBuffer, on_allocation)))
+    def on_attribute(attribute: tirx.AttrStmt, mutator: Any) -> tirx.Stmt:
+        # topi marks loops "seq" for GPU schedules; LLVM's code generator warns about every one.
+        if attribute.attr_key == "pragma_scope":
+            return mutator.mutate(attribute.body)
+        return mutator.default_mutate(attribute)
+
+    handlers = ((tirx.For, on_loop), (tirx.AllocBuffer, on_allocation), (tirx.AttrStmt, on_attribute))
+    body = structural_mutate(body, handlers)
     if on_stack > STACK_BYTES_PER_THREAD:
         raise CompilerBugError(
             f"a kernel keeps {on_stack} bytes on each thread's stack, more than {STACK_BYTES_PER_THREAD}; "
