@@ -1,4 +1,8 @@
-"""Bodies of functions: the model's own, and those that ONNX's operator schemas carry."""
+"""Bodies of functions: the model's own, and those that ONNX's operator schemas carry.
+
+`onnx.inliner` does not take over: it leaves the calls of functions at another opset than the model's unless it may
+convert versions, and drops the names of calls, which messages need. Schema bodies would need this expansion anyway.
+"""
 
 from __future__ import annotations
 

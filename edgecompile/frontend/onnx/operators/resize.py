@@ -157,7 +157,8 @@ def _coordinates(
 ) -> np.ndarray:
     """The position in the input, in elements, of each of `new_size` outputs."""
     i = np.arange(new_size, dtype=np.float64)
-    length = size * scale  # not rounded, as ONNX has it
+    # Not rounded, as ONNX's own test data and evaluator have it; ONNX Runtime rounds it, for align_corners alone.
+    length = size * scale
     if mode == "half_pixel":
         return (i + 0.5) / scale - 0.5
     if mode == "half_pixel_symmetric":
