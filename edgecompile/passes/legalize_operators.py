@@ -23,8 +23,10 @@ class LegalizeOperators:
     def __call__(self, module: tvm.IRModule, decisions: list[Decision]) -> tvm.IRModule:
         from tvm.relax import transform
 
+        from edgecompile.passes.legalize_clipping import clipping_legalizations
         from edgecompile.passes.legalize_comparisons import comparison_legalizations
         from edgecompile.passes.legalize_sorting import sorting_legalizations
 
         del decisions  # every operator is replaced; those that cannot be are reported by `why_not_static`
-        return transform.LegalizeOps({**comparison_legalizations(), **sorting_legalizations()})(module)
+        ours = {**clipping_legalizations(), **comparison_legalizations(), **sorting_legalizations()}
+        return transform.LegalizeOps(ours)(module)
