@@ -4,8 +4,8 @@ Large constant expressions (weights through a convolution, say) are left to the 
 and DequantizeLinear are never folded: where a model quantizes is information that the compiler needs.
 
 `onnxscript.optimizer` as a step before the walk brought nothing: the same kernels and (nearly) the same bindings for
-DenseNet-121, ResNet-50, ShuffleNet and SqueezeNet (1,746, 415, 446 and 105 nodes, none removed; up to 1.3 s), and 39 and
-6 kernels either way for unoptimised PyTorch exports of an encoder (227 -> 80 nodes) and a CNN (67 -> 8). It also
+DenseNet-121, ResNet-50, ShuffleNet and SqueezeNet (1,746, 415, 446 and 105 nodes, none removed; up to 1.3 s), and the
+same 39 and 6 kernels for unoptimised PyTorch exports of an encoder (227 -> 80 nodes) and a CNN (67 -> 8). It also
 computes a constant before it looks at its size: an Expand of one number to 2**28 took 2.6 GB.
 """
 
@@ -107,11 +107,6 @@ _BOUNDED = frozenset(
         "Compress",
     ]
 )
-
-
-def is_random(op_type: str) -> bool:
-    """True for operators that draw random numbers, which have no value to fold."""
-    return op_type.startswith("Random") or op_type in ("Bernoulli", "Multinomial")
 
 
 def fold(node: Node, arrays: Sequence[np.ndarray | None], opsets: Mapping[str, int]) -> list[np.ndarray] | None:
