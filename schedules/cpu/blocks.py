@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import tvm
     from tvm.s_tir import Schedule
-    from tvm.s_tir.schedule import LoopRV, SBlockRV
+    from tvm.s_tir.schedule import SBlockRV
 
 UNKNOWN = -1
 
@@ -62,11 +62,6 @@ def _read(schedule: Schedule, handle: SBlockRV) -> Block:
     kinds = {tirx.IterVar.DataPar: "S", tirx.IterVar.CommReduce: "R"}
     extents = tuple(int(a.dom.extent) if isinstance(a.dom.extent, tirx.IntImm) else UNKNOWN for a in axes)
     return Block(handle, "".join(kinds.get(axis.iter_type, "O") for axis in axes), extents)
-
-
-def loop_extent(schedule: Schedule, loop: LoopRV) -> int:
-    """The constant extent of a loop."""
-    return int(schedule.get(loop).extent)
 
 
 def axes_used(block: tvm.s_tir.SBlock, indices: Iterable[tvm.ir.Expr]) -> set[int]:

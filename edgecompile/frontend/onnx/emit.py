@@ -18,7 +18,6 @@ from edgecompile.frontend.onnx.context import (
     dtype_of,
     is_half,
     make_constant,
-    rank_of,
     shape_of,
 )
 from edgecompile.frontend.onnx.node import Node
@@ -132,9 +131,3 @@ def normalized_axis(context: Context, axis: int, rank: int) -> int:
     if not -rank <= axis < max(rank, 1):
         raise context.node.invalid(f"an axis from {-rank} to {rank - 1} was needed, found {axis}")
     return axis + rank if axis < 0 else axis
-
-
-def expand_to_rank(context: Context, value: relax.Expr, rank: int) -> relax.Expr:
-    """`value` with dimensions of 1 put in front until it has `rank` dimensions."""
-    missing = rank - rank_of(value)
-    return reshape(context, value, (*([1] * missing), *shape_of(value))) if missing > 0 else value
