@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
 """Compile the zoo and the small ONNX models that come with the `onnx` package, and compare each with its own framework.
 
-The difference is the largest absolute one over all outputs, as a part of the output's range, between the compiled library and
-PyTorch or ONNX Runtime. For a target other than this machine the library runs in its emulator.
+The difference is the largest absolute one over all outputs, as a part of the output's range, between the compiled
+library and PyTorch or ONNX Runtime. For a target other than this machine the library runs in its emulator.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -62,7 +61,7 @@ def known_models() -> Iterator[tuple[str, str]]:
     import onnx
 
     yield from ((name, f"zoo:{name}") for name in zoo.names())
-    folder = Path(os.path.dirname(onnx.__file__)) / "backend/test/data/light"
+    folder = Path(onnx.__file__).parent / "backend/test/data/light"
     yield from ((path.stem, str(path)) for path in sorted(folder.glob("*.onnx")))
 
 
