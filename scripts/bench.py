@@ -42,6 +42,7 @@ def main() -> int:
     arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
     table = Table("model", "edgecompile ms", "PyTorch ms", "ratio of medians", "compile s", "difference")
+    table.columns[0].no_wrap = True
     rows = []
     for name in arguments.models.split(","):
         row = measure(name, arguments.threads, arguments.repeat)
