@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 # What LLVM still compiles in well under a second; the longest epilogues of real networks have about a hundred.
 MOST_NODES = 1000
-# TVM's lowering of tanh names its argument five times, in a choice of two quotients.
-TANH_NODES = 5
+# TVM's lowering of tanh names its argument five times, in a choice of two quotients; those of tan and atanh twice.
+MOST_COPIES_OF_ARGUMENT = 5
+_COPYING_FUNCTIONS = frozenset({"tirx.tanh", "tirx.tan", "tirx.atanh"})
 
 
 class ExpressionSizes:
@@ -34,32 +35,38 @@ class ExpressionSizes:
             self._nodes[name], self._reads[name] = _measure(body)
             self._written[name] = ",".join(str(region.source.name) for region in body.writes)
 
-    def inline(self, producer: str, reader: str) -> bool:
-        """Record that `producer` is computed inside `reader`; False, and no change, where that would grow too large."""
-        copies = self._reads[reader][self._written[producer]]
-        nodes = self._nodes[reader] + copies * self._nodes[producer]
-        if nodes > MOST_NODES:
-            return False
-        self._nodes[reader] = nodes
+    def may_inline(self, producer: str, reader: str) -> bool:
+        """True when `reader` stays small enough with `producer` computed inside it."""
+        return self._nodes[reader] + self._copies(producer, reader) * self._nodes[producer] <= MOST_NODES
+
+    def inline(self, producer: str, reader: str) -> None:
+        """Take note that `producer` is computed inside `reader`."""
+        copies = self._copies(producer, reader)
+        self._nodes[reader] += copies * self._nodes[producer]
         del self._reads[reader][self._written[producer]]
         for buffer, count in self._reads[producer].items():
             self._reads[reader][buffer] += copies * count
-        return True
+
+    def _copies(self, producer: str, reader: str) -> int:
+        return self._reads[reader][self._written[producer]]
 
 
 def _measure(body: tvm.s_tir.SBlock) -> tuple[int, Counter[str]]:
-    """The nodes of a block's expressions, and how often each buffer is read."""
-    from tvm import ir, tirx
+    """The nodes of a block's expressions, and how often each buffer is read, after lowering."""
+    from tvm import ir
     from tvm_ffi.structural import structural_walk
 
     nodes = 0
-    reads: Counter[str] = Counter()
+    reads: list[str] = []
+    copies = 1
 
     def on_expression(expression: ir.Expr) -> None:
-        nonlocal nodes
+        nonlocal nodes, copies
         nodes += 1
-        if isinstance(expression, tirx.BufferLoad):
-            reads[str(expression.buffer.name)] += 1
+        if isinstance(expression, ir.TensorLoad):
+            reads.append(str(expression.source.name))
+        elif isinstance(expression, ir.Call) and getattr(expression.op, "name", "") in _COPYING_FUNCTIONS:
+            copies = MOST_COPIES_OF_ARGUMENT
 
     structural_walk(body.body, (ir.Expr, on_expression))
-    return nodes, reads
+    return nodes * copies, Counter({name: count * copies for name, count in Counter(reads).items()})

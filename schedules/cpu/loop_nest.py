@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from edgecompile.target import Target
 
 from schedules.cpu.blocks import Block, axes_used, first_indices, read_blocks
+from schedules.cpu.expression_sizes import ExpressionSizes
 
 if TYPE_CHECKING:
     import tvm
@@ -48,17 +49,24 @@ def inline_elementwise(schedule: Schedule) -> None:
     """Compute each elementwise stage inside its only reader, unless that would compute its elements more than once."""
     from tvm.s_tir.schedule import ScheduleError
 
-    for block in read_blocks(schedule):
-        consumers = {str(schedule.get(c).name_hint): c for c in schedule.get_consumers(block.handle)}
+    blocks = read_blocks(schedule)
+    sizes = ExpressionSizes(schedule, blocks)
+    by_name = {str(schedule.get(block.handle).name_hint): block for block in blocks}
+    for name, block in by_name.items():
+        consumers = {str(schedule.get(consumer).name_hint) for consumer in schedule.get_consumers(block.handle)}
         if block.is_reduction or block.is_opaque or not block.is_static or len(consumers) != 1:
             continue
-        (reader,) = (b for b in read_blocks(schedule) if schedule.get(b.handle).name_hint in consumers)
+        (reader_name,) = consumers
+        reader = by_name[reader_name]
         if reader.is_reduction or reader.is_opaque or not reader.is_static or reader.iterations > block.iterations:
+            continue
+        if not sizes.may_inline(name, reader_name):
             continue
         try:
             schedule.compute_inline(block.handle)
         except ScheduleError:
             continue  # a stage that cannot be inlined stays a loop of its own
+        sizes.inline(name, reader_name)
 
 
 def arrange_loops(schedule: Schedule, block: Block) -> None:

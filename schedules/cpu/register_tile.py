@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from edgecompile.target import CpuFacts, Target
 
 from schedules.cpu.blocks import Block, axes_used, first_indices, read_blocks
+from schedules.cpu.expression_sizes import ExpressionSizes
 from schedules.cpu.loop_nest import PARALLEL_ITERATIONS, arrange_loops
 
 if TYPE_CHECKING:
@@ -113,7 +114,19 @@ def _find_stages(schedule: Schedule) -> _Stages | None:
     shape = tuple(stages.reduction.extents[axis] for axis in spatial)
     if any(block.extents != shape or not _is_elementwise(schedule, block) for block in stages.consumers):
         return None
-    return stages
+    return stages if _fits_in_one_stage(schedule, stages.consumers) else None
+
+
+def _fits_in_one_stage(schedule: Schedule, consumers: list[Block]) -> bool:
+    """True when the last consumer stays small enough with all others computed inside it."""
+    sizes = ExpressionSizes(schedule, consumers)
+    names = [str(schedule.get(block.handle).name_hint) for block in consumers]
+    for index, name in enumerate(names[:-1]):
+        for reader in names[index + 1 :]:
+            if not sizes.may_inline(name, reader):
+                return False
+            sizes.inline(name, reader)
+    return True
 
 
 def _is_elementwise(schedule: Schedule, block: Block) -> bool:
