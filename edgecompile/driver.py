@@ -5,10 +5,11 @@ The only place that knows the order of the steps; each step is a function elsewh
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from edgecompile.artifact.report import Report
 from edgecompile.artifact.selftest import SelfTest, write_selftest
 from edgecompile.artifact.verify import relative_difference
 from edgecompile.artifact.write import seal, staging
-from edgecompile.errors import EdgeCompileError, InvalidInputError
+from edgecompile.errors import CompilerBugError, EdgeCompileError, InvalidInputError
 from edgecompile.family import EmittedFiles, Family, family_of
 from edgecompile.frontend.model import Model, TensorSpec
 from edgecompile.passes import Lowered, lower
@@ -59,6 +60,7 @@ def compile(
 
     Raises:
         UnknownTargetError, ToolchainError, UnsupportedModelError, OutputError: nothing was written.
+        CompilerBugError: the same, where the fault is not the user's; the message names the phase.
     """
     if not out:
         raise InvalidInputError("compile needs the folder to write, found none: give out='build/net'")
@@ -67,7 +69,9 @@ def compile(
     device = find_target(target) if isinstance(target, str) else target
     report_progress = progress or (lambda phase: None)
     with staging(out) as folder:
-        _Build(model, device, folder, threads, embed_weights, report_progress).run()
+        build = _Build(model, device, folder, threads, embed_weights, report_progress)
+        with _typed_errors(build):
+            build.run()
     return open_artifact(out) if runs_here(device) else open_elsewhere(out)
 
 
@@ -83,8 +87,17 @@ class _Build:
         self.folder = folder
         self.threads = threads
         self.embed_weights = embed_weights
-        self.progress = progress
+        self.phase = "set-up"
+        self.in_callback = False
         self.warnings: list[str] = []
+        self._tell = progress
+
+    def progress(self, phase: str) -> None:
+        """Begin a phase."""
+        self.phase = phase
+        self.in_callback = True
+        self._tell(phase)
+        self.in_callback = False
 
     def run(self) -> None:
         lowered = lower(
@@ -178,6 +191,26 @@ class _Build:
     def _warn(self, text: str) -> None:
         self.warnings.append(text)
         warnings.warn(text, stacklevel=5)
+
+
+@contextlib.contextmanager
+def _typed_errors(build: _Build) -> Iterator[None]:
+    """Say in which phase TVM or another library failed in a way that nothing foresaw.
+
+    Raises:
+        CompilerBugError: in place of an exception of a foreign kind; those of the system, such as a full disk, stay.
+    """
+    try:
+        yield
+    except (EdgeCompileError, OSError, MemoryError, Warning):
+        raise
+    except Exception as error:
+        if build.in_callback:  # the caller's own
+            raise
+        raise CompilerBugError(
+            f"compiling {build.model.name!r} for {build.target.name} failed at {build.phase!r}: "
+            f"{type(error).__name__}: {_line(error)}"
+        ) from error
 
 
 def _entries(specs: Sequence[TensorSpec]) -> tuple[TensorEntry, ...]:

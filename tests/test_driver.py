@@ -13,7 +13,7 @@ import pytest
 from tvm import relax
 
 import edgecompile as ec
-from edgecompile.errors import InvalidInputError, UnknownTargetError, WrongMachineError
+from edgecompile.errors import CompilerBugError, InvalidInputError, UnknownTargetError, WrongMachineError
 from edgecompile.frontend.model import Model, TensorSpec
 from tests.relax_models import constant, make_model
 
@@ -189,3 +189,31 @@ def test_nested_extremum_compiles_in_seconds(tmp_path: Path, repository: Path) -
         """
     )
     subprocess.run([sys.executable, "-c", program, tmp_path / "net"], check=True, cwd=repository, timeout=120)
+
+
+def test_a_failure_that_nothing_foresaw_is_typed_and_leaves_nothing(
+    network: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise ValueError("LLVM is unhappy\nand says much")
+
+    monkeypatch.setattr("edgecompile.driver.schedule_kernels", fail)
+    with pytest.raises(CompilerBugError, match=r"'schedule': ValueError: LLVM is unhappy$"):
+        ec.compile(network, "host", tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_exception_of_the_callers_callback_is_the_callers(network: Model, tmp_path: Path) -> None:
+    def stop(phase: str) -> None:
+        raise LookupError(phase)
+
+    with pytest.raises(LookupError):
+        ec.compile(network, "host", tmp_path / "out", progress=stop)
+    assert not list(tmp_path.iterdir())
+
+
+def test_dynamic_model_without_kernels_compiles_for_a_board(tmp_path: Path) -> None:
+    spec = TensorSpec("x", ("n", 3), "float32")
+    model = make_model([spec], lambda b, x: x, [TensorSpec("y", ("n", 3), "float32")])
+    with pytest.warns(UserWarning, match="virtual machine"):
+        assert ec.compile(model, "rpi4", tmp_path / "out").manifest.executor == "vm"

@@ -28,6 +28,8 @@ class Value:
     constant: np.ndarray | None = None
 
 
+_PACKED_CALLS = frozenset({"tirx.tvm_call_packed", "tirx.tvm_call_cpacked", "tirx.tvm_call_packed_lowered"})
+
 # What an expression of `main` stands for: a tensor, or a tuple whose items may be tuples.
 Values: TypeAlias = "Value | tuple[Values, ...]"
 
@@ -65,6 +67,26 @@ def why_not_static(module: tvm.IRModule) -> str | None:
             reason = _why_not_static_binding(binding)
             if reason:
                 return reason
+    return _why_not_static_kernels(module)
+
+
+def _why_not_static_kernels(module: tvm.IRModule) -> str | None:
+    """A kernel that calls a function of TVM's runtime has nobody to call in a library without that runtime."""
+    import tvm
+    from tvm import tirx
+    from tvm_ffi.structural import structural_walk
+
+    callees: list[str] = []
+
+    def visit(call: tvm.ir.Call) -> None:
+        if getattr(call.op, "name", "") in _PACKED_CALLS:
+            callees.append(str(getattr(call.args[0], "value", call.args[0])))
+
+    for variable, function in module.functions_items():
+        if isinstance(function, tirx.PrimFunc):
+            structural_walk(function.body, (tvm.ir.Call, visit))
+            if callees:
+                return f"the kernel {variable.name_hint!r} calls {callees[0]!r} of TVM's runtime library"
     return None
 
 

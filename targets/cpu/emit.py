@@ -90,6 +90,10 @@ def emit_virtual_machine(module: tvm.IRModule, name: str, target: Target, folder
     toolchain = find_toolchain(target)
     executable = relax.build(module, tvm_target(target))
     library = f"lib{name}.so"
-    compiler = cc.cross_compiler(toolchain.command[0], options=list(toolchain.command[1:]))
+    compiler = cc.cross_compiler(
+        toolchain.command[0],
+        options=list(toolchain.command[1:]),
+        get_target_triple=lambda: target.llvm_triple,  # where no kernel says it, TVM takes this machine's
+    )
     executable.export_library(str(folder / library), fcompile=compiler)
     return EmittedFiles(library=library, static_library=None, headers=(), weights=None)

@@ -96,3 +96,14 @@ def test_dynamic_shapes_are_no_static_plan() -> None:
     reason = why_not_static(lowered.module)
     assert reason is not None
     assert "'x'" in reason
+
+
+def test_a_kernel_that_calls_the_runtime_needs_the_virtual_machine() -> None:
+    model = make_model([X], lambda b, x: relax.op.exp(x), [Y])
+    module = lower(model.module, standard_phases(), tvm.target.Target("llvm")).module
+    assert why_not_static(module) is None
+    (kernel,) = (variable for variable in module.get_global_vars() if variable.name_hint != "main")
+    call = tvm.tirx.Evaluate(tvm.tirx.call_packed("tvm.contrib.sort.sort", 1))
+    module.update_func(kernel, module[kernel].with_body(call))
+    reason = why_not_static(module)
+    assert reason is not None and kernel.name_hint in reason and "tvm.contrib.sort.sort" in reason
