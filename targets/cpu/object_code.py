@@ -6,6 +6,7 @@ the pointer `__TVMBackendParallelLaunch`, of which the object holds a weak copy 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +52,15 @@ def write_object(
     module = tvm.IRModule(functions)
     passes = [tirx.BindTarget(target), tirx.BF16StorageLegalize(), tirx.LowerTVMBuiltin(), tirx.LowerIntrin()]
     module = tvm.transform.Sequential(passes)(module)
-    tvm.get_global_func("target.build.llvm")(module, target).write_to_file(str(path), "o")
+    path.write_bytes(_object_bytes(tvm.get_global_func("target.build.llvm")(module, target)))
+
+
+def _object_bytes(built: tvm.runtime.Module) -> bytes:
+    """The object code of a module; LLVM writes it to memory, since on a full disk LLVM ends the process."""
+    descriptor = os.memfd_create("object")
+    with os.fdopen(descriptor, "rb") as file:
+        built.write_to_file(f"/proc/self/fd/{descriptor}", "o")
+        return file.read()
 
 
 def _with_device_scope(function: tvm.tirx.PrimFunc) -> tvm.tirx.PrimFunc:

@@ -1,0 +1,45 @@
+"""A disk that fills up while an artifact is written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from onnx import TensorProto, helper
+
+from tests.cli.test_program import PROGRAM
+
+
+@pytest.fixture(params=[4, 12, 40])
+def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of a few KiB: too small for the code, for the library, for all files."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={request.param}k", "tmpfs", str(disk)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("this machine allows no mounts")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_is_one_line(small_disk: Path, tmp_path: Path, repository: Path) -> None:
+    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [64]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Erf", ["x"], ["y"])], "graph", tensors[:1], tensors[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    done = subprocess.run(
+        [*PROGRAM, "compile", str(tmp_path / "m.onnx"), "-o", str(small_disk / "net")],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=repository,
+    )
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert line.startswith("error: ")
+    assert "No space left on device" in line
+    assert list(small_disk.iterdir()) == []
