@@ -38,7 +38,7 @@ def kernels_of(module: tvm.IRModule) -> dict[str, tvm.tirx.PrimFunc]:
 def schedule_kernels(
     kernels: dict[str, tvm.tirx.PrimFunc], rules: Sequence[ScheduleRule], target: Target, decisions: list[Decision]
 ) -> dict[str, tvm.tirx.PrimFunc]:
-    """Schedule each kernel by the first rule that takes it.
+    """Schedule each kernel by the first rule that takes it; a rule that the scheduler refuses leaves a decision.
 
     Raises:
         CompilerBugError: no rule takes a kernel; the last rule of a target must take any.
@@ -53,8 +53,15 @@ def _schedule(
     target: Target,
     decisions: list[Decision],
 ) -> tvm.tirx.PrimFunc:
+    from tvm.s_tir.schedule import ScheduleError
+
     for rule in rules:
-        schedule = rule.apply(kernel, target)
+        try:
+            schedule = rule.apply(kernel, target)
+        except ScheduleError as error:  # a template met a kernel that it did not foresee; a plainer one still serves
+            reason = (str(error).strip().splitlines() or ["the scheduler gave no reason"])[-1].strip()
+            decisions.append(Decision(rule.name, name, False, reason))
+            continue
         if schedule is not None:
             decisions.append(Decision("schedule", name, True, rule.name))
             return schedule.mod["main"]

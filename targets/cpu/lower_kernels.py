@@ -127,7 +127,8 @@ def _move_allocations(body: tvm.tirx.Stmt, scratch: tvm.tirx.Var) -> tuple[tvm.t
     def on_allocation(allocation: tirx.AllocBuffer, mutator: Any) -> tirx.Stmt:
         nonlocal used, on_stack
         size = _buffer_bytes(allocation.buffer)
-        if parallel_depth or size < STACK_BUFFER_BYTES:
+        fits = size < STACK_BUFFER_BYTES and on_stack + size <= STACK_BYTES_PER_THREAD
+        if parallel_depth or fits:
             on_stack += size
             return tirx.AllocBuffer(allocation.buffer, annotations={"disable_lower_builtin": tirx.IntImm("int32", 1)})
         place = tirx.handle_add_byte_offset(scratch, used)

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import tvm
 from tvm import relax
+from tvm.s_tir.schedule import ScheduleError
 
+from edgecompile.decision import Decision
 from edgecompile.frontend.model import TensorSpec
 from edgecompile.passes import lower, standard_phases
 from edgecompile.schedule import kernels_of, schedule_kernels
@@ -113,3 +115,24 @@ def test_register_tile_refuses_what_is_no_single_reduction() -> None:
         for kernel in kernels_of(lowered.module).values():
             assert RegisterTile().apply(kernel, target(FACTS["avx2"])) is None
             assert LoopNest().apply(kernel, target(FACTS["avx2"])) is not None
+
+
+class Refused:
+    """A rule whose template the scheduler refuses."""
+
+    name = "Refused"
+
+    def apply(self, kernel: tvm.tirx.PrimFunc, target: Target) -> tvm.s_tir.Schedule | None:
+        raise ScheduleError("ScheduleError\nthe block is not to be found")
+
+
+def test_a_refused_template_leaves_a_decision_and_the_next_rule_takes_the_kernel() -> None:
+    model = make_model(
+        [TensorSpec("x", (4, 8), "float32")], lambda b, x: relax.op.exp(x), [TensorSpec("y", (4, 8), "float32")]
+    )
+    kernels = kernels_of(lower(model.module, standard_phases(), tvm.target.Target("llvm")).module)
+    decisions: list[Decision] = []
+    assert schedule_kernels(kernels, (Refused(), LoopNest()), target(FACTS["avx2"]), decisions).keys() == kernels.keys()
+    refused, taken = decisions
+    assert (refused.step, refused.kept, refused.reason) == ("Refused", False, "the block is not to be found")
+    assert (taken.step, taken.kept, taken.reason) == ("schedule", True, "LoopNest")
