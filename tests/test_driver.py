@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
@@ -217,3 +218,13 @@ def test_dynamic_model_without_kernels_compiles_for_a_board(tmp_path: Path) -> N
     model = make_model([spec], lambda b, x: x, [TensorSpec("y", ("n", 3), "float32")])
     with pytest.warns(UserWarning, match="virtual machine"):
         assert ec.compile(model, "rpi4", tmp_path / "out").manifest.executor == "vm"
+
+
+@pytest.mark.parametrize("function", ["cosh", "asinh", "asin", "erf"])
+def test_half_precision_functions_that_libm_lacks(function: str, tmp_path: Path) -> None:
+    spec = TensorSpec("x", (3, 37), "float16")
+    model = make_model([spec], lambda b, x: getattr(relax.op, function)(x), [TensorSpec("y", (3, 37), "float16")])
+    x = np.linspace(-0.9, 0.9, 111).reshape(3, 37).astype(np.float16)
+    expected = np.vectorize(getattr(math, function))(x.astype(np.float64))
+    with ec.compile(model, "host", tmp_path / "out") as artifact:
+        np.testing.assert_allclose(artifact.run(x)[0], expected, rtol=2e-3, atol=1e-3)  # one step of float16

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgecompile.errors import CompilerBugError
 from edgecompile.plan.execution_plan import align
+from targets.cpu.widen_half_functions import widen_half_functions
 
 if TYPE_CHECKING:
     import tvm
@@ -87,7 +88,7 @@ def _to_pointers(kernel: tvm.tirx.PrimFunc) -> LoweredKernel:
     from tvm import tirx
 
     scratch = tirx.Var("scratch", _void_pointer())
-    body, scratch_bytes = _move_allocations(kernel.body, scratch)
+    body, scratch_bytes = _move_allocations(widen_half_functions(kernel.body), scratch)
     pointers, declarations = [], []
     for parameter in kernel.params:
         pointer = tirx.Var(f"{parameter.name}_pointer", parameter.data.ty)
