@@ -47,9 +47,5 @@ class RuntimeFailureError(EdgeCompileError):
     """The compiled library reported a failure; the message is its `ec_last_error`."""
 
 
-class VerificationError(EdgeCompileError):
-    """The artifact's self-test gave other outputs than those recorded at compile time."""
-
-
 class CompilerBugError(EdgeCompileError):
     """edgecompile itself broke an invariant; the message names the pass or step to report."""

@@ -36,12 +36,17 @@ def origins_of_main(before: tvm.IRModule, after: tvm.IRModule, known: Mapping[st
     for binding in _bindings(after["main"]):
         members = earlier.resolve(after, binding)
         name = binding.var.name
-        if _group(after, binding.value) is not None:
-            operators = tuple(_operator(member.value) for member in members)
-            origins[name] = Origin(operators, tuple(n for member in members for n in _layer_name(member.var.name)))
+        if members:
+            parts = [known.get(member.var.name) or _single(member) for member in members]
+            operators = tuple(operator for part in parts for operator in part.operators)
+            origins[name] = Origin(operators, tuple(layer for part in parts for layer in part.layers))
         elif isinstance(binding.value, relax.Call) and name not in known:
-            origins[name] = Origin((_operator(binding.value),), _layer_name(name))
+            origins[name] = _single(binding)
     return origins
+
+
+def _single(binding: relax.Binding) -> Origin:
+    return Origin((_operator(binding.value),), _layer_name(binding.var.name))
 
 
 class _Definitions:

@@ -38,7 +38,7 @@ def test_epilogues_are_fused_and_equal_groups_keep_their_own_names() -> None:
     origins = [lowered.origins[call.variable] for call in calls]
     # The last variable of a module is its output, which has the output's name and not the layer's.
     assert [origin.layers for origin in origins] == [("first_matmul", "first_relu"), ("second_matmul",)]
-    assert [origin.operators for origin in origins] == [("matmul", "relu"), ("matmul", "relu")]
+    assert [origin.operators for origin in origins] == [("matmul", "nn.relu"), ("matmul", "nn.relu")]
 
 
 def test_dump_writes_one_file_per_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
