@@ -46,7 +46,8 @@ def write_object(
 
     variables = {name: tvm.ir.GlobalVar(f"{plan.name}_{name}") for name in kernels}
     functions: dict[tvm.ir.GlobalVar, tvm.tirx.PrimFunc] = {
-        variables[name]: _with_device_scope(kernel.function) for name, kernel in kernels.items()
+        variables[name]: _outlined(_with_device_scope(kernel.function), f"{plan.name}_{name}_compute")
+        for name, kernel in kernels.items()
     }
     functions[tvm.ir.GlobalVar(run_symbol(plan.name))] = make_entry(plan, variables)
     module = tvm.IRModule(functions)
@@ -72,3 +73,16 @@ def _with_device_scope(function: tvm.tirx.PrimFunc) -> tvm.tirx.PrimFunc:
     for key, value in (("device_id", 0), ("device_type", 1)):
         body = tirx.AttrStmt(tvm.ir.StringImm("default"), key, tirx.IntImm("int32", value), body)
     return function.with_body(body)
+
+
+def _outlined(function: tvm.tirx.PrimFunc, symbol: str) -> tvm.tirx.PrimFunc:
+    """Keep the body a function of its own, which TVM's code generator tells LLVM never to inline.
+
+    Inlined into the entry function once per call, kernels made one function of all layers, and LLVM took time that grew
+    faster than their number.
+    """
+    import tvm
+    from tvm import tirx
+
+    body = tirx.AttrStmt(tirx.IntImm("int32", 0), "compute_scope", tvm.ir.StringImm(symbol), function.body)
+    return function.with_body(tirx.SeqStmt([body, tirx.Return(tirx.IntImm("int32", 0))]))
