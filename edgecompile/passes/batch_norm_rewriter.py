@@ -10,7 +10,7 @@ from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, PyExprVisitor, mutator, visitor
 
 from edgecompile.decision import Decision
-from edgecompile.passes.fold_batch_norm import BatchNorm, read_batch_norm, scaled_weight
+from edgecompile.passes.batch_norm import BatchNorm, read_batch_norm, scaled_weight
 
 
 @visitor
