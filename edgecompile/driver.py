@@ -105,7 +105,6 @@ class _Build:
         )
         reason = why_not_static(lowered.module)
         facts, report = self._emit_plan(lowered) if reason is None else self._emit_virtual_machine(lowered, reason)
-        (self.folder / REPORT_NAME).write_bytes(report.encode())
         self._record_selftest(facts, report)
 
     def _emit_plan(self, lowered: Lowered) -> tuple[Facts, Report]:
@@ -160,8 +159,7 @@ class _Build:
         self.progress("self-test")
         inputs = sample_inputs(self.model)
         reference = self._reference(list(inputs.values()))
-        write_selftest(self.folder, SelfTest(inputs, reference, {}))
-        seal(self.folder, facts)
+        self._complete(facts, report, SelfTest(inputs, reference, {}))
         if not runs_here(self.target):
             return
         with open_artifact(self.folder) as artifact:
@@ -171,7 +169,11 @@ class _Build:
             difference = relative_difference(compiled[name], array)
             if not difference <= facts.reference_tolerance:
                 self._warn(f"output {name!r} differs from {facts.reference_name} by {difference:.2g} of its range")
-        write_selftest(self.folder, SelfTest(inputs, reference, compiled))
+        self._complete(facts, report, SelfTest(inputs, reference, compiled))
+
+    def _complete(self, facts: Facts, report: Report, selftest: SelfTest) -> None:
+        """Write the files that wait for the last warning, and the manifest over all."""
+        write_selftest(self.folder, selftest)
         final = report.model_copy(update={"warnings": tuple(self.warnings)})
         (self.folder / REPORT_NAME).write_bytes(final.encode())
         seal(self.folder, facts)
