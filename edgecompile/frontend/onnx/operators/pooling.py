@@ -43,18 +43,7 @@ def max_pool(context: Context, node: Node, inputs: Inputs) -> Result:
             )
         )
     context.require_static(node, x)
-    worst = tirx.min_value(dtype_of(x))
-
-    def compute(data: te.Tensor) -> te.Tensor:
-        axes = [te.reduce_axis((0, size), name="k") for size in window.kernel]
-
-        def at(batch: Any, channel: Any, *place: Any) -> Any:
-            position, inside = _position(window, place, axes, shape_of(x)[2:])
-            return te.max(tirx.if_then_else(inside, data(batch, channel, *position), worst), axis=axes)
-
-        return te.compute((*shape_of(x)[:2], *window.output), at, name="max_pool")
-
-    return context.emit_te(compute, x, name="max_pool")
+    return _pool(context, x, window, te.max, tirx.min_value(dtype_of(x)), "max_pool")
 
 
 @operator("AveragePool")
@@ -124,18 +113,22 @@ def _position(window: Window, place: Sequence[Any], axes: Sequence[Any], sizes: 
 
 
 def _sum_pool(context: Context, x: relax.Expr, window: Window) -> relax.Expr:
-    zero = tirx.const(0, dtype_of(x))
+    return _pool(context, x, window, te.sum, tirx.const(0, dtype_of(x)), "sum_pool")
+
+
+def _pool(context: Context, x: relax.Expr, window: Window, reduce: Any, outside: Any, name: str) -> relax.Expr:
+    """`reduce` over each window; positions in the padding count as `outside`."""
 
     def compute(data: te.Tensor) -> te.Tensor:
         axes = [te.reduce_axis((0, size), name="k") for size in window.kernel]
 
         def at(batch: Any, channel: Any, *place: Any) -> Any:
             position, inside = _position(window, place, axes, shape_of(x)[2:])
-            return te.sum(tirx.if_then_else(inside, data(batch, channel, *position), zero), axis=axes)
+            return reduce(tirx.if_then_else(inside, data(batch, channel, *position), outside), axis=axes)
 
-        return te.compute((*shape_of(x)[:2], *window.output), at, name="sum_pool")
+        return te.compute((*shape_of(x)[:2], *window.output), at, name=name)
 
-    return context.emit_te(compute, x, name="sum_pool")
+    return context.emit_te(compute, x, name=name)
 
 
 def _counts(window: Window, axis: int, size: int, with_pads: bool) -> np.ndarray:
