@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,20 +80,21 @@ def emit_virtual_machine(module: tvm.IRModule, name: str, target: Target, folder
     """Write `lib<name>.so`, a library for Relax's virtual machine, with the weights inside.
 
     Raises:
-        ToolchainError: no compiler for the target.
+        ToolchainError: no compiler for the target, or it failed.
+        OutputError: the disk is full.
     """
     from tvm import relax
-    from tvm.support import cc
 
     from targets.cpu.toolchain import find_toolchain
 
     toolchain = find_toolchain(target)
     executable = relax.build(module, tvm_target(target))
     library = f"lib{name}.so"
-    compiler = cc.cross_compiler(
-        toolchain.command[0],
-        options=list(toolchain.command[1:]),
-        get_target_triple=lambda: target.llvm_triple,  # where no kernel says it, TVM takes this machine's
-    )
-    executable.export_library(str(folder / library), fcompile=compiler)
+
+    def link(output: str, sources: Sequence[str], options: Sequence[str] = ()) -> None:
+        toolchain.compile(["-shared", "-fPIC", *options, *sources, "-o", output], folder, f"linking {library}")
+
+    # Where no kernel says it, TVM takes this machine's.
+    link.get_target_triple = lambda: target.llvm_triple  # type: ignore[attr-defined]
+    executable.export_library(str(folder / library), fcompile=link)
     return EmittedFiles(library=library, static_library=None, headers=(), weights=None)

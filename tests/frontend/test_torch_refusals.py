@@ -97,3 +97,18 @@ def test_a_refusal_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 def test_weights_without_values_are_refused() -> None:
     with pytest.raises(InvalidModelError, match="meta device"):
         load(nn.Linear(4, 2, device="meta").eval(), example_inputs=torch.randn(1, 4))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_weights_that_are_no_numbers(kind: torch.dtype) -> None:
+    module = nn.Linear(3, 2).to(kind)
+    module.bias.data[1] = float("nan")
+    with pytest.raises(InvalidModelError, match="1 weight holds NaN: 'bias'"):
+        load(module, example_inputs=torch.zeros(1, 3, dtype=kind))
+
+
+def test_a_constant_that_forward_itself_writes_down_may_be_no_number() -> None:
+    model = load(
+        Function(lambda self, x: torch.where(x > 0, x, torch.tensor([torch.nan] * 3))), example_inputs=torch.ones(3)
+    )
+    assert model.inputs[0].shape == (3,)

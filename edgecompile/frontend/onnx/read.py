@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from edgecompile.errors import InvalidModelError, UnsupportedModelError
 from edgecompile.frontend.onnx import limits, wire
 from edgecompile.frontend.onnx.external_data import is_external, read_external
+from edgecompile.frontend.weights import refuse_nan
 from edgecompile.settings import LIMITS
 
 
@@ -37,7 +37,8 @@ def read(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Source:
     """The checked model of `source`; refuses what is not a model, or not safe to work on.
 
     Raises:
-        InvalidModelError: no such file, not ONNX, truncated, malformed, beyond the limits, unsafe external data.
+        InvalidModelError: no such file, not ONNX, truncated, malformed, beyond the limits, unsafe external data,
+            weights that hold NaN.
         UnsupportedModelError: opsets and dtypes that cannot be imported.
     """
     folder, stem = None, ""
@@ -67,7 +68,7 @@ def read(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Source:
             )
         weights[tensor.name] = read_external(tensor, folder) if is_external(tensor) else _to_array(tensor)
     _check_standard(slim, weights)
-    _warn_of_not_finite(weights)
+    refuse_nan(weights)
     return Source(slim, weights, stem)
 
 
@@ -155,10 +156,3 @@ def _check_standard(slim: onnx.ModelProto, weights: dict[str, np.ndarray]) -> No
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         found = " ".join(lines)[:300] or "no reason"
         raise InvalidModelError(f"a model that follows the ONNX specification was needed, found: {found}") from error
-
-
-def _warn_of_not_finite(weights: dict[str, np.ndarray]) -> None:
-    names = [name for name, array in weights.items() if array.dtype.kind == "f" and np.isnan(array).any()]
-    if names:
-        shown = ", ".join(f"'{name}'" for name in names[:5]) + (", ..." if len(names) > 5 else "")
-        warnings.warn(f"{len(names)} weights hold NaN, so outputs will too: {shown}; check the training", stacklevel=4)

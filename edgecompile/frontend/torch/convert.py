@@ -11,7 +11,7 @@ import torch
 import tvm
 from torch import fx
 from torch.export import ExportedProgram
-from torch.export.graph_signature import InputKind, OutputKind
+from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 from torch.utils import _pytree as pytree
 from tvm import relax, tirx
 
@@ -23,6 +23,7 @@ from edgecompile.frontend.torch.importer import GraphImporter
 from edgecompile.frontend.torch.prepare import prepare
 from edgecompile.frontend.torch.reference import Reference
 from edgecompile.frontend.torch.signature import identifier, input_names, output_names
+from edgecompile.frontend.weights import refuse_nan
 
 
 def convert(
@@ -43,7 +44,7 @@ def convert(
         freeze: by input name, the value that the input shall always have.
 
     Raises:
-        InvalidModelError: the arguments do not fit the program.
+        InvalidModelError: the arguments do not fit the program, or its weights hold NaN.
         UnsupportedModelError: the program has something that cannot be imported.
     """
     inputs = input_names(program, names)
@@ -129,7 +130,7 @@ def _bind_placeholders(
                 if input_name in shapes:
                     dimensions.apply(input_name, node.meta["val"].shape, shapes[input_name])
         elif node.users:
-            importer.env[node] = weights.constant(_weight(program, spec.kind, spec.target))
+            importer.env[node] = weights.constant(spec, _weight(program, spec.kind, spec.target))
     parameters: dict[str, relax.Var] = {}
     for input_name, node in tensors:
         shape, dtype = dimensions.convert(node.meta["val"].shape), relax_dtype(node.meta["val"].dtype)
@@ -160,9 +161,11 @@ class _Weights:
     def __init__(self) -> None:
         self._constants: dict[tuple[bytes, tuple[int, ...], torch.dtype], relax.Constant] = {}
 
-    def constant(self, tensor: torch.Tensor) -> relax.Constant:
-        """The constant that holds a copy of the tensor."""
+    def constant(self, spec: InputSpec, tensor: torch.Tensor) -> relax.Constant:
+        """The constant that holds a copy of the tensor; a parameter or buffer that holds NaN is refused."""
         array = to_numpy(tensor)
+        if spec.kind != InputKind.CONSTANT_TENSOR:  # forward itself wrote those down
+            refuse_nan({spec.target or spec.arg.name: array})
         content = hashlib.blake2b(array.reshape(-1).view(np.uint8).data).digest()
         key = (content, array.shape, tensor.dtype)
         if key not in self._constants:

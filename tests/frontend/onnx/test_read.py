@@ -152,10 +152,10 @@ def test_sequence_input() -> None:
         load_onnx(proto)
 
 
-def test_not_a_number_in_the_weights_is_reported() -> None:
+def test_not_a_number_in_the_weights_is_refused() -> None:
     weights = {"w": np.array([1, np.nan, 3], np.float32)}
     proto = model([helper.make_node("Add", ["x", "w"], ["y"])], [value("x")], [value("y")], weights=weights)
-    with pytest.warns(UserWarning, match="1 weights hold NaN.*'w'"):
+    with pytest.raises(InvalidModelError, match="1 weight holds NaN: 'w'"):
         load_onnx(proto)
 
 
