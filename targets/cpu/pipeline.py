@@ -10,9 +10,17 @@ from edgecompile.target import Target
 
 
 def phases(target: Target) -> Sequence[Phase]:
-    """The phases that every target shares, in order."""
-    del target
-    return standard_phases()
+    """The phases that every target shares, and the planning of layouts for this CPU."""
+    from edgecompile.passes.plan_layouts import PlanLayouts
+    from schedules.cpu import CpuImplementations
+
+    simplify, *rest = standard_phases()
+    layouts = Phase(
+        "layouts",
+        "convolutions and matrix products get packed weights and blocked tensors, while each is still one call",
+        (PlanLayouts(CpuImplementations(target.cpu)),),
+    )
+    return (simplify, layouts, *rest)
 
 
 def rules(target: Target) -> Sequence[ScheduleRule]:

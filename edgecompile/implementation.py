@@ -1,0 +1,52 @@
+"""What a target's schedules offer to the planner of layouts: ways to compute a convolution, each with its price."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from edgecompile.convolution import Convolution
+
+if TYPE_CHECKING:
+    import numpy as np
+    from tvm import te
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """One way to compute one convolution.
+
+    Attributes:
+        name: for people, such as "direct 14x32".
+        cycles: of one core, estimated.
+        pack: the weight `[K, C / groups, KH, KW]` as the kernel wants it; done once, at compile time.
+        compute: (x, packed weight) to the result, as a formula whose blocks are annotated for the template.
+    """
+
+    name: str
+    cycles: float
+    pack: Callable[[np.ndarray], np.ndarray]
+    compute: Callable[[te.Tensor, te.Tensor], te.Tensor]
+
+
+class Implementations(Protocol):
+    """The ways that a target has."""
+
+    def block(self, channels: int) -> int:
+        """How many channels lie side by side in a tensor of `channels`: `[N, C, H, W]` -> `[N, C/b, H, W, b]`."""
+
+    def convolutions(self, problem: Convolution, in_block: int | None) -> Sequence[Implementation]:
+        """The ways to compute `problem`, none where no template fits.
+
+        Args:
+            in_block: channels side by side in x; None where x is `[N, C, H, W]`. The result is blocked by
+                `block(problem.out_channels)`.
+        """
+
+    def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
+        """The ways to compute `x @ w`.
+
+        Args:
+            rows: x is `[*rows, C]`, the result `[*rows, K]`; w is given to `pack` as a 1x1 kernel, `[K, C, 1, 1]`.
+        """

@@ -1,0 +1,120 @@
+"""Elementwise stages after the one that a template computes, applied to each value before it is stored.
+
+y = relu(conv(x, w) + bias)        conv by the template, `relu(_ + bias)` by the epilogue, on registers
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from schedules.cpu.expression_sizes import MOST_NODES
+
+if TYPE_CHECKING:
+    from tvm import tirx
+
+    from schedules.cpu.loops import Expr
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A block that computes `target[axes] = value`, without reduction.
+
+    Attributes:
+        target: what it writes.
+        axes: its variables, one per dimension of `target`, in order.
+        value: the expression.
+    """
+
+    target: tirx.Buffer
+    axes: tuple[tirx.Var, ...]
+    value: Expr
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """What becomes of each value of the anchor.
+
+    Attributes:
+        anchor: the buffer that the template computes; it is never stored itself, unless there are no stages.
+        stages: in order of execution; each has the anchor's shape and reads the anchor, and the stages before it, at
+            its own index only.
+    """
+
+    anchor: tirx.Buffer
+    stages: tuple[Stage, ...]
+
+    @property
+    def target(self) -> tirx.Buffer:
+        """What is stored."""
+        return self.stages[-1].target if self.stages else self.anchor
+
+    def apply(self, value: Expr, indices: Sequence[Expr]) -> Expr:
+        """The final value at `indices`, from the anchor's value there."""
+        known: dict[Any, Expr] = {self.anchor: value}
+        result = value
+        for stage in self.stages:
+            result = _substituted(stage, known, indices)
+            known[stage.target] = result
+        return result
+
+
+def read_stage(block: tirx.SBlock, anchor: tirx.Buffer, known: Sequence[tirx.Buffer]) -> Stage | None:
+    """`block` as a stage after the anchor, or None when it is not one.
+
+    Args:
+        known: the anchor and the targets of the stages before.
+    """
+    from tvm import ir, tirx
+    from tvm_ffi.structural import structural_walk
+
+    body = block.body
+    axes = tuple(axis.var for axis in block.iter_vars)
+    if not isinstance(body, tirx.BufferStore) or block.init is not None:
+        return None
+    target = body.buffer
+    if [int(extent) for extent in target.shape] != [int(extent) for extent in anchor.shape]:
+        return None
+    if not _is_identity(body.indices, axes):
+        return None
+    reads: list[ir.TensorLoad] = []
+    size = 0
+
+    def on_expression(expression: ir.Expr) -> None:
+        nonlocal size
+        size += 1
+        if isinstance(expression, ir.TensorLoad):
+            reads.append(expression)
+
+    structural_walk(body.value, (ir.Expr, on_expression))
+    inner = [read for read in reads if any(read.source.same_as(buffer) for buffer in known)]
+    if not inner or not all(_is_identity(read.indices, axes) for read in inner):
+        return None
+    if size * len(inner) > MOST_NODES:
+        return None
+    return Stage(target, axes, body.value)
+
+
+def _is_identity(indices: Sequence[Expr], axes: Sequence[tirx.Var]) -> bool:
+    return len(indices) == len(axes) and all(i.same_as(axis) for i, axis in zip(indices, axes, strict=True))
+
+
+def _substituted(stage: Stage, known: dict[Any, Expr], indices: Sequence[Expr]) -> Expr:
+    from tvm import ir
+    from tvm.tirx import Var
+    from tvm_ffi.structural import structural_mutate
+
+    places = dict(zip(stage.axes, indices, strict=True))
+
+    def on_load(read: ir.TensorLoad, mutator: Any) -> Expr:
+        for buffer, value in known.items():
+            if read.source.same_as(buffer):
+                return value
+        return mutator.default_mutate(read)
+
+    def on_variable(variable: Var, mutator: Any) -> Expr:
+        del mutator
+        return places.get(variable, variable)
+
+    return structural_mutate(stage.value, ((ir.TensorLoad, on_load), (Var, on_variable)))

@@ -1,0 +1,83 @@
+"""What CPUs offer to the planner of layouts, and back from its annotations to loops."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgecompile.convolution import Convolution
+from edgecompile.implementation import Implementation
+from edgecompile.target import CpuFacts, Target
+
+from schedules.cpu import direct_convolution
+from schedules.cpu.direct_convolution import DirectConfig, DirectConvolution
+from schedules.cpu.epilogue import Epilogue
+from schedules.cpu.template import Anchor, Emitter, attributes
+
+if TYPE_CHECKING:
+    from tvm import te, tirx
+
+
+@dataclass(frozen=True)
+class CpuImplementations:
+    """The templates of this folder, for a CPU of these facts."""
+
+    facts: CpuFacts
+
+    @property
+    def lanes(self) -> int:
+        """Floats of a vector."""
+        return self.facts.vector_bytes // direct_convolution.FLOAT_BYTES
+
+    def block(self, channels: int) -> int:
+        """One vector where the channels divide by it; otherwise all of them."""
+        return self.lanes if channels % self.lanes == 0 else channels
+
+    def convolutions(self, problem: Convolution, in_block: int | None) -> Sequence[Implementation]:
+        """Direct convolution; none for groups."""
+        if problem.groups != 1:
+            return ()
+        return (self._direct(problem, in_block or 1, self.block(problem.out_channels), None),)
+
+    def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
+        """The same template; the rows of x are its pixels."""
+        return (self._direct(problem, problem.in_channels, problem.out_channels, tuple(rows)),)
+
+    def _direct(
+        self, problem: Convolution, in_block: int, out_block: int, rows: tuple[int, ...] | None
+    ) -> Implementation:
+        config = DirectConfig.choose(problem, in_block, self.facts)
+        numbers = {
+            "problem": dataclasses.asdict(problem),
+            "config": dataclasses.asdict(config),
+            "is_product": rows is not None,
+        }
+        notes = attributes("direct", numbers)
+
+        def compute(x: te.Tensor, weight: te.Tensor) -> te.Tensor:
+            if rows is None:
+                return direct_convolution.compute(x, weight, problem, out_block, config.panel, notes)
+            return direct_convolution.compute_product(x, weight, problem.out_channels, notes)
+
+        return Implementation(
+            name=f"{'conv2d' if rows is None else 'matmul'} {config.rows}x{config.panel}",
+            cycles=config.cycles(problem, self.facts),
+            pack=lambda weight: direct_convolution.pack_weight(weight, in_block, config),
+            compute=compute,
+        )
+
+
+def _emit_direct(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
+    x, weight = anchor.reads
+    problem, config = _problem(anchor.numbers["problem"]), DirectConfig(**anchor.numbers["config"])
+    is_product = bool(anchor.numbers["is_product"])
+    return DirectConvolution(problem, config, x, weight, epilogue, is_product, target.cpu.num_cores).emit()
+
+
+def _problem(numbers: Mapping[str, Any]) -> Convolution:
+    return Convolution(**{key: tuple(value) if isinstance(value, list) else value for key, value in numbers.items()})
+
+
+EMITTERS: Mapping[str, Emitter] = {"direct": _emit_direct}

@@ -1,0 +1,98 @@
+"""Loops of TIR, written down like the program that they make.
+
+A template that must control every register cannot be spelled as a schedule of someone else's loops: remainders, border
+tiles and partial sums have bodies of their own. So it builds statements, with these few words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from tvm import ir, tirx
+
+    Expr: TypeAlias = "ir.Expr"
+    Index: TypeAlias = "int | ir.Expr"
+    Body: TypeAlias = Callable[[tirx.Var], "Sequence[tirx.Stmt]"]
+
+INDEX_TYPE = "int64"  # of Relax's shapes; the code generator narrows what fits
+
+
+def index(value: Index) -> Expr:
+    """A number as an index expression; expressions pass."""
+    from tvm import tirx
+
+    return tirx.IntImm(INDEX_TYPE, value) if isinstance(value, int) else value
+
+
+def sequence(statements: Sequence[tirx.Stmt]) -> tirx.Stmt:
+    """The statements one after the other."""
+    from tvm import tirx
+
+    return statements[0] if len(statements) == 1 else tirx.SeqStmt(list(statements))
+
+
+def serial(extent: Index, body: Body, name: str = "i", start: Index = 0) -> tirx.Stmt:
+    """`for name in range(start, start + extent): body(name)`."""
+    from tvm import tirx
+
+    return _loop(extent, body, tirx.ForKind.SERIAL, name, start)
+
+
+def parallel(extent: Index, body: Body, name: str = "task") -> tirx.Stmt:
+    """The same, on the threads of the pool."""
+    from tvm import tirx
+
+    return _loop(extent, body, tirx.ForKind.PARALLEL, name, 0)
+
+
+def vector(lanes: int, body: Callable[[tirx.Var], tirx.Stmt]) -> tirx.Stmt:
+    """`body(lane)` for all lanes at once."""
+    from tvm import tirx
+
+    if lanes == 1:
+        return body(index(0))
+    return _loop(lanes, lambda lane: [body(lane)], tirx.ForKind.VECTORIZED, "lane", 0)
+
+
+def when(condition: Expr, then: Sequence[tirx.Stmt], otherwise: Sequence[tirx.Stmt] = ()) -> tirx.Stmt:
+    """`if condition: then else: otherwise`."""
+    from tvm import tirx
+
+    return tirx.IfThenElse(condition, sequence(then), sequence(otherwise) if otherwise else None)
+
+
+def load(buffer: tirx.Buffer, indices: Sequence[Index]) -> Expr:
+    """`buffer[indices]`."""
+    from tvm import tirx
+
+    return tirx.BufferLoad(buffer, [index(i) for i in indices])
+
+
+def store(buffer: tirx.Buffer, value: Expr, indices: Sequence[Index]) -> tirx.Stmt:
+    """`buffer[indices] = value`."""
+    from tvm import tirx
+
+    return tirx.BufferStore(buffer, value, [index(i) for i in indices])
+
+
+def local_buffer(shape: Sequence[int], dtype: str, name: str) -> tirx.Buffer:
+    """A buffer for `allocate`; where all indices are constant it becomes registers."""
+    from tvm import tirx
+
+    return tirx.decl_buffer([index(extent) for extent in shape], dtype, name)
+
+
+def allocate(buffer: tirx.Buffer) -> tirx.Stmt:
+    """Room for a local buffer, until the end of the statements around it."""
+    from tvm import tirx
+
+    return tirx.AllocBuffer(buffer)
+
+
+def _loop(extent: Index, body: Body, kind: int, name: str, start: Index) -> tirx.Stmt:
+    from tvm import ir, tirx
+
+    variable = tirx.Var(name, ir.PrimType(INDEX_TYPE))
+    return tirx.For(variable, index(start), index(extent), kind, sequence(body(variable)))
