@@ -25,159 +25,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 from edgecompile.convolution import Convolution
-from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
+from schedules.cpu.direct_config import DirectConfig
 from schedules.cpu.epilogue import Epilogue
 
 if TYPE_CHECKING:
-    from tvm import te, tirx
+    from tvm import tirx
 
     from schedules.cpu.loops import Expr, Index
 
-FLOAT_BYTES = 4
-LOADS_PER_CYCLE = 2  # vector loads that x86 cores since Haswell and Arm cores since Cortex-A72 start together
-FMA_LATENCY = 4  # cycles, as on every core since Skylake, Zen and Cortex-A76
+    PerVector = Callable[[int, int, Expr], tirx.Stmt]  # of a tile's row, its vector, and the lane
 
 
 @dataclass(frozen=True)
-class DirectConfig:
-    """The numbers of the template.
+class _Task:
+    """Where the loops around a tile stand.
 
     Attributes:
-        rows: pixels of a tile.
-        vectors: vectors of output channels of a tile; their count in all divides by it.
-        lanes: floats of a vector.
-        chunk: blocks of input channels whose weights are used for all pixels before the next ones are; divides the
-            number of blocks.
-        pixels_outside: the loop over bands of pixels lies around the one over panels: for weights that fit the cache.
+        image: of the batch.
+        panel: of output channels.
+        chunk: of input channels; None where all are one chunk.
     """
 
-    rows: int
-    vectors: int
-    lanes: int
-    chunk: int
-    pixels_outside: bool
-
-    @property
-    def panel(self) -> int:
-        """Output channels of a tile."""
-        return self.vectors * self.lanes
-
-    def cycles(self, problem: Convolution, facts: CpuFacts) -> float:
-        """What one core needs, when all operands come in time."""
-        pixels, lines = _lines(problem)
-        panels = math.ceil(problem.out_channels / self.panel)
-        steps = problem.group_channels * problem.kernel[0] * problem.kernel[1]
-        return _cycles(pixels, self.rows, self.vectors, facts) * lines * panels * steps
-
-    @staticmethod
-    def choose(problem: Convolution, in_block: int, facts: CpuFacts) -> DirectConfig:
-        """The tile that takes the fewest cycles by counting, and the order that keeps the weights near."""
-        lanes = facts.vector_bytes // FLOAT_BYTES
-        count = math.ceil(problem.out_channels / lanes)
-        pixels, _ = _lines(problem)
-        best = min(
-            (
-                (_cycles(pixels, rows, vectors, facts) / vectors, -rows * vectors, rows, vectors)
-                for vectors in range(1, min(count, 6) + 1)
-                if count % vectors == 0
-                for rows in range(1, min(pixels, 28) + 1)
-                if rows * vectors + vectors + 1 <= facts.vector_registers
-            ),
-        )
-        rows, vectors = best[2:]
-        taps = problem.kernel[0] * problem.kernel[1]
-        blocks = problem.in_channels // in_block
-        weight_bytes = blocks * in_block * taps * count * lanes * FLOAT_BYTES
-        panel_bytes = weight_bytes * vectors // count
-        pixels_outside = weight_bytes <= facts.l2_bytes // 2
-        chunk = blocks
-        if not pixels_outside:
-            limit = facts.l2_bytes // 3
-            chunk = max((part for part in _divisors(blocks) if panel_bytes * part // blocks <= limit), default=1)
-        return DirectConfig(rows, vectors, lanes, chunk, pixels_outside)
-
-
-def _cycles(pixels: int, rows: int, vectors: int, facts: CpuFacts) -> float:
-    """Cycles of one step of the reduction over a line of pixels, for one panel."""
-    full, rest = divmod(pixels, rows)
-    return full * _tile_cycles(rows, vectors, facts) + (_tile_cycles(rest, vectors, facts) if rest else 0)
-
-
-def _tile_cycles(rows: int, vectors: int, facts: CpuFacts) -> float:
-    return max(rows * vectors / facts.fma_ports, (rows + vectors) / LOADS_PER_CYCLE, FMA_LATENCY)
-
-
-def _lines(problem: Convolution) -> tuple[int, int]:
-    """How many pixels lie in a line that tiles run along, and how many such lines there are."""
-    if problem.is_pointwise:
-        return problem.height * problem.width, problem.batch
-    return problem.out_width, problem.out_height * problem.batch
-
-
-def _divisors(number: int) -> list[int]:
-    return [part for part in range(1, number + 1) if number % part == 0]
-
-
-def pack_weight(weight: np.ndarray, in_block: int, config: DirectConfig) -> np.ndarray:
-    """`[K, C, KH, KW]` -> `[panels, C / in_block, KH, KW, in_block, panel]`, channels beyond K filled with zeros."""
-    out_channels, in_channels, height, width = weight.shape
-    panels = math.ceil(out_channels / config.panel)
-    padded = np.zeros((panels * config.panel, in_channels, height, width), weight.dtype)
-    padded[:out_channels] = weight
-    blocked = padded.reshape(panels, config.panel, in_channels // in_block, in_block, height, width)
-    return np.ascontiguousarray(blocked.transpose(0, 2, 4, 5, 3, 1))
-
-
-def compute(
-    x: te.Tensor, weight: te.Tensor, problem: Convolution, out_block: int, panel: int, attributes: dict[str, str]
-) -> te.Tensor:
-    """The convolution as a formula.
-
-    Args:
-        x: `[N, C, H, W]`, or `[N, C / b, H, W, b]`.
-        weight: as `pack_weight` makes it.
-        out_block: the result is `[N, K / out_block, OH, OW, out_block]`.
-        attributes: annotations of the block, by which the schedule finds it again.
-    """
-    from tvm import te, tirx
-
-    top, left, _, _ = problem.padding
-    in_block = int(weight.shape[4])
-    chunk, row, column, inner = (
-        te.reduce_axis((loops.index(0), loops.index(int(weight.shape[axis]))), name)
-        for axis, name in ((1, "c"), (2, "i"), (3, "j"), (4, "ci"))
-    )
-
-    def value(n: tirx.Var, block: tirx.Var, h: tirx.Var, w: tirx.Var, lane: tirx.Var) -> Expr:
-        ih = h * problem.strides[0] + row * problem.dilations[0] - top
-        iw = w * problem.strides[1] + column * problem.dilations[1] - left
-        read = x(n, chunk * in_block + inner, ih, iw) if x.ndim == 4 else x(n, chunk, ih, iw, inner)
-        if any(problem.padding):
-            inside = tirx.all(ih >= 0, ih < problem.height, iw >= 0, iw < problem.width)
-            read = tirx.if_then_else(inside, read, tirx.const(0.0, x.dtype))
-        k = block * out_block + lane
-        return te.sum(read * weight(k // panel, chunk, row, column, inner, k % panel), axis=[chunk, row, column, inner])
-
-    shape = (problem.batch, problem.out_channels // out_block, problem.out_height, problem.out_width, out_block)
-    return te.compute([loops.index(extent) for extent in shape], value, name="conv2d", attrs=attributes)
-
-
-def compute_product(x: te.Tensor, weight: te.Tensor, out_channels: int, attributes: dict[str, str]) -> te.Tensor:
-    """`x @ w` as a formula: x is `[*rows, C]`, the weight what `pack_weight` makes of `[K, C, 1, 1]` with one block."""
-    from tvm import te
-
-    inner = te.reduce_axis((loops.index(0), loops.index(int(weight.shape[4]))), "ci")
-    panel = int(weight.shape[5])
-
-    def value(*indices: tirx.Var) -> Expr:
-        *row, k = indices
-        return te.sum(x(*row, inner) * weight(k // panel, 0, 0, 0, inner, k % panel), axis=[inner])
-
-    return te.compute([*x.shape[:-1], loops.index(out_channels)], value, name="matmul", attrs=attributes)
+    image: Expr
+    panel: Expr
+    chunk: Expr | None
 
 
 @dataclass(frozen=True)
@@ -185,10 +59,12 @@ class _Tile:
     """Neighbouring pixels along the width.
 
     Attributes:
-        start: the first one; a number where the tile touches a border.
+        line: the output row; None for products of matrices, whose rows are all one line.
+        start: the first pixel; a number where the tile touches a border.
         rows: how many.
     """
 
+    line: Expr | None
     start: Index
     rows: int
 
@@ -198,7 +74,9 @@ class DirectConvolution:
     """Makes the loops of one convolution.
 
     Attributes:
-        is_product: x is `[*rows, C]` and the result `[*rows, K]`: the rows are the pixels.
+        x: `[N, C, H, W]` or `[N, C/b, H, W, b]`; `[*rows, C]` for a product of matrices.
+        weight: `[panels, blocks of input channels, KH, KW, block, panel]`.
+        is_product: the rows of x are its pixels, and the result is `[*rows, K]`.
         num_cores: how many tasks there should at least be.
     """
 
@@ -212,231 +90,222 @@ class DirectConvolution:
 
     def emit(self) -> tirx.Stmt:
         """The loops that compute all of the epilogue's target."""
-        problem, config = self.problem, self.config
-        panels = int(self.weight.shape[0])
-        line = problem.height * problem.width if problem.is_pointwise else problem.out_width
-        lines = 1 if problem.is_pointwise else problem.out_height
-        bands, band = self._bands(lines, line)
-        images = problem.batch
-
-        def panel_of(n: Expr, band_index: Expr, panel: Expr) -> list[tirx.Stmt]:
-            chunks = int(self.weight.shape[1]) // config.chunk
-            return [
-                loops.serial(chunks, lambda chunk: self._band(n, band_index, band, panel, chunk, chunks), "chunk")
-                if chunks > 1
-                else loops.sequence(self._band(n, band_index, band, panel, None, 1))
-            ]
+        panels, bands = self._panels, self._bands
 
         def task(index: Expr) -> list[tirx.Stmt]:
-            if config.pixels_outside:
-                n, band_index = index // bands, index % bands
-                return [loops.serial(panels, lambda panel: panel_of(n, band_index, panel), "panel")]
-            n, panel = index // (bands * panels), index // bands % panels
-            return panel_of(n, index % bands, panel)
+            if self.config.pixels_outside:
+                image, band = index // bands, index % bands
+                return [loops.serial(panels, lambda panel: self._chunks(image, band, panel), "panel")]
+            return self._chunks(index // (bands * panels), index % bands, index // bands % panels)
 
-        tasks = images * bands * (1 if config.pixels_outside else panels)
+        tasks = self.problem.batch * bands * (1 if self.config.pixels_outside else panels)
         return loops.parallel(tasks, task)
 
-    def _bands(self, lines: int, line: int) -> tuple[int, int]:
-        """How many bands the pixels fall into, and the rows (of the image, or of tiles) of one."""
-        units = lines if lines > 1 or not self.problem.is_pointwise else math.ceil(line / self.config.rows)
-        panels = int(self.weight.shape[0])
-        if self.config.pixels_outside:
-            # One row of an image is enough work for a task, a few tiles of a matrix product are.
-            band = 1 if not self.problem.is_pointwise else max(1, min(units // (4 * self.num_cores), 4))
-        else:
-            band = units if panels >= self.num_cores else math.ceil(units / self.num_cores)
-        return math.ceil(units / band), band
+    @property
+    def _panels(self) -> int:
+        return int(self.weight.shape[0])
 
-    def _band(
-        self, n: Expr, band_index: Expr, band: int, panel: Expr, chunk: Expr | None, chunks: int
-    ) -> list[tirx.Stmt]:
+    @property
+    def _chunk_count(self) -> int:
+        """One where partial sums would not fit the elements of the result."""
+        if str(self.epilogue.target.dtype) != str(self.epilogue.anchor.dtype):
+            return 1
+        return int(self.weight.shape[1]) // self.config.chunk
+
+    @property
+    def _pixels(self) -> int:
+        return self.problem.height * self.problem.width
+
+    @property
+    def _units(self) -> int:
+        """Rows of the image, or tiles of a product of matrices."""
+        return math.ceil(self._pixels / self.config.rows) if self.problem.is_pointwise else self.problem.out_height
+
+    @property
+    def _band(self) -> int:
+        """Units of one task: a row of an image is work enough, and so are a few tiles of a product."""
+        if self.config.pixels_outside:
+            return max(1, min(self._units // (4 * self.num_cores), 4)) if self.problem.is_pointwise else 1
+        return self._units if self._panels >= self.num_cores else math.ceil(self._units / self.num_cores)
+
+    @property
+    def _bands(self) -> int:
+        return math.ceil(self._units / self._band)
+
+    def _chunks(self, image: Expr, band: Expr, panel: Expr) -> list[tirx.Stmt]:
+        pixels = self._product_band if self.problem.is_pointwise else self._image_band
+        if self._chunk_count == 1:
+            return pixels(_Task(image, panel, None), band)
+        return [loops.serial(self._chunk_count, lambda chunk: pixels(_Task(image, panel, chunk), band), "chunk")]
+
+    def _product_band(self, task: _Task, band: Expr) -> list[tirx.Stmt]:
+        """Whole tiles in a loop; the pixels that are left, after the last one."""
         from tvm import tirx
 
-        problem, config = self.problem, self.config
-        if not problem.is_pointwise:
-            start = band_index * band
-            extent: Index = band
-            if problem.out_height % band:
-                extent = tirx.min(loops.index(band), problem.out_height - start)
-            return [
-                loops.serial(extent, lambda h: self._line(n, h, panel, chunk, chunks), "h", start)
-                if band > 1
-                else loops.sequence(self._line(n, start, panel, chunk, chunks))
-            ]
-        pixels = problem.height * problem.width
-        full, rest = divmod(pixels, config.rows)
+        rows = self.config.rows
+        full, rest = divmod(self._pixels, rows)
+        first = band * self._band
         statements: list[tirx.Stmt] = []
-        bands = math.ceil(math.ceil(pixels / config.rows) / band)
-        first = band_index * band
         if full:
-            extent = band if full == bands * band else tirx.min(loops.index(band), full - first)
+            whole = full == self._bands * self._band
+            extent = self._band if whole else tirx.min(loops.index(self._band), full - first)
             statements.append(
-                loops.serial(
-                    extent,
-                    lambda tile: self._tile(n, None, _Tile(tile * config.rows, config.rows), panel, chunk, chunks),
-                    "tile",
-                    first,
-                )
+                loops.serial(extent, lambda tile: self._tile(task, _Tile(None, tile * rows, rows)), "tile", first)
             )
         if rest:
-            tail = self._tile(n, None, _Tile(full * config.rows, rest), panel, chunk, chunks)
-            statements.append(loops.when(band_index.equal(bands - 1), tail) if bands > 1 else loops.sequence(tail))
+            tail = self._tile(task, _Tile(None, full * rows, rest))
+            statements += [loops.when(band.equal(self._bands - 1), tail)] if self._bands > 1 else tail
         return statements
 
-    def _line(self, n: Expr, h: Expr, panel: Expr, chunk: Expr | None, chunks: int) -> list[tirx.Stmt]:
+    def _image_band(self, task: _Task, band: Expr) -> list[tirx.Stmt]:
+        from tvm import tirx
+
+        if self._band == 1:
+            return self._line(task, band)
+        start = band * self._band
+        extent: Index = self._band
+        if self.problem.out_height % self._band:
+            extent = tirx.min(loops.index(self._band), self.problem.out_height - start)
+        return [loops.serial(extent, lambda line: self._line(task, line), "line", start)]
+
+    def _line(self, task: _Task, line: Expr) -> list[tirx.Stmt]:
         """One row of the output: tiles at the borders one by one, those between them in a loop."""
         statements: list[tirx.Stmt] = []
-        for tiles in self._runs():
-            if len(tiles) == 1:
-                statements += self._tile(n, h, tiles[0], panel, chunk, chunks)
-                continue
-            first, rows = int(tiles[0].start), tiles[0].rows
-            statements.append(
-                loops.serial(
-                    len(tiles),
-                    lambda t, first=first, rows=rows: self._tile(
-                        n, h, _Tile(t * rows + first, rows), panel, chunk, chunks
-                    ),
-                    "tile",
-                )
-            )
+        for first, rows, count in self._runs():
+            if count == 1:
+                statements += self._tile(task, _Tile(line, first, rows))
+            else:
+                statements.append(self._run(task, line, first, rows, count))
         return statements
 
-    def _runs(self) -> list[list[_Tile]]:
-        """The tiles of a line, those in a row that no padding touches together."""
+    def _run(self, task: _Task, line: Expr, first: int, rows: int, count: int) -> tirx.Stmt:
+        return loops.serial(count, lambda tile: self._tile(task, _Tile(line, tile * rows + first, rows)), "tile")
+
+    def _runs(self) -> list[tuple[int, int, int]]:
+        """The tiles of a line as (first pixel, rows, count), those that no padding touches together."""
         width, rows = self.problem.out_width, self.config.rows
-        tiles = [_Tile(start, min(rows, width - start)) for start in range(0, width, rows)]
-        runs: list[list[_Tile]] = []
-        for tile in tiles:
-            inside = self._is_inside(tile) and tile.rows == rows
-            if inside and runs and self._is_inside(runs[-1][-1]):
-                runs[-1].append(tile)
+        runs: list[tuple[int, int, int]] = []
+        joins = False
+        for start in range(0, width, rows):
+            size = min(rows, width - start)
+            inside = size == rows and self._is_inside(start, size)
+            if inside and joins:
+                runs[-1] = (runs[-1][0], rows, runs[-1][2] + 1)
             else:
-                runs.append([tile])
+                runs.append((start, size, 1))
+            joins = inside
         return runs
 
-    def _is_inside(self, tile: _Tile) -> bool:
-        return all(
-            0 <= self._column(int(tile.start) + row, j) < self.problem.width
-            for row in range(tile.rows)
-            for j in range(self.problem.kernel[1])
-        )
+    def _is_inside(self, start: int, rows: int) -> bool:
+        """True when the kernel around every one of these pixels lies within the image's width."""
+        pixels, columns = (start, start + rows - 1), (0, self.problem.kernel[1] - 1)
+        return all(0 <= self._column(pixel, j) < self.problem.width for pixel in pixels for j in columns)
 
     def _column(self, pixel: int, j: int) -> int:
         return pixel * self.problem.strides[1] + j * self.problem.dilations[1] - self.problem.padding[1]
 
-    def _tile(
-        self, n: Expr, h: Expr | None, tile: _Tile, panel: Expr, chunk: Expr | None, chunks: int
-    ) -> list[tirx.Stmt]:
-        """The sums of one tile, in registers from their start to their end; `h` is None for a matrix product."""
+    def _tile(self, task: _Task, tile: _Tile) -> list[tirx.Stmt]:
+        """The sums of one tile, in registers from their start to their end."""
         from tvm import tirx
 
         config = self.config
-        sums = loops.local_buffer([tile.rows * config.panel], str(self.x.dtype), "sums")
+        dtype = str(self.x.dtype)
+        sums = loops.local_buffer([tile.rows * config.panel], dtype, "sums")
 
-        def place(row: int, v: int, lane: Expr) -> list[Expr]:
+        def place(row: int, v: int, lane: Expr) -> list[Index]:
             return [lane + (row * config.vectors + v) * config.lanes]
 
-        def each(body: Callable[[int, int, Expr], tirx.Stmt]) -> list[tirx.Stmt]:
-            return [
-                loops.vector(config.lanes, lambda lane, row=row, v=v: body(row, v, lane))
-                for row in range(tile.rows)
-                for v in range(config.vectors)
-            ]
+        def put(value: Expr, row: int, v: int, lane: Expr) -> tirx.Stmt:
+            return loops.store(sums, value, place(row, v, lane))
 
-        def multiply(block: Expr, i: Expr, j: Index, ci: Expr) -> list[tirx.Stmt]:
-            statements = []
-            for row in range(tile.rows):
-                where = self._input(n, h, tile, row, block, i, j, ci)
-                if where is None:
-                    continue
-                for v in range(config.vectors):
+        def clear(row: int, v: int, lane: Expr) -> tirx.Stmt:
+            return put(tirx.const(0.0, dtype), row, v, lane)
 
-                    def add(lane: Expr, row: int = row, v: int = v, where: list[Expr] = where) -> tirx.Stmt:
-                        factor = loops.load(self.weight, [panel, block, i, j, ci, lane + v * config.lanes])
-                        total = loops.load(sums, place(row, v, lane)) + loops.load(self.x, where) * factor
-                        return loops.store(sums, total, place(row, v, lane))
+        def resume(row: int, v: int, lane: Expr) -> tirx.Stmt:
+            return put(loops.load(self.epilogue.target, self._output(task, tile, row, v, lane)), row, v, lane)
 
-                    statements.append(loops.vector(config.lanes, add))
-            return statements
+        def keep(row: int, v: int, lane: Expr) -> tirx.Stmt:
+            value = loops.load(sums, place(row, v, lane))
+            return loops.store(self.epilogue.target, value, self._output(task, tile, row, v, lane))
 
-        zero = tirx.const(0.0, self.x.dtype)
-        start = each(lambda row, v, lane: loops.store(sums, zero, place(row, v, lane)))
-        finish = self._stores(n, h, tile, panel, lambda row, v, lane: loops.load(sums, place(row, v, lane)), True)
-        reduction = self._reduction(h, tile, chunk, multiply)
-        if chunk is None:
-            return [loops.allocate(sums), *start, *reduction, *finish]
-        keep = self._stores(n, h, tile, panel, lambda row, v, lane: loops.load(sums, place(row, v, lane)), False)
-        resume = self._resume(
-            n, h, tile, panel, lambda value, row, v, lane: loops.store(sums, value, place(row, v, lane))
-        )
+        def finish(row: int, v: int, lane: Expr) -> tirx.Stmt:
+            indices = self._output(task, tile, row, v, lane)
+            value = self.epilogue.apply(loops.load(sums, place(row, v, lane)), indices)
+            return loops.store(self.epilogue.target, value, indices)
+
+        def multiply(row: int, factor: Sequence[Expr], weight: Sequence[Index]) -> list[tirx.Stmt]:
+            def add(v: int, lane: Expr) -> tirx.Stmt:
+                product = loops.load(self.x, factor) * loops.load(self.weight, [*weight, lane + v * config.lanes])
+                return put(loops.load(sums, place(row, v, lane)) + product, row, v, lane)
+
+            return [_vector(config.lanes, add, v) for v in range(config.vectors)]
+
+        start = self._each(tile, [config.lanes] * config.vectors, clear)
+        reduction = self._reduction(task, tile, multiply)
+        if task.chunk is None:
+            return [loops.allocate(sums), *start, *reduction, *self._by_vector(task, tile, finish)]
+        last = task.chunk.equal(self._chunk_count - 1)
         return [
             loops.allocate(sums),
             *start,
-            loops.when(chunk > 0, resume),
+            loops.when(task.chunk > 0, self._by_vector(task, tile, resume)),
             *reduction,
-            loops.when(chunk < chunks - 1, keep, finish),
+            loops.when(last, self._by_vector(task, tile, finish), self._by_vector(task, tile, keep)),
         ]
 
     def _reduction(
-        self,
-        h: Expr | None,
-        tile: _Tile,
-        chunk: Expr | None,
-        multiply: Callable[[Expr, Expr, Index, Expr], list[tirx.Stmt]],
+        self, task: _Task, tile: _Tile, multiply: Callable[[int, Sequence[Expr], Sequence[Index]], list[tirx.Stmt]]
     ) -> list[tirx.Stmt]:
-        from tvm import tirx
+        """The loops over a chunk of input channels and the kernel."""
+        blocks = int(self.weight.shape[1]) // self._chunk_count
+        first = task.chunk * blocks if task.chunk is not None else loops.index(0)
+        # Only tiles at a border have a known start: there each column of the kernel has its own products.
+        at_border = tile.line is not None and isinstance(tile.start, int) and not self._is_inside(tile.start, tile.rows)
 
-        problem = self.problem
-        in_block = int(self.weight.shape[4])
-        first = chunk * self.config.chunk if chunk is not None else loops.index(0)
-        border = not problem.is_pointwise and not self._touches_no_border(tile)
+        def products(block: Expr, i: Expr, j: Index, ci: Expr) -> list[tirx.Stmt]:
+            places = [self._input(task, tile, row, block, i, j, ci) for row in range(tile.rows)]
+            weight = [task.panel, block, i, j, ci]
+            return [s for row, place in enumerate(places) if place is not None for s in multiply(row, place, weight)]
+
+        def channels(block: Expr, i: Expr, j: Index) -> list[tirx.Stmt]:
+            if not products(block, i, j, loops.index(0)):
+                return []
+            return [loops.serial(int(self.weight.shape[4]), lambda ci: products(block, i, j, ci), "ci")]
 
         def columns(block: Expr, i: Expr) -> list[tirx.Stmt]:
-            def inner(j: Index) -> tirx.Stmt | None:
-                body = multiply(block, i, j, loops.index(0))
-                if not body:
-                    return None
-                return loops.serial(in_block, lambda ci: multiply(block, i, j, ci), "ci")
+            width = self.problem.kernel[1]
+            if at_border:
+                return [statement for j in range(width) for statement in channels(block, i, j)]
+            return [loops.serial(width, lambda j: channels(block, i, j), "j")]
 
-            if border:
-                return [s for j in range(problem.kernel[1]) if (s := inner(j)) is not None]
-            return [
-                loops.serial(
-                    problem.kernel[1],
-                    lambda j: [loops.serial(in_block, lambda ci: multiply(block, i, j, ci), "ci")],
-                    "j",
-                )
-            ]
-
-        low: Index = 0
-        extent: Index = problem.kernel[0]
-        top, _, bottom, _ = problem.padding
-        if h is not None and (top or bottom):
-            stride, dilation = problem.strides[0], problem.dilations[0]
-            above = top - h * stride
-            low = tirx.max(loops.index(0), (above + (dilation - 1)) // dilation)
-            high = tirx.min(loops.index(problem.kernel[0]), (above + (problem.height - 1)) // dilation + 1)
-            extent = high - low
+        low, extent = self._kernel_rows(tile)
         return [
             loops.serial(
-                self.config.chunk,
-                lambda block: [loops.serial(extent, lambda i: columns(block + first, i), "i", low)],
-                "block",
+                blocks, lambda block: [loops.serial(extent, lambda i: columns(block + first, i), "i", low)], "block"
             )
         ]
 
-    def _touches_no_border(self, tile: _Tile) -> bool:
-        return not isinstance(tile.start, int) or self._is_inside(tile)
+    def _kernel_rows(self, tile: _Tile) -> tuple[Index, Index]:
+        """The first row of the kernel that lies within the image's height, and how many do."""
+        from tvm import tirx
 
-    def _input(
-        self, n: Expr, h: Expr | None, tile: _Tile, row: int, block: Expr, i: Expr, j: Index, ci: Expr
-    ) -> list[Expr] | None:
+        problem = self.problem
+        top, _, bottom, _ = problem.padding
+        if tile.line is None or not (top or bottom):
+            return 0, problem.kernel[0]
+        dilation = problem.dilations[0]
+        above = top - tile.line * problem.strides[0]
+        low = tirx.max(loops.index(0), (above + (dilation - 1)) // dilation)
+        high = tirx.min(loops.index(problem.kernel[0]), (above + (problem.height - 1)) // dilation + 1)
+        return low, tirx.max(high - low, loops.index(0))
+
+    def _input(self, task: _Task, tile: _Tile, row: int, block: Expr, i: Expr, j: Index, ci: Expr) -> list[Expr] | None:
         """Where a product's factor lies in x; None when it is padding."""
         problem = self.problem
-        if h is None:
+        if tile.line is None:
             pixel = loops.index(tile.start) + row
+            if self.is_product:
+                return [*self._row(pixel), ci]
             ih, iw = pixel // problem.width, pixel % problem.width
         else:
             top, left, _, _ = problem.padding
@@ -446,25 +315,25 @@ class DirectConvolution:
                     return None
                 iw = loops.index(column)
             else:
-                iw = (loops.index(tile.start) + row) * problem.strides[1] + loops.index(j) * problem.dilations[1] - left
-            ih = h * problem.strides[0] + i * problem.dilations[0] - top
-        if self.is_product:
-            return [*self._row(pixel), ci]
+                first = (loops.index(tile.start) + row) * problem.strides[1] - left
+                iw = first + loops.index(j) * problem.dilations[1]
+            ih = tile.line * problem.strides[0] + i * problem.dilations[0] - top
         if len(self.x.shape) == 4:
-            return [n, block * int(self.weight.shape[4]) + ci, ih, iw]
-        return [n, block, ih, iw, ci]
+            return [task.image, block * int(self.weight.shape[4]) + ci, ih, iw]
+        return [task.image, block, ih, iw, ci]
 
-    def _output(self, n: Expr, h: Expr | None, tile: _Tile, panel: Expr, row: int, v: int, lane: Expr) -> list[Expr]:
-        if self.is_product:
-            row_index = self._row(loops.index(tile.start) + row)
-            return [*row_index, panel * self.config.panel + v * self.config.lanes + lane]
-        block = int(self.epilogue.anchor.shape[4])
+    def _output(self, task: _Task, tile: _Tile, row: int, v: int, lane: Expr) -> list[Expr]:
         pixel = loops.index(tile.start) + row
-        oh, ow = (pixel // self.problem.width, pixel % self.problem.width) if h is None else (h, pixel)
-        channel = panel * self.config.panel + v * self.config.lanes
+        channel = task.panel * self.config.panel + v * self.config.lanes
+        if self.is_product:
+            return [*self._row(pixel), channel + lane]
+        h, w = (
+            (tile.line, pixel) if tile.line is not None else (pixel // self.problem.width, pixel % self.problem.width)
+        )
+        block = int(self.epilogue.anchor.shape[4])
         if block % self.config.lanes == 0:  # a vector lies in one block
-            return [n, channel // block, oh, ow, channel % block + lane]
-        return [n, loops.index(0), oh, ow, channel + lane]
+            return [task.image, channel // block, h, w, channel % block + lane]
+        return [task.image, loops.index(0), h, w, channel + lane]
 
     def _row(self, pixel: Expr) -> list[Expr]:
         """The index of a row of a matrix whose rows have several dimensions."""
@@ -474,58 +343,23 @@ class DirectConvolution:
             pixel = pixel // extent
         return [pixel, *found]
 
-    def _stores(
-        self,
-        n: Expr,
-        h: Expr | None,
-        tile: _Tile,
-        panel: Expr,
-        value: Callable[[int, int, Expr], Expr],
-        is_last: bool,
-    ) -> list[tirx.Stmt]:
-        """Write the tile, through the epilogue when the sums are complete."""
-        target = self.epilogue.target
-
-        def one(row: int, v: int, lane: Expr) -> tirx.Stmt:
-            indices = self._output(n, h, tile, panel, row, v, lane)
-            result = self.epilogue.apply(value(row, v, lane), indices) if is_last else value(row, v, lane)
-            return loops.store(target, result, indices)
-
-        return self._by_vector(panel, tile, one)
-
-    def _resume(
-        self,
-        n: Expr,
-        h: Expr | None,
-        tile: _Tile,
-        panel: Expr,
-        put: Callable[[Expr, int, int, Expr], tirx.Stmt],
-    ) -> list[tirx.Stmt]:
-        """Read the partial sums of the tile back."""
-
-        def one(row: int, v: int, lane: Expr) -> tirx.Stmt:
-            return put(loops.load(self.epilogue.target, self._output(n, h, tile, panel, row, v, lane)), row, v, lane)
-
-        return self._by_vector(panel, tile, one)
-
-    def _by_vector(self, panel: Expr, tile: _Tile, one: Callable[[int, int, Expr], tirx.Stmt]) -> list[tirx.Stmt]:
+    def _by_vector(self, task: _Task, tile: _Tile, one: PerVector) -> list[tirx.Stmt]:
         """`one` for every vector of the tile, shortened where the channels end within a vector."""
         config = self.config
-        panels = int(self.weight.shape[0])
-
-        def all_vectors(lanes_of: Sequence[int]) -> list[tirx.Stmt]:
-            return [
-                loops.vector(lanes_of[v], lambda lane, row=row, v=v: one(row, v, lane))
-                for row in range(tile.rows)
-                for v in range(config.vectors)
-                if lanes_of[v]
-            ]
-
-        last = self.problem.out_channels - (panels - 1) * config.panel
-        short = [min(config.lanes, max(0, last - v * config.lanes)) for v in range(config.vectors)]
+        left = self.problem.out_channels - (self._panels - 1) * config.panel
+        short = [min(config.lanes, max(0, left - v * config.lanes)) for v in range(config.vectors)]
         whole = [config.lanes] * config.vectors
-        if short == whole:
-            return all_vectors(whole)
-        if panels == 1:
-            return all_vectors(short)
-        return [loops.when(panel < panels - 1, all_vectors(whole), all_vectors(short))]
+        if short == whole or self._panels == 1:
+            return self._each(tile, short, one)
+        is_last = task.panel.equal(self._panels - 1)
+        return [loops.when(is_last, self._each(tile, short, one), self._each(tile, whole, one))]
+
+    def _each(self, tile: _Tile, lanes: Sequence[int], one: PerVector) -> list[tirx.Stmt]:
+        def at_row(row: int) -> Callable[[int, Expr], tirx.Stmt]:
+            return lambda v, lane: one(row, v, lane)
+
+        return [_vector(count, at_row(row), v) for row in range(tile.rows) for v, count in enumerate(lanes) if count]
+
+
+def _vector(lanes: int, body: Callable[[int, Expr], tirx.Stmt], v: int) -> tirx.Stmt:
+    return loops.vector(lanes, lambda lane: body(v, lane))

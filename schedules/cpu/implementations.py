@@ -11,8 +11,9 @@ from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation
 from edgecompile.target import CpuFacts, Target
 
-from schedules.cpu import direct_convolution
-from schedules.cpu.direct_convolution import DirectConfig, DirectConvolution
+from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig
+from schedules.cpu.direct_convolution import DirectConvolution
+from schedules.cpu.direct_formula import convolve, multiply, pack_weight
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.template import Anchor, Emitter, attributes
 
@@ -29,7 +30,7 @@ class CpuImplementations:
     @property
     def lanes(self) -> int:
         """Floats of a vector."""
-        return self.facts.vector_bytes // direct_convolution.FLOAT_BYTES
+        return self.facts.vector_bytes // FLOAT_BYTES
 
     def block(self, channels: int) -> int:
         """One vector where the channels divide by it; otherwise all of them."""
@@ -58,13 +59,13 @@ class CpuImplementations:
 
         def compute(x: te.Tensor, weight: te.Tensor) -> te.Tensor:
             if rows is None:
-                return direct_convolution.compute(x, weight, problem, out_block, config.panel, notes)
-            return direct_convolution.compute_product(x, weight, problem.out_channels, notes)
+                return convolve(x, weight, problem, out_block, config.panel, notes)
+            return multiply(x, weight, problem.out_channels, notes)
 
         return Implementation(
             name=f"{'conv2d' if rows is None else 'matmul'} {config.rows}x{config.panel}",
             cycles=config.cycles(problem, self.facts),
-            pack=lambda weight: direct_convolution.pack_weight(weight, in_block, config),
+            pack=lambda weight: pack_weight(weight, in_block, config),
             compute=compute,
         )
 
@@ -77,7 +78,8 @@ def _emit_direct(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stm
 
 
 def _problem(numbers: Mapping[str, Any]) -> Convolution:
-    return Convolution(**{key: tuple(value) if isinstance(value, list) else value for key, value in numbers.items()})
+    fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in numbers.items()}
+    return Convolution(**fields)
 
 
 EMITTERS: Mapping[str, Emitter] = {"direct": _emit_direct}

@@ -1,0 +1,95 @@
+"""The numbers of the direct convolution, chosen by counting cycles and cache bytes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from edgecompile.convolution import Convolution
+from edgecompile.target import CpuFacts
+
+FLOAT_BYTES = 4
+LOADS_PER_CYCLE = 2  # vector loads that x86 cores since Haswell and Arm cores since Cortex-A72 start together
+FMA_LATENCY = 4  # cycles, as on every core since Skylake, Zen and Cortex-A76
+MOST_VECTORS = 6
+MOST_ROWS = 28
+
+
+@dataclass(frozen=True)
+class DirectConfig:
+    """The numbers of the template.
+
+    Attributes:
+        rows: pixels of a tile.
+        vectors: vectors of output channels of a tile; their count in all divides by it.
+        lanes: floats of a vector.
+        chunk: blocks of input channels whose weights are used for all pixels before the next ones are; divides the
+            number of blocks.
+        pixels_outside: the loop over bands of pixels lies around the one over panels: for weights that fit the cache.
+    """
+
+    rows: int
+    vectors: int
+    lanes: int
+    chunk: int
+    pixels_outside: bool
+
+    @property
+    def panel(self) -> int:
+        """Output channels of a tile."""
+        return self.vectors * self.lanes
+
+    def cycles(self, problem: Convolution, facts: CpuFacts) -> float:
+        """What one core needs, when all operands come in time."""
+        pixels, lines = _lines(problem)
+        panels = math.ceil(problem.out_channels / self.panel)
+        steps = problem.group_channels * problem.kernel[0] * problem.kernel[1]
+        return _cycles(pixels, self.rows, self.vectors, facts) * lines * panels * steps
+
+    @staticmethod
+    def choose(problem: Convolution, in_block: int, facts: CpuFacts) -> DirectConfig:
+        """The tile that takes the fewest cycles by counting, and the order that keeps the weights near."""
+        lanes = facts.vector_bytes // FLOAT_BYTES
+        count = math.ceil(problem.out_channels / lanes)
+        pixels, _ = _lines(problem)
+        best = min(
+            (
+                (_cycles(pixels, rows, vectors, facts) / vectors, -rows * vectors, rows, vectors)
+                for vectors in range(1, min(count, MOST_VECTORS) + 1)
+                if count % vectors == 0
+                for rows in range(1, min(pixels, MOST_ROWS) + 1)
+                if rows * vectors + vectors + 1 <= facts.vector_registers
+            ),
+        )
+        rows, vectors = best[2:]
+        taps = problem.kernel[0] * problem.kernel[1]
+        blocks = problem.in_channels // in_block
+        weight_bytes = blocks * in_block * taps * count * lanes * FLOAT_BYTES
+        panel_bytes = weight_bytes * vectors // count
+        pixels_outside = weight_bytes <= facts.l2_bytes // 2
+        chunk = blocks
+        if not pixels_outside:
+            limit = facts.l2_bytes // 3
+            chunk = max((part for part in _divisors(blocks) if panel_bytes * part // blocks <= limit), default=1)
+        return DirectConfig(rows, vectors, lanes, chunk, pixels_outside)
+
+
+def _cycles(pixels: int, rows: int, vectors: int, facts: CpuFacts) -> float:
+    """Cycles of one step of the reduction over a line of pixels, for one panel."""
+    full, rest = divmod(pixels, rows)
+    return full * _tile_cycles(rows, vectors, facts) + (_tile_cycles(rest, vectors, facts) if rest else 0)
+
+
+def _tile_cycles(rows: int, vectors: int, facts: CpuFacts) -> float:
+    return max(rows * vectors / facts.fma_ports, (rows + vectors) / LOADS_PER_CYCLE, FMA_LATENCY)
+
+
+def _lines(problem: Convolution) -> tuple[int, int]:
+    """How many pixels lie in a line that tiles run along, and how many such lines there are."""
+    if problem.is_pointwise:
+        return problem.height * problem.width, problem.batch
+    return problem.out_width, problem.out_height * problem.batch
+
+
+def _divisors(number: int) -> list[int]:
+    return [part for part in range(1, number + 1) if number % part == 0]
