@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import tvm
     from tvm.s_tir import Schedule
 
+SCHEDULE_NAME = "edgecompile.schedule"
+"""An attribute of a scheduled kernel: what to call its schedule, where that is not the rule's name."""
+
 
 class ScheduleRule(Protocol):
     """A template: `apply` answers with a scheduled kernel, or None when the kernel is not its kind."""
@@ -63,6 +66,9 @@ def _schedule(
             decisions.append(Decision(rule.name, name, False, reason))
             continue
         if schedule is not None:
-            decisions.append(Decision("schedule", name, True, rule.name))
-            return schedule.mod["main"]
+            function = schedule.mod["main"]
+            decisions.append(
+                Decision("schedule", name, True, str((function.attrs or {}).get(SCHEDULE_NAME, rule.name)))
+            )
+            return function
     raise CompilerBugError(f"no schedule rule of target {target.name} takes the kernel {name}")

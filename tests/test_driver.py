@@ -85,7 +85,7 @@ def test_report_names_layers_costs_and_templates(artifact: ec.Artifact) -> None:
     assert first.macs == 8 * 3 * 9 * 16 * 20
     assert first.bytes_read == 3 * 16 * 20 * 4
     assert first.weight_bytes == (8 * 3 * 9 + 8) * 4
-    assert first.decisions[0].reason == "RegisterTile"
+    assert "direct convolution" in [decision.reason for decision in first.decisions]
     assert report.memory is not None
     assert report.memory.lower_bound_bytes <= report.memory.arena_bytes <= report.memory.sum_bytes
     assert artifact.manifest.arena_bytes == report.memory.arena_bytes

@@ -129,11 +129,13 @@ class LayoutRewriter:
 
     def _in_blocks(self, variable: relax.Var, call: relax.Call) -> relax.Expr | None:
         """The call on blocked tensors, or None where it stays plain."""
-        if not isinstance(call.op, tvm.ir.Op) or static_shape(variable) is None:
+        if not isinstance(call.op, tvm.ir.Op):
             return None
         name = call.op.name
         if name == "relax.nn.conv2d":
             return self._convolution(variable, call)
+        if static_shape(variable) is None:
+            return None
         if name in _UNARY and call.args[0] in self.blocked:
             return relax.Call(call.op, [self.blocked[call.args[0]], *call.args[1:]], call.attrs)
         if name in _BINARY and any(argument in self.blocked for argument in call.args):

@@ -50,6 +50,8 @@ class DirectConfig:
     def choose(problem: Convolution, in_block: int, facts: CpuFacts) -> DirectConfig:
         """The tile that takes the fewest cycles by counting, and the order that keeps the weights near."""
         lanes = facts.vector_bytes // FLOAT_BYTES
+        while lanes > 1 and problem.out_channels <= lanes // 2:
+            lanes //= 2  # a shorter vector that holds all channels takes the same time and less weight
         count = math.ceil(problem.out_channels / lanes)
         pixels, _ = _lines(problem)
         best = min(

@@ -55,7 +55,7 @@ class CpuImplementations:
             "config": dataclasses.asdict(config),
             "is_product": rows is not None,
         }
-        notes = attributes("direct", numbers)
+        notes = attributes("direct convolution" if rows is None else "packed product", numbers)
 
         def compute(x: te.Tensor, weight: te.Tensor) -> te.Tensor:
             if rows is None:
@@ -82,4 +82,4 @@ def _problem(numbers: Mapping[str, Any]) -> Convolution:
     return Convolution(**fields)
 
 
-EMITTERS: Mapping[str, Emitter] = {"direct": _emit_direct}
+EMITTERS: Mapping[str, Emitter] = {"direct convolution": _emit_direct, "packed product": _emit_direct}

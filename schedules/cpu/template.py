@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgecompile.schedule import SCHEDULE_NAME
 from edgecompile.target import Target
 
 from schedules.cpu.blocks import read_blocks
@@ -77,7 +78,7 @@ class Template:
         for block in read_blocks(schedule)[:first] + read_blocks(schedule)[end:]:
             arrange_loops(schedule, block)
         statement = self.emitters[anchor.template](anchor, Epilogue(anchor.target, tuple(stages)), target)
-        function = _replaced(schedule.mod["main"], first, end, statement)
+        function = _replaced(schedule.mod["main"], first, end, statement).with_attr(SCHEDULE_NAME, anchor.template)
         return Schedule(IRModule({"main": function}))
 
 

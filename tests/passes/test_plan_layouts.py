@@ -1,0 +1,169 @@
+"""Planning layouts: what is rewritten, what is left alone, and that the numbers stay."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import tvm
+from tvm import relax
+
+from edgecompile.decision import Decision
+from edgecompile.frontend.model import TensorSpec
+from edgecompile.passes.blocked_tensors import block_constant, blocked_shape, is_reshape
+from edgecompile.passes.plan_layouts import PlanLayouts
+from edgecompile.target import find_target
+from schedules.cpu import CpuImplementations
+from tests.relax_models import constant, make_model, run_virtual_machine
+
+X = TensorSpec("x", (1, 16, 9, 9), "float32")
+RNG = np.random.default_rng(0)
+
+
+def weight(*shape: int) -> tvm.ir.GenericConst:
+    return constant(RNG.standard_normal(shape).astype(np.float32))
+
+
+def conv(x: Any, out_channels: int, in_channels: int = 16, size: int = 3) -> Any:
+    return relax.op.nn.conv2d(x, weight(out_channels, in_channels, size, size), padding=size // 2)
+
+
+def plan(body: Callable[..., Any], *specs: TensorSpec) -> tuple[tvm.IRModule, tvm.IRModule, list[Decision]]:
+    """The module before and after, and what was decided."""
+    before = make_model(specs or (X,), body, ()).module
+    decisions: list[Decision] = []
+    facts = find_target("host,vector_bytes=32,vector_registers=16").cpu
+    return before, PlanLayouts(CpuImplementations(facts))(before, decisions), decisions
+
+
+def callees(module: tvm.IRModule) -> Counter[str]:
+    calls = [binding.value for block in module["main"].body.blocks for binding in block.bindings]
+    return Counter(
+        str(call.args[0].name_hint) if call.op.name == "relax.call_tir" else call.op.name.removeprefix("relax.")
+        for call in calls
+        if isinstance(call, relax.Call)
+    )
+
+
+def check_numbers(before: tvm.IRModule, after: tvm.IRModule) -> None:
+    relax.analysis.well_formed(after)
+    arrays = [
+        RNG.standard_normal([int(n) for n in parameter.ty.shape]).astype(np.float32)
+        for parameter in before["main"].params
+    ]
+    for got, want in zip(run_virtual_machine(after, *arrays), run_virtual_machine(before, *arrays), strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-5 * max(1.0, float(np.abs(want).max())))
+
+
+def residual_block(builder: Any, x: Any) -> Any:
+    first = builder.emit(relax.op.nn.relu(builder.emit(relax.op.add(builder.emit(conv(x, 16)), weight(1, 16, 1, 1)))))
+    second = builder.emit(relax.op.add(builder.emit(conv(first, 16)), first))
+    return relax.op.nn.relu(second)
+
+
+def test_no_conversion_inside_a_residual_block() -> None:
+    before, after, decisions = plan(residual_block)
+    assert callees(after) == {"to_blocks": 1, "conv2d": 2, "add": 2, "nn.relu": 2, "from_blocks": 1}
+    assert [decision.kept for decision in decisions] == [True, True]
+    check_numbers(before, after)
+
+
+def scale_by_gate(builder: Any, x: Any) -> Any:
+    """Squeeze and excitation: a value per channel, computed at run time."""
+    y = builder.emit(conv(x, 24))
+    gate = builder.emit(relax.op.mean(y, [2, 3], keepdims=True))
+    gate = builder.emit(relax.op.sigmoid(builder.emit(conv(gate, 24, 24, 1))))
+    return relax.op.multiply(y, gate)
+
+
+def pooled(builder: Any, x: Any) -> Any:
+    y = builder.emit(relax.op.nn.max_pool2d(builder.emit(conv(x, 32)), 3, 2, 1))
+    y = builder.emit(relax.op.nn.avg_pool2d(builder.emit(conv(y, 8, 32)), 2, 2, count_include_pad=True))
+    return relax.op.nn.adaptive_avg_pool2d(y, 1)
+
+
+def read_both_ways(builder: Any, x: Any) -> list[Any]:
+    y = builder.emit(conv(x, 16))
+    return [relax.op.nn.relu(y), relax.op.permute_dims(y, [0, 2, 3, 1]), relax.op.nn.softmax(y, 1)]
+
+
+def mixed_operands(builder: Any, x: Any) -> Any:
+    """Operands of all the shapes that broadcast: numbers, one channel, all channels, no batch."""
+    y = builder.emit(conv(x, 20))
+    mask = builder.emit(relax.op.mean(x, [1], keepdims=True))
+    for other in (constant(np.float32(3)), weight(20, 1, 1), weight(1, 1, 9, 9), weight(20, 9, 9), weight(9), mask):
+        y = builder.emit(relax.op.multiply(y, other))
+    return relax.op.subtract(constant(np.float32(1)), y)
+
+
+def head(builder: Any, x: Any) -> Any:
+    y = builder.emit(relax.op.mean(builder.emit(conv(x, 32)), [2, 3], keepdims=True))
+    y = builder.emit(relax.op.reshape(y, (1, 32)))
+    return relax.op.add(builder.emit(relax.op.matmul(y, weight(32, 10))), weight(10))
+
+
+@pytest.mark.parametrize("body", [scale_by_gate, pooled, read_both_ways, mixed_operands, head])
+def test_numbers_stay(body: Callable[..., Any]) -> None:
+    before, after, decisions = plan(body)
+    assert any(decision.kept for decision in decisions)
+    check_numbers(before, after)
+
+
+def test_a_head_needs_no_conversion() -> None:
+    _, after, _ = plan(head)
+    assert callees(after)["from_blocks"] == 0
+
+
+def test_few_channels_are_read_as_they_are() -> None:
+    before, after, _ = plan(lambda _, x: conv(x, 16, 3), TensorSpec("x", (1, 3, 9, 9), "float32"))
+    assert callees(after) == {"conv2d": 1, "from_blocks": 1}
+    check_numbers(before, after)
+
+
+def test_products_of_matrices() -> None:
+    before, after, _ = plan(lambda _, x: relax.op.matmul(x, weight(24, 40)), TensorSpec("x", (2, 3, 5, 24), "float32"))
+    assert callees(after) == {"matmul": 1}
+    check_numbers(before, after)
+
+
+def test_equal_kernels_are_one_function() -> None:
+    def body(builder: Any, x: Any) -> Any:
+        return conv(builder.emit(conv(builder.emit(conv(x, 16)), 16)), 16)
+
+    _, after, _ = plan(body)
+    functions = [variable.name_hint for variable in after.get_global_vars() if "conv2d" in variable.name_hint]
+    assert callees(after)["conv2d"] == 3
+    assert functions == ["conv2d"]
+
+
+def test_left_alone() -> None:
+    w = TensorSpec("w", (16, 16, 3, 3), "float32")
+    _, after, decisions = plan(lambda _, x, w: relax.op.nn.conv2d(x, w), X, w)
+    assert callees(after) == {"nn.conv2d": 1}
+    assert decisions == [Decision("PlanLayouts", decisions[0].subject, False, "its weight is computed at run time")]
+    _, after, decisions = plan(lambda _, x: conv(x, 16), TensorSpec("x", ("n", 16, 9, 9), "float32"))
+    assert callees(after) == {"nn.conv2d": 1}
+    assert decisions[0].reason == "it is not float32 of static shape"
+
+
+def test_the_module_is_not_changed_in_place() -> None:
+    before = make_model((X,), residual_block, ()).module
+    text = before.script()
+    PlanLayouts(CpuImplementations(find_target("host").cpu))(before, [])
+    assert before.script() == text
+
+
+def test_blocked_constants() -> None:
+    array = np.arange(12, dtype=np.float32).reshape(12, 1, 1)
+    blocked = block_constant(array, 12, 4)
+    assert blocked is not None
+    assert blocked.shape == (1, 3, 1, 1, 4)
+    assert blocked[0, 2, 0, 0, 1] == 9
+    assert block_constant(np.zeros((6, 1, 1), np.float32), 12, 4) is None
+    assert block_constant(np.zeros((1, 1, 12, 1, 1), np.float32), 12, 4) is None
+    assert blocked_shape((2, 12, 5, 6), 4) == (2, 3, 5, 6, 4)
+    assert is_reshape((1, 12, 1, 1), 4)
+    assert not is_reshape((1, 12, 2, 1), 4)

@@ -1,0 +1,49 @@
+"""The direct convolution's AArch64 code, in the emulator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import edgecompile as ec
+
+
+class OddConvolutions(nn.Module):
+    """Independent convolutions of one input, so that one library holds them all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.ModuleList(
+            [
+                nn.Conv2d(7, 13, 3, 1, 1),
+                nn.Conv2d(7, 17, (5, 2), (2, 3), (3, 1)),
+                nn.Conv2d(7, 31, 3, (3, 1), (1, 2), dilation=(1, 2)),
+                nn.Conv2d(7, 16, 1),
+                nn.Sequential(nn.Conv2d(7, 32, 3, 2, 1), nn.ReLU6(), nn.Conv2d(32, 24, 1), nn.SiLU()),
+            ]
+        )
+        self.linear = nn.Linear(15, 21)
+
+    def forward(self, x: torch.Tensor) -> tuple[Any, ...]:
+        return (*(layer(x) for layer in self.layers), self.linear(x))
+
+
+@pytest.mark.board
+@pytest.mark.parametrize("target", ["rpi4", "armv7-neon"])
+def test_odd_sizes_on_a_board(target: str, tmp_path: Path) -> None:
+    module = OddConvolutions().eval()
+    x = torch.randn(2, 7, 13, 15)
+    ec.compile(ec.load(module, example_inputs=x), target=target, out=tmp_path / "net")
+    artifact = ec.open(tmp_path / "net", emulate=True)
+    with torch.no_grad():
+        expected = module.double()(x.double())
+    for got, want in zip(artifact.run(x.numpy()), expected, strict=True):
+        np.testing.assert_allclose(got, want.numpy(), rtol=0, atol=1e-5)
+    templates = {decision.reason for step in artifact.report.steps for decision in step.decisions}
+    assert {"direct convolution", "packed product"} <= templates
