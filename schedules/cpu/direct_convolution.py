@@ -13,9 +13,6 @@ products of a chunk of input channels are added:
                         for v in unrolled(vectors):
                             sums[row, v] += x[...] * weight[panel, c, i, j, v]
                 y[tile] = epilogue(sums)           # or the partial sums, before the last chunk
-
-Pixels beyond the border are left out: the kernel's rows by the bounds of its loop, its columns by tiles of their own at
-both ends of the width, whose products are known when the code is made.
 """
 
 from __future__ import annotations
@@ -30,6 +27,7 @@ from edgecompile.convolution import Convolution
 from schedules.cpu import loops
 from schedules.cpu.direct_config import DirectConfig
 from schedules.cpu.epilogue import Epilogue
+from schedules.cpu.image_tiles import ImageTiles, Tile
 
 if TYPE_CHECKING:
     from tvm import tirx
@@ -52,21 +50,6 @@ class _Task:
     image: Expr
     panel: Expr
     chunk: Expr | None
-
-
-@dataclass(frozen=True)
-class _Tile:
-    """Neighbouring pixels along the width.
-
-    Attributes:
-        line: the output row; None for products of matrices, whose rows are all one line.
-        start: the first pixel; a number where the tile touches a border.
-        rows: how many.
-    """
-
-    line: Expr | None
-    start: Index
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -150,10 +133,10 @@ class DirectConvolution:
             whole = full == self._bands * self._band
             extent = self._band if whole else tirx.min(loops.index(self._band), full - first)
             statements.append(
-                loops.serial(extent, lambda tile: self._tile(task, _Tile(None, tile * rows, rows)), "tile", first)
+                loops.serial(extent, lambda tile: self._tile(task, Tile(None, tile * rows, rows)), "tile", first)
             )
         if rest:
-            tail = self._tile(task, _Tile(None, full * rows, rest))
+            tail = self._tile(task, Tile(None, full * rows, rest))
             statements += [loops.when(band.equal(self._bands - 1), tail)] if self._bands > 1 else tail
         return statements
 
@@ -168,43 +151,14 @@ class DirectConvolution:
             extent = tirx.min(loops.index(self._band), self.problem.out_height - start)
         return [loops.serial(extent, lambda line: self._line(task, line), "line", start)]
 
+    @property
+    def _tiles(self) -> ImageTiles:
+        return ImageTiles(self.problem, self.config.rows)
+
     def _line(self, task: _Task, line: Expr) -> list[tirx.Stmt]:
-        """One row of the output: tiles at the borders one by one, those between them in a loop."""
-        statements: list[tirx.Stmt] = []
-        for first, rows, count in self._runs():
-            if count == 1:
-                statements += self._tile(task, _Tile(line, first, rows))
-            else:
-                statements.append(self._run(task, line, first, rows, count))
-        return statements
+        return self._tiles.of_line(line, lambda tile: self._tile(task, tile))
 
-    def _run(self, task: _Task, line: Expr, first: int, rows: int, count: int) -> tirx.Stmt:
-        return loops.serial(count, lambda tile: self._tile(task, _Tile(line, tile * rows + first, rows)), "tile")
-
-    def _runs(self) -> list[tuple[int, int, int]]:
-        """The tiles of a line as (first pixel, rows, count), those that no padding touches together."""
-        width, rows = self.problem.out_width, self.config.rows
-        runs: list[tuple[int, int, int]] = []
-        joins = False
-        for start in range(0, width, rows):
-            size = min(rows, width - start)
-            inside = size == rows and self._is_inside(start, size)
-            if inside and joins:
-                runs[-1] = (runs[-1][0], rows, runs[-1][2] + 1)
-            else:
-                runs.append((start, size, 1))
-            joins = inside
-        return runs
-
-    def _is_inside(self, start: int, rows: int) -> bool:
-        """True when the kernel around every one of these pixels lies within the image's width."""
-        pixels, columns = (start, start + rows - 1), (0, self.problem.kernel[1] - 1)
-        return all(0 <= self._column(pixel, j) < self.problem.width for pixel in pixels for j in columns)
-
-    def _column(self, pixel: int, j: int) -> int:
-        return pixel * self.problem.strides[1] + j * self.problem.dilations[1] - self.problem.padding[1]
-
-    def _tile(self, task: _Task, tile: _Tile) -> list[tirx.Stmt]:
+    def _tile(self, task: _Task, tile: Tile) -> list[tirx.Stmt]:
         """The sums of one tile, in registers from their start to their end."""
         from tvm import tirx
 
@@ -254,13 +208,12 @@ class DirectConvolution:
         ]
 
     def _reduction(
-        self, task: _Task, tile: _Tile, multiply: Callable[[int, Sequence[Expr], Sequence[Index]], list[tirx.Stmt]]
+        self, task: _Task, tile: Tile, multiply: Callable[[int, Sequence[Expr], Sequence[Index]], list[tirx.Stmt]]
     ) -> list[tirx.Stmt]:
         """The loops over a chunk of input channels and the kernel."""
         blocks = int(self.weight.shape[1]) // self._chunk_count
         first = task.chunk * blocks if task.chunk is not None else loops.index(0)
-        # Only tiles at a border have a known start: there each column of the kernel has its own products.
-        at_border = tile.line is not None and isinstance(tile.start, int) and not self._is_inside(tile.start, tile.rows)
+        at_border = self._tiles.touches_border(tile)  # there each column of the kernel has its own products
 
         def products(block: Expr, i: Expr, j: Index, ci: Expr) -> list[tirx.Stmt]:
             places = [self._input(task, tile, row, block, i, j, ci) for row in range(tile.rows)]
@@ -278,52 +231,30 @@ class DirectConvolution:
                 return [statement for j in range(width) for statement in channels(block, i, j)]
             return [loops.serial(width, lambda j: channels(block, i, j), "j")]
 
-        low, extent = self._kernel_rows(tile)
+        low, extent = self._tiles.kernel_rows(tile.line)
         return [
             loops.serial(
                 blocks, lambda block: [loops.serial(extent, lambda i: columns(block + first, i), "i", low)], "block"
             )
         ]
 
-    def _kernel_rows(self, tile: _Tile) -> tuple[Index, Index]:
-        """The first row of the kernel that lies within the image's height, and how many do."""
-        from tvm import tirx
-
-        problem = self.problem
-        top, _, bottom, _ = problem.padding
-        if tile.line is None or not (top or bottom):
-            return 0, problem.kernel[0]
-        dilation = problem.dilations[0]
-        above = top - tile.line * problem.strides[0]
-        low = tirx.max(loops.index(0), (above + (dilation - 1)) // dilation)
-        high = tirx.min(loops.index(problem.kernel[0]), (above + (problem.height - 1)) // dilation + 1)
-        return low, tirx.max(high - low, loops.index(0))
-
-    def _input(self, task: _Task, tile: _Tile, row: int, block: Expr, i: Expr, j: Index, ci: Expr) -> list[Expr] | None:
+    def _input(self, task: _Task, tile: Tile, row: int, block: Expr, i: Expr, j: Index, ci: Expr) -> list[Expr] | None:
         """Where a product's factor lies in x; None when it is padding."""
-        problem = self.problem
+        if self.is_product:
+            return [*self._row(tile.pixel(row)), ci]
         if tile.line is None:
-            pixel = loops.index(tile.start) + row
-            if self.is_product:
-                return [*self._row(pixel), ci]
-            ih, iw = pixel // problem.width, pixel % problem.width
+            pixel = tile.pixel(row)
+            place: tuple[Expr, Expr] | None = (pixel // self.problem.width, pixel % self.problem.width)
         else:
-            top, left, _, _ = problem.padding
-            if isinstance(tile.start, int) and isinstance(j, int):
-                column = self._column(tile.start + row, j)
-                if not 0 <= column < problem.width:
-                    return None
-                iw = loops.index(column)
-            else:
-                first = (loops.index(tile.start) + row) * problem.strides[1] - left
-                iw = first + loops.index(j) * problem.dilations[1]
-            ih = tile.line * problem.strides[0] + i * problem.dilations[0] - top
+            place = self._tiles.source(tile, row, i, j)
+        if place is None:
+            return None
         if len(self.x.shape) == 4:
-            return [task.image, block * int(self.weight.shape[4]) + ci, ih, iw]
-        return [task.image, block, ih, iw, ci]
+            return [task.image, block * int(self.weight.shape[4]) + ci, *place]
+        return [task.image, block, *place, ci]
 
-    def _output(self, task: _Task, tile: _Tile, row: int, v: int, lane: Expr) -> list[Expr]:
-        pixel = loops.index(tile.start) + row
+    def _output(self, task: _Task, tile: Tile, row: int, v: int, lane: Expr) -> list[Expr]:
+        pixel = tile.pixel(row)
         channel = task.panel * self.config.panel + v * self.config.lanes
         if self.is_product:
             return [*self._row(pixel), channel + lane]
@@ -343,7 +274,7 @@ class DirectConvolution:
             pixel = pixel // extent
         return [pixel, *found]
 
-    def _by_vector(self, task: _Task, tile: _Tile, one: PerVector) -> list[tirx.Stmt]:
+    def _by_vector(self, task: _Task, tile: Tile, one: PerVector) -> list[tirx.Stmt]:
         """`one` for every vector of the tile, shortened where the channels end within a vector."""
         config = self.config
         left = self.problem.out_channels - (self._panels - 1) * config.panel
@@ -354,7 +285,7 @@ class DirectConvolution:
         is_last = task.panel.equal(self._panels - 1)
         return [loops.when(is_last, self._each(tile, short, one), self._each(tile, whole, one))]
 
-    def _each(self, tile: _Tile, lanes: Sequence[int], one: PerVector) -> list[tirx.Stmt]:
+    def _each(self, tile: Tile, lanes: Sequence[int], one: PerVector) -> list[tirx.Stmt]:
         def at_row(row: int) -> Callable[[int, Expr], tirx.Stmt]:
             return lambda v, lane: one(row, v, lane)
 

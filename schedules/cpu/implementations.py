@@ -11,6 +11,12 @@ from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation
 from edgecompile.target import CpuFacts, Target
 
+from schedules.cpu.depthwise_convolution import (
+    DepthwiseConfig,
+    DepthwiseConvolution,
+    convolve_depthwise,
+    pack_depthwise,
+)
 from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig
 from schedules.cpu.direct_convolution import DirectConvolution
 from schedules.cpu.direct_formula import convolve, multiply, pack_weight
@@ -19,6 +25,8 @@ from schedules.cpu.template import Anchor, Emitter, attributes
 
 if TYPE_CHECKING:
     from tvm import te, tirx
+
+DIRECT, PRODUCT, DEPTHWISE = "direct convolution", "packed product", "depthwise convolution"
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,9 @@ class CpuImplementations:
         return self.lanes if channels % self.lanes == 0 else channels
 
     def convolutions(self, problem: Convolution, in_block: int | None) -> Sequence[Implementation]:
-        """Direct convolution; none for groups."""
+        """Direct convolution, or depthwise; none for other groups."""
+        if problem.is_depthwise and in_block is not None:
+            return (self._depthwise(problem, in_block),)
         if problem.groups != 1:
             return ()
         return (self._direct(problem, in_block or 1, self.block(problem.out_channels), None),)
@@ -45,6 +55,16 @@ class CpuImplementations:
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The same template; the rows of x are its pixels."""
         return (self._direct(problem, problem.in_channels, problem.out_channels, tuple(rows)),)
+
+    def _depthwise(self, problem: Convolution, block: int) -> Implementation:
+        config = DepthwiseConfig.choose(problem, block, self.facts)
+        notes = attributes(DEPTHWISE, {"problem": dataclasses.asdict(problem), "config": dataclasses.asdict(config)})
+        return Implementation(
+            name=f"depthwise {config.rows}x{config.lanes}",
+            cycles=config.cycles(problem, self.facts),
+            pack=lambda weight: pack_depthwise(weight, block),
+            compute=lambda x, weight: convolve_depthwise(x, weight, problem, notes),
+        )
 
     def _direct(
         self, problem: Convolution, in_block: int, out_block: int, rows: tuple[int, ...] | None
@@ -55,7 +75,7 @@ class CpuImplementations:
             "config": dataclasses.asdict(config),
             "is_product": rows is not None,
         }
-        notes = attributes("direct convolution" if rows is None else "packed product", numbers)
+        notes = attributes(DIRECT if rows is None else PRODUCT, numbers)
 
         def compute(x: te.Tensor, weight: te.Tensor) -> te.Tensor:
             if rows is None:
@@ -82,4 +102,11 @@ def _problem(numbers: Mapping[str, Any]) -> Convolution:
     return Convolution(**fields)
 
 
-EMITTERS: Mapping[str, Emitter] = {"direct convolution": _emit_direct, "packed product": _emit_direct}
+def _emit_depthwise(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
+    del target
+    x, weight = anchor.reads
+    problem, config = _problem(anchor.numbers["problem"]), DepthwiseConfig(**anchor.numbers["config"])
+    return DepthwiseConvolution(problem, config, x, weight, epilogue).emit()
+
+
+EMITTERS: Mapping[str, Emitter] = {DIRECT: _emit_direct, PRODUCT: _emit_direct, DEPTHWISE: _emit_depthwise}

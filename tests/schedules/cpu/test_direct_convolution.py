@@ -7,21 +7,13 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
-import tvm
-from tvm import te, tirx
 
 from edgecompile.convolution import Convolution
-from edgecompile.passes.blocked_tensors import blocked_shape
-from edgecompile.target import CpuFacts, Target, find_target
-from schedules.cpu import CpuImplementations, Template
+from edgecompile.target import CpuFacts, find_target
+from schedules.cpu import CpuImplementations
 from schedules.cpu.direct_config import DirectConfig
 from schedules.cpu.direct_formula import pack_weight
-from schedules.cpu.implementations import EMITTERS
-from targets.cpu.object_code import tvm_target
-
-# Sums of up to some thousand products in float32.
-TOLERANCE = 1e-5
+from tests.schedules.cpu.convolutions import check, run
 
 
 def odd_problems() -> list[Convolution]:
@@ -44,60 +36,6 @@ def odd_problems() -> list[Convolution]:
         except AssertionError:  # the kernel is larger than the padded image
             problems.append(Convolution(1, c, k, height + 9, width + 9, **problem))  # type: ignore[arg-type]
     return problems
-
-
-def run(
-    problem: Convolution, target: Target, *, plain_input: bool = False, chunk: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """`relu(conv(x, w) + bias) * residual` by the template, and by PyTorch in float64."""
-    facts = target.cpu
-    block = CpuImplementations(facts).block
-    in_block = 1 if plain_input else block(problem.in_channels)
-    out_block = block(problem.out_channels)
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((problem.batch, problem.in_channels, problem.height, problem.width), np.float32)
-    weight = rng.standard_normal((problem.out_channels, problem.in_channels, *problem.kernel), np.float32)
-    bias = rng.standard_normal(problem.out_channels, np.float32)
-    (way,) = CpuImplementations(facts).convolutions(problem, None if plain_input else in_block)
-    packed = way.pack(weight)
-    given = x if plain_input else to_blocks(x, in_block)
-    shape = (problem.batch, problem.out_channels, problem.out_height, problem.out_width)
-    residual = rng.standard_normal(shape, np.float32)
-    extents = [[tirx.IntImm("int64", n) for n in array.shape] for array in (given, packed)]
-    source, weights = te.placeholder(extents[0], name="x"), te.placeholder(extents[1], name="w")
-    result = way.compute(source, weights)
-    shift = te.placeholder([1, result.shape[1], 1, 1, out_block], name="bias")
-    other = te.placeholder(result.shape, name="residual")
-    total = te.compute(result.shape, lambda n, c, h, w, b: result[n, c, h, w, b] + shift[0, c, 0, 0, b])
-    final = te.compute(result.shape, lambda *i: tirx.max(total[i], tirx.const(0.0)) * other[i])
-    function = te.create_prim_func([source, weights, shift, other, final])
-    function = function.with_attr("global_symbol", "main").with_attr("tirx.noalias", True)
-    schedule = Template(EMITTERS).apply(function, target)
-    assert schedule is not None
-    compiled = tvm.compile(schedule.mod, target=tvm_target(target))
-    out = np.full([int(extent) for extent in result.shape], np.nan, np.float32)
-    arguments = [given, packed, to_blocks(bias.reshape(1, -1, 1, 1), out_block), to_blocks(residual, out_block), out]
-    tensors = [tvm.runtime.tensor(np.ascontiguousarray(array)) for array in arguments]
-    compiled["main"](*tensors)
-    top, left, bottom, right = problem.padding
-    padded = torch.nn.functional.pad(torch.from_numpy(x).double(), (left, right, top, bottom))
-    kernel = torch.from_numpy(weight).double()
-    expected = torch.nn.functional.conv2d(
-        padded, kernel, torch.from_numpy(bias).double(), problem.strides, 0, problem.dilations
-    )
-    got = tensors[-1].numpy().transpose(0, 1, 4, 2, 3).reshape(shape)
-    return got, expected.relu().numpy() * residual
-
-
-def to_blocks(array: np.ndarray, block: int) -> np.ndarray:
-    """`[N, C, H, W]` -> `[N, C/b, H, W, b]`."""
-    n, blocks, h, w, b = blocked_shape(array.shape, block)
-    return np.ascontiguousarray(array.reshape(n, blocks, b, h, w).transpose(0, 1, 3, 4, 2))
-
-
-def check(got: np.ndarray, expected: np.ndarray) -> None:
-    """Both agree within the rounding of float32 sums."""
-    np.testing.assert_allclose(got, expected, rtol=0, atol=TOLERANCE * max(1.0, float(np.abs(expected).max())))
 
 
 @pytest.mark.parametrize("problem", odd_problems(), ids=str)

@@ -1,0 +1,169 @@
+"""Depthwise convolution: each channel by itself, vectors along the channels of a block.
+
+y[n, c, h, w] = sum over i, j of  x[n, c, h*s + i*d - p, w*s + j*d - p] * weight[c, i, j]
+
+for image, block, line in parallel(...):
+    for tile in ...:                           # rows pixels along the width
+        for v in ...:                          # the block's vectors
+            for i in kernel rows:
+                for j, row in unrolled(...):   # neighbours share what they read of x
+                    sums[row] += x[...] * weight[block, i, j, v]
+            y[tile] = epilogue(sums)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from edgecompile.convolution import Convolution
+from edgecompile.target import CpuFacts
+
+from schedules.cpu import loops
+from schedules.cpu.direct_config import FLOAT_BYTES
+from schedules.cpu.epilogue import Epilogue
+from schedules.cpu.image_tiles import ImageTiles, Tile
+
+if TYPE_CHECKING:
+    from tvm import te, tirx
+
+    from schedules.cpu.loops import Expr, Index
+
+
+@dataclass(frozen=True)
+class DepthwiseConfig:
+    """The numbers of the template: `rows` pixels of a tile, `lanes` floats of a vector."""
+
+    rows: int
+    lanes: int
+
+    @staticmethod
+    def choose(problem: Convolution, block: int, facts: CpuFacts) -> DepthwiseConfig:
+        """As many sums as half of the registers hold, in tiles that come out even where they can."""
+        lanes = facts.vector_bytes // FLOAT_BYTES
+        while lanes > 1 and block <= lanes // 2:
+            lanes //= 2
+        width, most = problem.out_width, facts.vector_registers // 2
+        rows = min(range(1, min(width, most) + 1), key=lambda rows: (math.ceil(width / rows), rows))
+        return DepthwiseConfig(rows, lanes)
+
+    def cycles(self, problem: Convolution, facts: CpuFacts) -> float:
+        """What one core needs, when all operands come in time."""
+        vectors = math.ceil(problem.in_channels / self.lanes)
+        taps = problem.kernel[0] * problem.kernel[1]
+        return problem.batch * problem.out_height * problem.out_width * vectors * taps / facts.fma_ports
+
+
+def pack_depthwise(weight: np.ndarray, block: int) -> np.ndarray:
+    """`[C, 1, KH, KW]` -> `[C / block, KH, KW, block]`."""
+    channels, _, height, width = weight.shape
+    return np.ascontiguousarray(weight.reshape(channels // block, block, height, width).transpose(0, 2, 3, 1))
+
+
+def convolve_depthwise(x: te.Tensor, weight: te.Tensor, problem: Convolution, attributes: dict[str, str]) -> te.Tensor:
+    """The convolution as a formula.
+
+    Args:
+        x: `[N, C / b, H, W, b]`; the result has the same blocks.
+        weight: as `pack_depthwise` makes it.
+    """
+    from tvm import te, tirx
+
+    top, left, _, _ = problem.padding
+    row, column = (
+        te.reduce_axis((loops.index(0), loops.index(problem.kernel[axis])), name) for axis, name in ((0, "i"), (1, "j"))
+    )
+
+    def value(n: tirx.Var, block: tirx.Var, h: tirx.Var, w: tirx.Var, lane: tirx.Var) -> Expr:
+        ih = h * problem.strides[0] + row * problem.dilations[0] - top
+        iw = w * problem.strides[1] + column * problem.dilations[1] - left
+        read = x(n, block, ih, iw, lane)
+        if any(problem.padding):
+            inside = tirx.all(ih >= 0, ih < problem.height, iw >= 0, iw < problem.width)
+            read = tirx.if_then_else(inside, read, tirx.const(0.0, x.dtype))
+        return te.sum(read * weight(block, row, column, lane), axis=[row, column])
+
+    shape = (problem.batch, x.shape[1], loops.index(problem.out_height), loops.index(problem.out_width), x.shape[4])
+    return te.compute([loops.index(problem.batch), *shape[1:]], value, name="depthwise", attrs=attributes)
+
+
+@dataclass(frozen=True)
+class DepthwiseConvolution:
+    """Makes the loops of one depthwise convolution; x is `[N, C/b, H, W, b]`, the weight `[C/b, KH, KW, b]`."""
+
+    problem: Convolution
+    config: DepthwiseConfig
+    x: tirx.Buffer
+    weight: tirx.Buffer
+    epilogue: Epilogue
+
+    def emit(self) -> tirx.Stmt:
+        """The loops that compute all of the epilogue's target."""
+        blocks, lines = int(self.x.shape[1]), self.problem.out_height
+        tiles = ImageTiles(self.problem, self.config.rows)
+
+        def task(index: Expr) -> list[tirx.Stmt]:
+            image, block, line = index // (blocks * lines), index // lines % blocks, index % lines
+            return tiles.of_line(line, lambda tile: self._vectors(tiles, tile, image, block))
+
+        return loops.parallel(self.problem.batch * blocks * lines, task)
+
+    def _vectors(self, tiles: ImageTiles, tile: Tile, image: Expr, block: Expr) -> list[tirx.Stmt]:
+        lanes = self.config.lanes
+        whole, rest = divmod(int(self.x.shape[4]), lanes)
+        statements: list[tirx.Stmt] = []
+        if whole == 1:
+            statements += self._tile(tiles, tile, image, block, loops.index(0), lanes)
+        elif whole:
+            statements.append(
+                loops.serial(whole, lambda v: self._tile(tiles, tile, image, block, v * lanes, lanes), "v")
+            )
+        if rest:
+            statements += self._tile(tiles, tile, image, block, loops.index(whole * lanes), rest)
+        return statements
+
+    def _tile(
+        self, tiles: ImageTiles, tile: Tile, image: Expr, block: Expr, first: Expr, lanes: int
+    ) -> list[tirx.Stmt]:
+        from tvm import tirx
+
+        dtype = str(self.x.dtype)
+        sums = [loops.local_buffer([lanes], dtype, f"sum{row}") for row in range(tile.rows)]
+
+        def on_lanes(body: Callable[[int, Expr], tirx.Stmt], row: int) -> tirx.Stmt:
+            return loops.vector(lanes, lambda lane: body(row, lane))
+
+        def clear(row: int, lane: Expr) -> tirx.Stmt:
+            return loops.store(sums[row], tirx.const(0.0, dtype), [lane])
+
+        def add(row: int, i: Expr, j: Index, place: tuple[Expr, Expr]) -> tirx.Stmt:
+            def one(row: int, lane: Expr) -> tirx.Stmt:
+                factor = loops.load(self.weight, [block, i, j, first + lane])
+                product = loops.load(self.x, [image, block, *place, first + lane]) * factor
+                return loops.store(sums[row], loops.load(sums[row], [lane]) + product, [lane])
+
+            return on_lanes(one, row)
+
+        def finish(row: int, lane: Expr) -> tirx.Stmt:
+            assert tile.line is not None
+            indices = [image, block, tile.line, tile.pixel(row), first + lane]
+            value = self.epilogue.apply(loops.load(sums[row], [lane]), indices)
+            return loops.store(self.epilogue.target, value, indices)
+
+        def kernel_row(i: Expr) -> list[tirx.Stmt]:
+            return [
+                add(row, i, j, place)
+                for j in range(self.problem.kernel[1])
+                for row in range(tile.rows)
+                if (place := tiles.source(tile, row, i, j)) is not None
+            ]
+
+        statements = [loops.allocate(buffer) for buffer in sums]
+        statements += [on_lanes(clear, row) for row in range(tile.rows)]
+        low, extent = tiles.kernel_rows(tile.line)
+        if kernel_row(loops.index(0)):
+            statements.append(loops.serial(extent, kernel_row, "i", low))
+        return statements + [on_lanes(finish, row) for row in range(tile.rows)]
