@@ -50,3 +50,10 @@ class Implementations(Protocol):
         Args:
             rows: x is `[*rows, C]`, the result `[*rows, K]`; w is given to `pack` as a 1x1 kernel, `[K, C, 1, 1]`.
         """
+
+    def batched_products(self, rows: int, inner: int, columns: int) -> Sequence[Implementation]:
+        """The ways to compute `a @ w` with both known at run time only; nothing is packed at compile time.
+
+        Args:
+            rows, inner, columns: a is `[*batch, rows, inner]`, w `[*batch, inner, columns]`.
+        """

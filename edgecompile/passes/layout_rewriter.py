@@ -171,6 +171,8 @@ class LayoutRewriter:
     def _product(self, variable: relax.Var, call: relax.Call) -> relax.Expr | None:
         if not isinstance(call.op, tvm.ir.Op) or call.op.name != "relax.matmul":
             return None
+        if is_batched_product(call):
+            return self._batched_product(variable, call)
         problem = read_product(call)
         if isinstance(problem, str):
             self._record(variable, False, problem)
@@ -182,13 +184,26 @@ class LayoutRewriter:
         weight = call.args[1].value.numpy().T[:, :, None, None]
         return self._implemented(variable, ways, self._as_plain(call.args[0]), weight)
 
-    def _implemented(
-        self, variable: relax.Var, ways: Sequence[Implementation], source: relax.Expr, weight: np.ndarray
-    ) -> relax.Call:
+    def _batched_product(self, variable: relax.Var, call: relax.Call) -> relax.Expr | None:
+        (*_, rows, inner), columns = static_shape(call.args[0]) or (), (static_shape(call.args[1]) or ())[-1]
+        ways = self.implementations.batched_products(rows, inner, columns)
+        if not ways:
+            return None
+        way = self._cheapest(variable, ways)
+        operands = [self._substituted(argument) for argument in call.args]
+        return self._kernel(way.name.split()[0], _ELEMENTWISE_OUTPUT, way.compute, operands)
+
+    def _cheapest(self, variable: relax.Var, ways: Sequence[Implementation]) -> Implementation:
         way = min(ways, key=lambda way: way.cycles)
         others = ", ".join(f"{w.name} {w.cycles / 1e3:.0f}k" for w in ways if w is not way)
         reason = f"{way.name}, {way.cycles / 1e3:.0f}k cycles estimated" + (f" (others: {others})" if others else "")
         self._record(variable, True, reason)
+        return way
+
+    def _implemented(
+        self, variable: relax.Var, ways: Sequence[Implementation], source: relax.Expr, weight: np.ndarray
+    ) -> relax.Call:
+        way = self._cheapest(variable, ways)
         packed = relax.const(way.pack(weight))
         return self._kernel(way.name.split()[0], _ELEMENTWISE_OUTPUT, way.compute, [source, packed])
 
@@ -279,6 +294,15 @@ def read_product(call: relax.Call) -> Convolution | str:
         return "it is not float32 of static shape"
     rows = math.prod(shape[:-1])
     return Convolution(batch=1, in_channels=shape[-1], out_channels=int(weight.value.shape[1]), height=1, width=rows)
+
+
+def is_batched_product(call: relax.Call) -> bool:
+    """True for `a @ w` of float32 where both have the same batch dimensions, at least one, and neither is a matrix."""
+    shapes = [static_shape(argument) for argument in call.args]
+    first, second = shapes
+    if first is None or second is None or len(first) < 3 or first[:-2] != second[:-2] or min(first + second) == 0:
+        return False
+    return all(str(value.ty.dtype) == "float32" for value in (*call.args, call))
 
 
 def static_shape(value: relax.Expr) -> tuple[int, ...] | None:

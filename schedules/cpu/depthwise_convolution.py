@@ -14,7 +14,6 @@ for image, block, line in parallel(...):
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from edgecompile.convolution import Convolution
 from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
+from schedules.cpu.accumulators import Accumulators
 from schedules.cpu.direct_config import FLOAT_BYTES
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.image_tiles import ImageTiles, Tile
@@ -128,42 +128,30 @@ class DepthwiseConvolution:
     def _tile(
         self, tiles: ImageTiles, tile: Tile, image: Expr, block: Expr, first: Expr, lanes: int
     ) -> list[tirx.Stmt]:
-        from tvm import tirx
+        sums = Accumulators.make(tile.rows, 1, lanes, str(self.x.dtype))
 
-        dtype = str(self.x.dtype)
-        sums = [loops.local_buffer([lanes], dtype, f"sum{row}") for row in range(tile.rows)]
+        def add(row: int, i: Expr, j: Index, place: tuple[Expr, Expr]) -> list[tirx.Stmt]:
+            def product(v: int, lane: Expr) -> Expr:
+                del v  # there is one
+                value = loops.load(self.x, [image, block, *place, first + lane])
+                return value * loops.load(self.weight, [block, i, j, first + lane])
 
-        def on_lanes(body: Callable[[int, Expr], tirx.Stmt], row: int) -> tirx.Stmt:
-            return loops.vector(lanes, lambda lane: body(row, lane))
+            return sums.add(row, product)
 
-        def clear(row: int, lane: Expr) -> tirx.Stmt:
-            return loops.store(sums[row], tirx.const(0.0, dtype), [lane])
-
-        def add(row: int, i: Expr, j: Index, place: tuple[Expr, Expr]) -> tirx.Stmt:
-            def one(row: int, lane: Expr) -> tirx.Stmt:
-                factor = loops.load(self.weight, [block, i, j, first + lane])
-                product = loops.load(self.x, [image, block, *place, first + lane]) * factor
-                return loops.store(sums[row], loops.load(sums[row], [lane]) + product, [lane])
-
-            return on_lanes(one, row)
-
-        def finish(row: int, lane: Expr) -> tirx.Stmt:
+        def finish(row: int, v: int, lane: Expr) -> tirx.Stmt:
             assert tile.line is not None
             indices = [image, block, tile.line, tile.pixel(row), first + lane]
-            value = self.epilogue.apply(loops.load(sums[row], [lane]), indices)
-            return loops.store(self.epilogue.target, value, indices)
+            return loops.store(self.epilogue.target, self.epilogue.apply(sums.get(row, v, lane), indices), indices)
 
         def kernel_row(i: Expr) -> list[tirx.Stmt]:
             return [
-                add(row, i, j, place)
+                statement
                 for j in range(self.problem.kernel[1])
                 for row in range(tile.rows)
                 if (place := tiles.source(tile, row, i, j)) is not None
+                for statement in add(row, i, j, place)
             ]
 
-        statements = [loops.allocate(buffer) for buffer in sums]
-        statements += [on_lanes(clear, row) for row in range(tile.rows)]
         low, extent = tiles.kernel_rows(tile.line)
-        if kernel_row(loops.index(0)):
-            statements.append(loops.serial(extent, kernel_row, "i", low))
-        return statements + [on_lanes(finish, row) for row in range(tile.rows)]
+        products = [loops.serial(extent, kernel_row, "i", low)] if kernel_row(loops.index(0)) else []
+        return [*sums.start(), *products, *sums.each(finish)]

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from edgecompile.convolution import Convolution
 
 from schedules.cpu import loops
+from schedules.cpu.accumulators import Accumulators, lanes_of_panel
 from schedules.cpu.direct_config import DirectConfig
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.image_tiles import ImageTiles, Tile
@@ -32,9 +33,8 @@ from schedules.cpu.image_tiles import ImageTiles, Tile
 if TYPE_CHECKING:
     from tvm import tirx
 
+    from schedules.cpu.accumulators import PerVector
     from schedules.cpu.loops import Expr, Index
-
-    PerVector = Callable[[int, int, Expr], tirx.Stmt]  # of a tile's row, its vector, and the lane
 
 
 @dataclass(frozen=True)
@@ -160,51 +160,38 @@ class DirectConvolution:
 
     def _tile(self, task: _Task, tile: Tile) -> list[tirx.Stmt]:
         """The sums of one tile, in registers from their start to their end."""
-        from tvm import tirx
-
         config = self.config
-        dtype = str(self.x.dtype)
-        sums = loops.local_buffer([tile.rows * config.panel], dtype, "sums")
-
-        def place(row: int, v: int, lane: Expr) -> list[Index]:
-            return [lane + (row * config.vectors + v) * config.lanes]
-
-        def put(value: Expr, row: int, v: int, lane: Expr) -> tirx.Stmt:
-            return loops.store(sums, value, place(row, v, lane))
-
-        def clear(row: int, v: int, lane: Expr) -> tirx.Stmt:
-            return put(tirx.const(0.0, dtype), row, v, lane)
+        sums = Accumulators.make(tile.rows, config.vectors, config.lanes, str(self.x.dtype))
+        target = self.epilogue.target
 
         def resume(row: int, v: int, lane: Expr) -> tirx.Stmt:
-            return put(loops.load(self.epilogue.target, self._output(task, tile, row, v, lane)), row, v, lane)
+            return sums.put(loops.load(target, self._output(task, tile, row, v, lane)), row, v, lane)
 
         def keep(row: int, v: int, lane: Expr) -> tirx.Stmt:
-            value = loops.load(sums, place(row, v, lane))
-            return loops.store(self.epilogue.target, value, self._output(task, tile, row, v, lane))
+            return loops.store(target, sums.get(row, v, lane), self._output(task, tile, row, v, lane))
 
         def finish(row: int, v: int, lane: Expr) -> tirx.Stmt:
             indices = self._output(task, tile, row, v, lane)
-            value = self.epilogue.apply(loops.load(sums, place(row, v, lane)), indices)
-            return loops.store(self.epilogue.target, value, indices)
+            return loops.store(target, self.epilogue.apply(sums.get(row, v, lane), indices), indices)
 
         def multiply(row: int, factor: Sequence[Expr], weight: Sequence[Index]) -> list[tirx.Stmt]:
-            def add(v: int, lane: Expr) -> tirx.Stmt:
-                product = loops.load(self.x, factor) * loops.load(self.weight, [*weight, lane + v * config.lanes])
-                return put(loops.load(sums, place(row, v, lane)) + product, row, v, lane)
+            def product(v: int, lane: Expr) -> Expr:
+                return loops.load(self.x, factor) * loops.load(self.weight, [*weight, lane + v * config.lanes])
 
-            return [_vector(config.lanes, add, v) for v in range(config.vectors)]
+            return sums.add(row, product)
 
-        start = self._each(tile, [config.lanes] * config.vectors, clear)
+        def by_vector(one: PerVector) -> list[tirx.Stmt]:
+            return self._by_vector(task, sums, one)
+
         reduction = self._reduction(task, tile, multiply)
         if task.chunk is None:
-            return [loops.allocate(sums), *start, *reduction, *self._by_vector(task, tile, finish)]
+            return [*sums.start(), *reduction, *by_vector(finish)]
         last = task.chunk.equal(self._chunk_count - 1)
         return [
-            loops.allocate(sums),
-            *start,
-            loops.when(task.chunk > 0, self._by_vector(task, tile, resume)),
+            *sums.start(),
+            loops.when(task.chunk > 0, by_vector(resume)),
             *reduction,
-            loops.when(last, self._by_vector(task, tile, finish), self._by_vector(task, tile, keep)),
+            loops.when(last, by_vector(finish), by_vector(keep)),
         ]
 
     def _reduction(
@@ -274,23 +261,11 @@ class DirectConvolution:
             pixel = pixel // extent
         return [pixel, *found]
 
-    def _by_vector(self, task: _Task, tile: Tile, one: PerVector) -> list[tirx.Stmt]:
+    def _by_vector(self, task: _Task, sums: Accumulators, one: PerVector) -> list[tirx.Stmt]:
         """`one` for every vector of the tile, shortened where the channels end within a vector."""
         config = self.config
         left = self.problem.out_channels - (self._panels - 1) * config.panel
-        short = [min(config.lanes, max(0, left - v * config.lanes)) for v in range(config.vectors)]
-        whole = [config.lanes] * config.vectors
-        if short == whole or self._panels == 1:
-            return self._each(tile, short, one)
-        is_last = task.panel.equal(self._panels - 1)
-        return [loops.when(is_last, self._each(tile, short, one), self._each(tile, whole, one))]
-
-    def _each(self, tile: Tile, lanes: Sequence[int], one: PerVector) -> list[tirx.Stmt]:
-        def at_row(row: int) -> Callable[[int, Expr], tirx.Stmt]:
-            return lambda v, lane: one(row, v, lane)
-
-        return [_vector(count, at_row(row), v) for row in range(tile.rows) for v, count in enumerate(lanes) if count]
-
-
-def _vector(lanes: int, body: Callable[[int, Expr], tirx.Stmt], v: int) -> tirx.Stmt:
-    return loops.vector(lanes, lambda lane: body(v, lane))
+        short = lanes_of_panel(left, config.vectors, config.lanes)
+        if left == config.panel or self._panels == 1:
+            return sums.each(one, short)
+        return [loops.when(task.panel.equal(self._panels - 1), sums.each(one, short), sums.each(one))]

@@ -11,6 +11,7 @@ from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation
 from edgecompile.target import CpuFacts, Target
 
+from schedules.cpu.batched_product import BatchedProduct, choose_tile, multiply_batches
 from schedules.cpu.depthwise_convolution import (
     DepthwiseConfig,
     DepthwiseConvolution,
@@ -26,7 +27,8 @@ from schedules.cpu.template import Anchor, Emitter, attributes
 if TYPE_CHECKING:
     from tvm import te, tirx
 
-DIRECT, PRODUCT, DEPTHWISE = "direct convolution", "packed product", "depthwise convolution"
+DIRECT, DEPTHWISE = "direct convolution", "depthwise convolution"
+PRODUCT, BATCHED = "packed product", "batched product"
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,22 @@ class CpuImplementations:
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The same template; the rows of x are its pixels."""
         return (self._direct(problem, problem.in_channels, problem.out_channels, tuple(rows)),)
+
+    def batched_products(self, rows: int, inner: int, columns: int) -> Sequence[Implementation]:
+        """A packed panel per thread; none where it would be too large."""
+        config = choose_tile(rows, inner, columns, self.facts)
+        if config is None:
+            return ()
+        notes = attributes(BATCHED, {"config": dataclasses.asdict(config)})
+        problem = Convolution(1, inner, columns, 1, rows)
+        return (
+            Implementation(
+                name=f"batch_matmul {config.rows}x{config.panel}",
+                cycles=config.cycles(problem, self.facts),
+                pack=lambda weight: weight,
+                compute=lambda a, w: multiply_batches(a, w, notes),
+            ),
+        )
 
     def _depthwise(self, problem: Convolution, block: int) -> Implementation:
         config = DepthwiseConfig.choose(problem, block, self.facts)
@@ -109,4 +127,15 @@ def _emit_depthwise(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.
     return DepthwiseConvolution(problem, config, x, weight, epilogue).emit()
 
 
-EMITTERS: Mapping[str, Emitter] = {DIRECT: _emit_direct, PRODUCT: _emit_direct, DEPTHWISE: _emit_depthwise}
+def _emit_batched(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
+    del target
+    a, w = anchor.reads[0], anchor.reads[-1]  # one buffer where a tensor is multiplied by itself
+    return BatchedProduct(DirectConfig(**anchor.numbers["config"]), a, w, epilogue).emit()
+
+
+EMITTERS: Mapping[str, Emitter] = {
+    DIRECT: _emit_direct,
+    PRODUCT: _emit_direct,
+    BATCHED: _emit_batched,
+    DEPTHWISE: _emit_depthwise,
+}

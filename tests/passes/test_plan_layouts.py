@@ -129,6 +129,19 @@ def test_products_of_matrices() -> None:
     check_numbers(before, after)
 
 
+def test_a_tensor_times_itself() -> None:
+    before, after, _ = plan(lambda _, x: relax.op.matmul(x, x), TensorSpec("x", (2, 7, 7), "float32"))
+    assert callees(after) == {"batch_matmul": 1}
+    check_numbers(before, after)
+
+
+def test_broadcast_products_are_left_alone() -> None:
+    w = TensorSpec("w", (1, 5, 3), "float32")
+    _, after, decisions = plan(lambda _, x, w: relax.op.matmul(x, w), TensorSpec("x", (2, 7, 5), "float32"), w)
+    assert callees(after) == {"matmul": 1}
+    assert not decisions[0].kept
+
+
 def test_equal_kernels_are_one_function() -> None:
     def body(builder: Any, x: Any) -> Any:
         return conv(builder.emit(conv(builder.emit(conv(x, 16)), 16)), 16)

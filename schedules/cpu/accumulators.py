@@ -1,0 +1,80 @@
+"""Sums that stay in registers: `rows` x `vectors` vectors, every one named by constants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from schedules.cpu import loops
+
+if TYPE_CHECKING:
+    from tvm import tirx
+
+    from schedules.cpu.loops import Expr, Index
+
+    PerVector = Callable[[int, int, Expr], tirx.Stmt]  # of a row, its vector, and the lane
+
+
+@dataclass(frozen=True)
+class Accumulators:
+    """One tile's sums.
+
+    Attributes:
+        buffer: `[rows * vectors * lanes]`; all its indices are constant, so that it becomes registers.
+    """
+
+    rows: int
+    vectors: int
+    lanes: int
+    buffer: tirx.Buffer
+
+    @staticmethod
+    def make(rows: int, vectors: int, lanes: int, dtype: str) -> Accumulators:
+        """Sums for a tile, not yet allocated."""
+        return Accumulators(rows, vectors, lanes, loops.local_buffer([rows * vectors * lanes], dtype, "sums"))
+
+    def start(self) -> list[tirx.Stmt]:
+        """Allocate them and set them to zero."""
+        from tvm import tirx
+
+        zero = tirx.const(0.0, str(self.buffer.dtype))
+        return [loops.allocate(self.buffer), *self.each(lambda row, v, lane: self.put(zero, row, v, lane))]
+
+    def add(self, row: int, product: Callable[[int, Expr], Expr]) -> list[tirx.Stmt]:
+        """`sums[row, v] += product(v, lane)` for all vectors of a row."""
+
+        def one(row: int, v: int, lane: Expr) -> tirx.Stmt:
+            return self.put(self.get(row, v, lane) + product(v, lane), row, v, lane)
+
+        return [loops.vector(self.lanes, self._at(row, v, one)) for v in range(self.vectors)]
+
+    def each(self, one: PerVector, lanes: Sequence[int] | None = None) -> list[tirx.Stmt]:
+        """`one` for every vector, of which `lanes[v]` lanes count."""
+        counts = lanes or [self.lanes] * self.vectors
+        return [
+            loops.vector(count, self._at(row, v, one))
+            for row in range(self.rows)
+            for v, count in enumerate(counts)
+            if count
+        ]
+
+    def get(self, row: int, v: int, lane: Expr) -> Expr:
+        """One sum."""
+        return loops.load(self.buffer, self._place(row, v, lane))
+
+    def put(self, value: Expr, row: int, v: int, lane: Expr) -> tirx.Stmt:
+        """Replace one sum."""
+        return loops.store(self.buffer, value, self._place(row, v, lane))
+
+    def _place(self, row: int, v: int, lane: Expr) -> list[Index]:
+        return [lane + (row * self.vectors + v) * self.lanes]
+
+    @staticmethod
+    def _at(row: int, v: int, one: PerVector) -> Callable[[Expr], tirx.Stmt]:
+        return lambda lane: one(row, v, lane)
+
+
+def lanes_of_panel(channels: int, vectors: int, lanes: int) -> list[int]:
+    """How many lanes of each vector hold channels, where only `channels` are left."""
+    return [min(lanes, max(0, channels - v * lanes)) for v in range(vectors)]
