@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgecompile.errors import CompilerBugError
 from edgecompile.plan.execution_plan import align
+from targets.cpu.unroll_scalar_functions import unroll_scalar_functions
 from targets.cpu.widen_half_functions import widen_half_functions
 
 if TYPE_CHECKING:
@@ -44,7 +45,11 @@ def lower_kernels(kernels: Mapping[str, tvm.tirx.PrimFunc], target: tvm.target.T
     """Lower every kernel, keyed by its symbol."""
     import tvm
 
-    module = tvm.IRModule({tvm.ir.GlobalVar(name): function for name, function in kernels.items()})
+    functions = {
+        tvm.ir.GlobalVar(name): function.with_body(unroll_scalar_functions(function.body))
+        for name, function in kernels.items()
+    }
+    module = tvm.IRModule(functions)
     module = _loop_passes(target)(module)
     return {variable.name_hint: _to_pointers(function) for variable, function in module.functions_items()}
 
