@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgecompile.errors import CompilerBugError
 from edgecompile.plan.execution_plan import align
+from schedules.cpu.polynomials import use_polynomials
 from targets.cpu.unroll_scalar_functions import unroll_scalar_functions
 from targets.cpu.widen_half_functions import widen_half_functions
 
@@ -46,7 +47,7 @@ def lower_kernels(kernels: Mapping[str, tvm.tirx.PrimFunc], target: tvm.target.T
     import tvm
 
     functions = {
-        tvm.ir.GlobalVar(name): function.with_body(unroll_scalar_functions(function.body))
+        tvm.ir.GlobalVar(name): function.with_body(unroll_scalar_functions(use_polynomials(function.body)))
         for name, function in kernels.items()
     }
     module = tvm.IRModule(functions)

@@ -1,0 +1,82 @@
+"""The polynomials against float64, all over the range of float32."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import tvm
+from tvm import te, tirx
+
+from edgecompile.target import find_target
+from schedules.cpu.polynomials import use_polynomials
+from targets.cpu.object_code import tvm_target
+
+LANES = 16
+
+
+def compute(name: str, x: np.ndarray, *, vector: bool) -> np.ndarray:
+    """`tirx.<name>` of every element, with our polynomial in its place."""
+    given = te.placeholder((x.size,), "float32")
+    result = te.compute(given.shape, lambda i: getattr(tirx, name)(given[i]), name="result")
+    schedule = tvm.s_tir.Schedule(te.create_prim_func([given, result]))
+    if vector:
+        (loop,) = schedule.get_loops(schedule.get_sblock("result"))
+        schedule.vectorize(schedule.split(loop, [None, LANES])[1])
+    function = schedule.mod["main"]
+    rewritten = function.with_body(use_polynomials(function.body))
+    assert f"T.{name}" not in rewritten.script()
+    out = np.zeros_like(x)
+    tensors = [tvm.runtime.tensor(array) for array in (x, out)]
+    target = tvm_target(find_target("host"))
+    tvm.compile(tvm.IRModule({"main": rewritten}), target=target)["main"](*tensors)
+    return tensors[1].numpy()
+
+
+def units_apart(got: np.ndarray, exact: np.ndarray) -> float:
+    """The largest distance in units of the last place of float32."""
+    unit = np.spacing(np.abs(exact).astype(np.float32)).astype(np.float64)
+    return float(np.max(np.abs(got.astype(np.float64) - exact) / unit))
+
+
+@pytest.mark.parametrize("vector", [False, True])
+def test_exp(vector: bool) -> None:
+    x = np.linspace(-103.9, 88.72, 1 << 20, dtype=np.float32)
+    with np.errstate(under="ignore"):
+        assert units_apart(compute("exp", x, vector=vector), np.exp(x.astype(np.float64))) <= 2
+
+
+@pytest.mark.parametrize("vector", [False, True])
+def test_erf(vector: bool) -> None:
+    x = np.concatenate([np.linspace(-6, 6, (1 << 18) - 64), np.geomspace(1e-30, 1, 64)]).astype(np.float32)
+    exact = np.vectorize(math.erf)(x.astype(np.float64))
+    np.testing.assert_allclose(compute("erf", x, vector=vector), exact, rtol=4e-7, atol=0)
+
+
+def test_sigmoid() -> None:
+    x = np.linspace(-80, 80, 1 << 18, dtype=np.float32)
+    np.testing.assert_allclose(compute("sigmoid", x, vector=True), 1 / (1 + np.exp(-x.astype(np.float64))), rtol=5e-7)
+
+
+@pytest.mark.parametrize(
+    ("name", "limits"),
+    [
+        ("exp", {-math.inf: 0.0, math.inf: math.inf, 89.0: math.inf, -105.0: 0.0, 0.0: 1.0}),
+        ("erf", {-math.inf: -1.0, math.inf: 1.0, 5.0: 1.0, -5.0: -1.0, 0.0: 0.0}),
+        ("sigmoid", {-math.inf: 0.0, math.inf: 1.0, 100.0: 1.0, -200.0: 0.0, 0.0: 0.5}),
+    ],
+)
+def test_ends_of_the_range(name: str, limits: dict[float, float]) -> None:
+    x = np.zeros(LANES, np.float32)
+    x[: len(limits) + 1] = [*limits, math.nan]
+    got = compute(name, x, vector=True)
+    np.testing.assert_allclose(got[: len(limits)], np.array(list(limits.values()), np.float32), rtol=6e-8, atol=0)
+    assert np.isnan(got[len(limits)])
+
+
+def test_other_dtypes_and_functions_stay() -> None:
+    given = te.placeholder((4,), "float64")
+    result = te.compute(given.shape, lambda i: tirx.exp(given[i]) + tirx.log(given[i]))
+    body = te.create_prim_func([given, result]).body
+    assert use_polynomials(body).script() == body.script()
