@@ -20,14 +20,14 @@ class Implementation:
     Attributes:
         name: for people, such as "direct 14x32".
         cycles: of one core, estimated.
-        pack: the weight `[K, C / groups, KH, KW]` as the kernel wants it; done once, at compile time.
-        compute: (x, packed weight) to the result, as a formula whose blocks are annotated for the template.
+        pack: the weight `[K, C / groups, KH, KW]` to the constants that the kernel reads; done once, at compile time.
+        compute: (x, constants...) to the result, as a formula whose blocks are annotated for the template.
     """
 
     name: str
     cycles: float
-    pack: Callable[[np.ndarray], np.ndarray]
-    compute: Callable[[te.Tensor, te.Tensor], te.Tensor]
+    pack: Callable[[np.ndarray], Sequence[np.ndarray]]
+    compute: Callable[..., te.Tensor]
 
 
 class Implementations(Protocol):

@@ -204,8 +204,8 @@ class LayoutRewriter:
         self, variable: relax.Var, ways: Sequence[Implementation], source: relax.Expr, weight: np.ndarray
     ) -> relax.Call:
         way = self._cheapest(variable, ways)
-        packed = relax.const(way.pack(weight))
-        return self._kernel(way.name.split()[0], _ELEMENTWISE_OUTPUT, way.compute, [source, packed])
+        constants = [relax.const(array) for array in way.pack(weight)]
+        return self._kernel(way.name.split()[0], _ELEMENTWISE_OUTPUT, way.compute, [source, *constants])
 
     def _binary(self, variable: relax.Var, call: relax.Call) -> relax.Expr | None:
         shape = static_shape(variable) or ()

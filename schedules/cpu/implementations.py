@@ -23,11 +23,19 @@ from schedules.cpu.direct_convolution import DirectConvolution
 from schedules.cpu.direct_formula import convolve, multiply, pack_weight
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.template import Anchor, Emitter, attributes
+from schedules.cpu.winograd_convolution import (
+    WinogradConfig,
+    WinogradConvolution,
+    convolve_winograd,
+    fits,
+    pack_winograd,
+)
+from schedules.cpu.winograd_matrices import POINTS
 
 if TYPE_CHECKING:
     from tvm import te, tirx
 
-DIRECT, DEPTHWISE = "direct convolution", "depthwise convolution"
+DIRECT, DEPTHWISE, WINOGRAD = "direct convolution", "depthwise convolution", "Winograd convolution"
 PRODUCT, BATCHED = "packed product", "batched product"
 
 
@@ -52,7 +60,11 @@ class CpuImplementations:
             return (self._depthwise(problem, in_block),)
         if problem.groups != 1:
             return ()
-        return (self._direct(problem, in_block or 1, self.block(problem.out_channels), None),)
+        out_block = self.block(problem.out_channels)
+        direct = self._direct(problem, in_block or 1, out_block, None)
+        if in_block is None or not fits(problem, in_block, out_block, self.facts):
+            return (direct,)
+        return (direct, *(self._winograd(problem, outputs) for outputs in POINTS))
 
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The same template; the rows of x are its pixels."""
@@ -69,7 +81,7 @@ class CpuImplementations:
             Implementation(
                 name=f"batch_matmul {config.rows}x{config.panel}",
                 cycles=config.cycles(problem, self.facts),
-                pack=lambda weight: weight,
+                pack=lambda weight: [weight],
                 compute=lambda a, w: multiply_batches(a, w, notes),
             ),
         )
@@ -80,8 +92,18 @@ class CpuImplementations:
         return Implementation(
             name=f"depthwise {config.rows}x{config.lanes}",
             cycles=config.cycles(problem, self.facts),
-            pack=lambda weight: pack_depthwise(weight, block),
+            pack=lambda weight: [pack_depthwise(weight, block)],
             compute=lambda x, weight: convolve_depthwise(x, weight, problem, notes),
+        )
+
+    def _winograd(self, problem: Convolution, outputs: int) -> Implementation:
+        config = WinogradConfig.choose(problem, outputs, self.facts)
+        notes = attributes(WINOGRAD, {"problem": dataclasses.asdict(problem), "config": dataclasses.asdict(config)})
+        return Implementation(
+            name=f"conv2d_winograd F({outputs},3) {config.rows}x{config.panel}",
+            cycles=config.cycles(problem, self.facts),
+            pack=lambda weight: pack_winograd(weight, config),
+            compute=lambda x, weight, b, a: convolve_winograd(x, weight, b, a, problem, config, notes),
         )
 
     def _direct(
@@ -103,7 +125,7 @@ class CpuImplementations:
         return Implementation(
             name=f"{'conv2d' if rows is None else 'matmul'} {config.rows}x{config.panel}",
             cycles=config.cycles(problem, self.facts),
-            pack=lambda weight: pack_weight(weight, in_block, config),
+            pack=lambda weight: [pack_weight(weight, in_block, config)],
             compute=compute,
         )
 
@@ -118,6 +140,14 @@ def _emit_direct(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stm
 def _problem(numbers: Mapping[str, Any]) -> Convolution:
     fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in numbers.items()}
     return Convolution(**fields)
+
+
+def _emit_winograd(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
+    del target
+    # The small matrices are numbers in the code.
+    x, weight = (next(buffer for buffer in anchor.reads if len(buffer.shape) == rank) for rank in (5, 4))
+    problem, config = _problem(anchor.numbers["problem"]), WinogradConfig(**anchor.numbers["config"])
+    return WinogradConvolution(problem, config, x, weight, epilogue).emit()
 
 
 def _emit_depthwise(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
@@ -138,4 +168,5 @@ EMITTERS: Mapping[str, Emitter] = {
     PRODUCT: _emit_direct,
     BATCHED: _emit_batched,
     DEPTHWISE: _emit_depthwise,
+    WINOGRAD: _emit_winograd,
 }

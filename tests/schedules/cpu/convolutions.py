@@ -18,8 +18,10 @@ from targets.cpu.object_code import tvm_target
 TOLERANCE = 1e-5
 
 
-def run(problem: Convolution, target: Target, *, plain_input: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """`relu(conv(x, w) + bias) * residual` by the template, and by PyTorch in float64."""
+def run(
+    problem: Convolution, target: Target, *, plain_input: bool = False, way_name: str = ""
+) -> tuple[np.ndarray, np.ndarray]:
+    """`relu(conv(x, w) + bias) * residual` by the first template whose name begins so, and by PyTorch in float64."""
     facts = target.cpu
     block = CpuImplementations(facts).block
     in_block = 1 if plain_input else block(problem.in_channels)
@@ -28,25 +30,26 @@ def run(problem: Convolution, target: Target, *, plain_input: bool = False) -> t
     x = rng.standard_normal((problem.batch, problem.in_channels, problem.height, problem.width), np.float32)
     weight = rng.standard_normal((problem.out_channels, problem.group_channels, *problem.kernel), np.float32)
     bias = rng.standard_normal(problem.out_channels, np.float32)
-    (way,) = CpuImplementations(facts).convolutions(problem, None if plain_input else in_block)
+    ways = CpuImplementations(facts).convolutions(problem, None if plain_input else in_block)
+    way = next(way for way in ways if way.name.startswith(way_name))
     packed = way.pack(weight)
     given = x if plain_input else to_blocks(x, in_block)
     shape = (problem.batch, problem.out_channels, problem.out_height, problem.out_width)
     residual = rng.standard_normal(shape, np.float32)
-    extents = [[tirx.IntImm("int64", n) for n in array.shape] for array in (given, packed)]
-    source, weights = te.placeholder(extents[0], name="x"), te.placeholder(extents[1], name="w")
-    result = way.compute(source, weights)
+    extents = [[tirx.IntImm("int64", n) for n in array.shape] for array in (given, *packed)]
+    sources = [te.placeholder(extent, name=f"x{at}") for at, extent in enumerate(extents)]
+    result = way.compute(*sources)
     shift = te.placeholder([1, result.shape[1], 1, 1, out_block], name="bias")
     other = te.placeholder(result.shape, name="residual")
     total = te.compute(result.shape, lambda n, c, h, w, b: result[n, c, h, w, b] + shift[0, c, 0, 0, b])
     final = te.compute(result.shape, lambda *i: tirx.max(total[i], tirx.const(0.0)) * other[i])
-    function = te.create_prim_func([source, weights, shift, other, final])
+    function = te.create_prim_func([*sources, shift, other, final])
     function = function.with_attr("global_symbol", "main").with_attr("tirx.noalias", True)
     schedule = Template(EMITTERS).apply(function, target)
     assert schedule is not None
     compiled = tvm.compile(schedule.mod, target=tvm_target(target))
     out = np.full([int(extent) for extent in result.shape], np.nan, np.float32)
-    arguments = [given, packed, to_blocks(bias.reshape(1, -1, 1, 1), out_block), to_blocks(residual, out_block), out]
+    arguments = [given, *packed, to_blocks(bias.reshape(1, -1, 1, 1), out_block), to_blocks(residual, out_block), out]
     tensors = [tvm.runtime.tensor(np.ascontiguousarray(array)) for array in arguments]
     compiled["main"](*tensors)
     top, left, bottom, right = problem.padding
