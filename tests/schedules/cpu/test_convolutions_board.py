@@ -26,6 +26,7 @@ class OddConvolutions(nn.Module):
                 nn.Conv2d(7, 31, 3, (3, 1), (1, 2), dilation=(1, 2)),
                 nn.Conv2d(7, 16, 1),
                 nn.Sequential(nn.Conv2d(7, 32, 3, 2, 1), nn.ReLU6(), nn.Conv2d(32, 24, 1), nn.SiLU()),
+                nn.Sequential(nn.Conv2d(7, 32, 1), nn.Conv2d(32, 48, 3, padding=1), nn.Hardswish()),
                 nn.Sequential(nn.Conv2d(7, 20, 1), nn.Conv2d(20, 20, 3, 2, 1, groups=20), nn.Hardswish()),
             ]
         )
@@ -47,4 +48,5 @@ def test_odd_sizes_on_a_board(target: str, tmp_path: Path) -> None:
     for got, want in zip(artifact.run(x.numpy()), expected, strict=True):
         np.testing.assert_allclose(got, want.numpy(), rtol=0, atol=1e-5)
     templates = {decision.reason for step in artifact.report.steps for decision in step.decisions}
-    assert {"direct convolution", "packed product", "depthwise convolution"} <= templates
+    expected = {"direct convolution", "packed product", "depthwise convolution", "Winograd convolution"}
+    assert expected <= templates
