@@ -40,6 +40,10 @@ def origins_of_main(before: tvm.IRModule, after: tvm.IRModule, known: Mapping[st
             parts = [known.get(member.var.name) or _single(member) for member in members]
             operators = tuple(operator for part in parts for operator in part.operators)
             origins[name] = Origin(operators, tuple(layer for part in parts for layer in part.layers))
+        elif isinstance(binding.value, relax.Var):  # another name of a result; a later phase may keep this one
+            alias = origins.get(binding.value.name) or known.get(binding.value.name)
+            if alias:
+                origins[name] = alias
         elif isinstance(binding.value, relax.Call) and name not in known:
             origins[name] = _single(binding)
     return origins
