@@ -139,4 +139,4 @@ def test_an_output_that_gets_another_name_keeps_its_layers() -> None:
     # The planner of layouts names the outputs anew.
     lowered = lower(make_model([X], body, [X]).module, phases(find_target("host")), TARGET)
     (call,) = read_static_program(lowered.module).calls
-    assert lowered.origins[call.variable] == Origin(("matmul", "add"), ("product", "dense"))
+    assert lowered.origins[call.variable] == Origin(("matmul", "add"), ("product", "dense"), "matmul")
