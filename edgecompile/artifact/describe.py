@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from edgecompile.artifact.kernel_cost import KernelCost, kernel_cost
 from edgecompile.artifact.report import MemoryEntry, Report, Step
-from edgecompile.decision import Decision
+from edgecompile.decision import SCHEDULE_STEP, Decision
 from edgecompile.plan import ExecutionPlan, KernelCall, Operand
 
 if TYPE_CHECKING:
     import tvm
 
-_KERNEL_STEPS = ("schedule",)
+_KERNEL_STEPS = (SCHEDULE_STEP,)
 
 
 def describe_plan(
