@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SCHEDULE_STEP = "schedule"
+"""The step that chose a kernel's template; the reason is the template's name."""
+
 
 @dataclass(frozen=True)
 class Decision:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from edgecompile.errors import CompilerBugError
+from edgecompile.roofline import Roofline
 from edgecompile.target import ENTRY_POINT_GROUP, Target
 
 if TYPE_CHECKING:
@@ -136,6 +137,10 @@ class Family(Protocol):
     @staticmethod
     def find_toolchain(target: Target) -> Toolchain:
         """The compiler and linker for a target; ToolchainError, with how to install one, when there is none."""
+
+    @staticmethod
+    def measure_roofline(target: Target, threads: int, *, again: bool) -> Roofline:
+        """The best of this machine's cores, from the cache unless `again`; `target` is this machine."""
 
     @staticmethod
     def probe_toolchains() -> Sequence[Probe]:

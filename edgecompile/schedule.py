@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from edgecompile.decision import Decision
+from edgecompile.decision import SCHEDULE_STEP, Decision
 from edgecompile.errors import CompilerBugError
 from edgecompile.target import Target
 
@@ -68,7 +68,7 @@ def _schedule(
         if schedule is not None:
             function = schedule.mod["main"]
             decisions.append(
-                Decision("schedule", name, True, str((function.attrs or {}).get(SCHEDULE_NAME, rule.name)))
+                Decision(SCHEDULE_STEP, name, True, str((function.attrs or {}).get(SCHEDULE_NAME, rule.name)))
             )
             return function
     raise CompilerBugError(f"no schedule rule of target {target.name} takes the kernel {name}")

@@ -83,6 +83,8 @@ def test_report_names_layers_costs_and_templates(artifact: ec.Artifact) -> None:
     first = report.steps[0]
     assert first.layers == ("stem",)
     assert first.macs == 8 * 3 * 9 * 16 * 20
+    assert first.operations == 2 * first.macs + 2 * 8 * 16 * 20
+    assert first.kind == "conv 3x3"
     assert first.bytes_read == 3 * 16 * 20 * 4
     assert first.weight_bytes == (8 * 3 * 9 + 8) * 4
     assert "direct convolution" in [decision.reason for decision in first.decisions]

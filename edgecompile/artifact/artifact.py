@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,14 @@ from edgecompile.artifact.executor import Executor, Stats, StepTime
 from edgecompile.artifact.folder import Folder
 from edgecompile.artifact.inputs import bind_inputs
 from edgecompile.artifact.manifest import REPORT_NAME, SELFTEST_NAME, Manifest, TensorEntry
+from edgecompile.artifact.profile import Profile, profile_of
 from edgecompile.artifact.report import Report
 from edgecompile.artifact.selftest import SelfTest, read_selftest
 from edgecompile.artifact.verify import VerifyResult, compare
-from edgecompile.errors import InvalidArtifactError, InvalidInputError
+from edgecompile.errors import EdgeCompileError, InvalidArtifactError, InvalidInputError
+from edgecompile.family import family_of
+from edgecompile.roofline import Roofline
+from edgecompile.target import find_target
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,22 +122,60 @@ class Artifact:
         Raises:
             InvalidInputError: a number is out of its range.
         """
-        if repeat < 1 or warmup < 0 or (threads is not None and not 1 <= threads <= 1024):
-            raise InvalidInputError(
-                "bench needs repeat of at least 1, warmup of at least 0 and threads from 1 to 1024, found "
-                f"repeat {repeat}, warmup {warmup}, threads {threads}"
-            )
+        _check_numbers("bench", repeat, warmup, threads)
         return self._executor.bench(self._sample(inputs), repeat, warmup, threads or self.threads)
 
-    def profile(self, repeat: int = 10, inputs: Mapping[str, np.ndarray] | None = None) -> list[StepTime]:
-        """The median time of each kernel call over `repeat` inferences.
+    def time_steps(
+        self,
+        repeat: int = 10,
+        warmup: int = 5,
+        threads: int | None = None,
+        inputs: Mapping[str, np.ndarray] | None = None,
+    ) -> list[StepTime]:
+        """The median time of each kernel call over `repeat` inferences; arguments as for `bench`.
 
         Raises:
+            InvalidInputError: a number is out of its range.
             RuntimeFailureError: an emulator or the virtual machine runs this artifact; neither can tell.
         """
-        if repeat < 1:
-            raise InvalidInputError(f"profile needs repeat of at least 1, found {repeat}")
-        return self._executor.profile(self._sample(inputs), repeat)
+        _check_numbers("time_steps", repeat, warmup, threads)
+        return self._executor.time_steps(self._sample(inputs), repeat, warmup, threads or self.threads)
+
+    def profile(
+        self,
+        repeat: int = 50,
+        warmup: int = 5,
+        threads: int | None = None,
+        inputs: Mapping[str, np.ndarray] | None = None,
+        *,
+        measure_again: bool = False,
+        progress: Callable[[str], None] | None = None,
+    ) -> Profile:
+        """What each kernel call costs, beside the least that this machine could need for it.
+
+        Args:
+            repeat, warmup, threads, inputs: as for `bench`.
+            measure_again: this machine's peak and bandwidth, even where the cache has them.
+            progress: called with the name of each phase as it begins.
+
+        Raises:
+            InvalidArtifactError: the artifact has no report, or one of another library.
+            InvalidInputError: a number is out of its range.
+            RuntimeFailureError: an emulator or the virtual machine runs this artifact; neither can tell.
+        """
+        tell = progress or (lambda phase: None)
+        report = self.report
+        tell("time the kernels")
+        times = self.time_steps(repeat, warmup, threads, inputs)
+        tell("measure this machine")
+        return profile_of(
+            report,
+            times,
+            self.manifest.weight_bytes + self.manifest.arena_bytes,
+            repeat=repeat,
+            threads=threads or self.threads,
+            roofline=_roofline_here(threads or self.threads, measure_again),
+        )
 
     def verify(self) -> VerifyResult:
         """Run the self-test and compare with what was recorded at compile time."""
@@ -176,3 +218,20 @@ class Artifact:
         if name not in self.manifest.files:
             raise InvalidArtifactError(f"{self.path} has no {name}: compile the model again")
         return self._folder.read(name)
+
+
+def _check_numbers(what: str, repeat: int, warmup: int, threads: int | None) -> None:
+    if repeat < 1 or warmup < 0 or (threads is not None and not 1 <= threads <= 1024):
+        raise InvalidInputError(
+            f"{what} needs repeat of at least 1, warmup of at least 0 and threads from 1 to 1024, found "
+            f"repeat {repeat}, warmup {warmup}, threads {threads}"
+        )
+
+
+def _roofline_here(threads: int, again: bool) -> Roofline | str:
+    """What this machine can do, or why that could not be measured: times are worth showing without it."""
+    try:
+        here = find_target("host")
+        return family_of(here).measure_roofline(here, threads, again=again)
+    except EdgeCompileError as error:
+        return str(error)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from edgecompile.artifact.kernel_cost import KernelCost, kernel_cost
 from edgecompile.artifact.report import MemoryEntry, Report, Step
-from edgecompile.decision import Decision
+from edgecompile.decision import SCHEDULE_STEP, Decision
 from edgecompile.plan import ExecutionPlan, KernelCall, Operand
 
 if TYPE_CHECKING:
     import tvm
 
-_KERNEL_STEPS = ("schedule",)
+_KERNEL_STEPS = (SCHEDULE_STEP,)
 
 
 def describe_plan(
@@ -27,13 +27,13 @@ def describe_plan(
     Args:
         kernels: as they were before they were scheduled, by symbol; their loops tell the cost.
     """
-    macs = {name: kernel_macs(kernel) for name, kernel in kernels.items()}
+    costs = {name: kernel_cost(kernel) for name, kernel in kernels.items()}
     by_kernel: dict[str, list[Decision]] = {}
     for decision in decisions:
         if decision.step in _KERNEL_STEPS:
             by_kernel.setdefault(decision.subject, []).append(decision)
     steps = [
-        _step(index, call, macs[call.kernel], tuple(by_kernel.get(call.kernel, ())))
+        _step(index, call, costs[call.kernel], tuple(by_kernel.get(call.kernel, ())))
         for index, call in enumerate(plan.calls)
     ]
     return Report(
@@ -54,14 +54,16 @@ def describe_virtual_machine(reason: str, decisions: Sequence[Decision], warning
     return Report(executor="vm", executor_reason=reason, decisions=tuple(decisions), warnings=tuple(warnings))
 
 
-def _step(index: int, call: KernelCall, macs: int, decisions: tuple[Decision, ...]) -> Step:
+def _step(index: int, call: KernelCall, cost: KernelCost, decisions: tuple[Decision, ...]) -> Step:
     read, written = call.operands[: -call.output_count], call.operands[-call.output_count :]
     return Step(
         index=index,
         kernel=call.kernel,
         operators=call.operators,
         layers=call.layers,
-        macs=macs,
+        kind=call.kind,
+        macs=cost.macs,
+        operations=cost.operations,
         bytes_read=_total(operand for operand in read if operand.space != "constant"),
         bytes_written=_total(written),
         weight_bytes=_total(operand for operand in read if operand.space == "constant"),
@@ -73,40 +75,3 @@ def _step(index: int, call: KernelCall, macs: int, decisions: tuple[Decision, ..
 def _total(operands: Iterable[Operand]) -> int:
     """Bytes of all operands, each place once."""
     return sum(operand.size_bytes for operand in set(operands))
-
-
-def kernel_macs(kernel: tvm.tirx.PrimFunc) -> int:
-    """Multiply-accumulates of an unscheduled kernel: how often its reductions add a product.
-
-    Unknown extents count as 1.
-    """
-    from tvm import s_tir, tirx
-    from tvm_ffi.structural import structural_walk
-
-    total = 0
-
-    def visit(block: s_tir.SBlock) -> None:
-        nonlocal total
-        if block.init is not None and _adds_product(block.body):
-            extents = [axis.dom.extent for axis in block.iter_vars]
-            total += math.prod(int(extent) for extent in extents if isinstance(extent, tirx.IntImm))
-
-    structural_walk(kernel.body, (s_tir.SBlock, visit))
-    return total
-
-
-def _adds_product(body: tvm.tirx.Stmt) -> bool:
-    from tvm import tirx
-
-    value = getattr(body, "value", None)
-    if not isinstance(value, tirx.Add):
-        return False
-    return any(isinstance(_without_cast(side), tirx.Mul) for side in (value.a, value.b))
-
-
-def _without_cast(expression: tvm.ir.Expr) -> tvm.ir.Expr:
-    from tvm import tirx
-
-    while isinstance(expression, tirx.Cast):
-        expression = expression.value
-    return expression

@@ -40,7 +40,7 @@ class ElsewhereExecutor:
         """Raises WrongMachineError."""
         self._refuse()
 
-    def profile(self, inputs: Sequence[np.ndarray], repeat: int) -> list[StepTime]:
+    def time_steps(self, inputs: Sequence[np.ndarray], repeat: int, warmup: int, threads: int) -> list[StepTime]:
         """Raises WrongMachineError."""
         self._refuse()
 

@@ -67,7 +67,7 @@ class EmulatedExecutor:
             machine=self.machine,
         )
 
-    def profile(self, inputs: Sequence[np.ndarray], repeat: int) -> list[StepTime]:
+    def time_steps(self, inputs: Sequence[np.ndarray], repeat: int, warmup: int, threads: int) -> list[StepTime]:
         """Not offered: what an emulator takes for a kernel says nothing about the device."""
         raise RuntimeFailureError("step times need the device itself, an emulator's say nothing about it")
 

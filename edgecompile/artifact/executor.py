@@ -68,8 +68,8 @@ class Executor(Protocol):
     def bench(self, inputs: Sequence[np.ndarray], repeat: int, warmup: int, threads: int) -> Stats:
         """The times of `repeat` inferences after `warmup` that do not count."""
 
-    def profile(self, inputs: Sequence[np.ndarray], repeat: int) -> list[StepTime]:
-        """The time of each kernel call.
+    def time_steps(self, inputs: Sequence[np.ndarray], repeat: int, warmup: int, threads: int) -> list[StepTime]:
+        """The time of each kernel call over `repeat` inferences, after `warmup` that do not count.
 
         Raises:
             RuntimeFailureError: this executor cannot tell.

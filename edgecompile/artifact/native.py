@@ -79,13 +79,15 @@ class NativeExecutor:
                 self._network.check(status)
         return stats_of(times, threads, self.machine)
 
-    def profile(self, inputs: Sequence[np.ndarray], repeat: int) -> list[StepTime]:
-        """The library's own clock around each kernel, see `Executor.profile`."""
+    def time_steps(self, inputs: Sequence[np.ndarray], repeat: int, warmup: int, threads: int) -> list[StepTime]:
+        """The library's own clock around each kernel, see `Executor.time_steps`."""
         names = self._network.steps
         sources, outputs = _addresses(inputs), self._outputs()
         results = _addresses(outputs)
         runs: list[list[int]] = []
-        with self._alive(), self._other_instance(self.threads, profile=True) as instance:
+        with self._alive(), self._other_instance(threads, profile=True) as instance:
+            for _ in range(warmup):
+                self._network.check(self._network.api.ec_run(instance, sources, results))
             for _ in range(repeat):
                 self._network.check(self._network.api.ec_run(instance, sources, results))
                 times = self._network.api.ec_step_nanoseconds(instance)

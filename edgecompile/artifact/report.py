@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from edgecompile.artifact.manifest import REPORT_NAME, Count, Frozen
-from edgecompile.decision import Decision
+from edgecompile.decision import SCHEDULE_STEP, Decision
 from edgecompile.errors import InvalidArtifactError
+from edgecompile.operator_kind import OTHER
 
 
 class Step(Frozen):
@@ -20,7 +21,10 @@ class Step(Frozen):
         kernel: symbol of the kernel; several steps may share one.
         operators: the Relax operators fused into it, in order ("relax.nn.conv2d", "relax.add").
         layers: the model's own names for them.
-        macs: multiply-accumulates.
+        kind: of the costliest of them: "conv 3x3", "depthwise", "matmul", "other" and so on.
+        macs: multiply-accumulates, as the kernel does them; those with a convolution's padding, which it may skip, too.
+        operations: arithmetic operations: two for each multiply-accumulate, and one for each element of a stage of
+            other arithmetic (a bias, an exponential), whatever that costs. Stages that only move data have none.
         bytes_read, bytes_written: activations, each byte once; weights are counted in `weight_bytes` alone.
         weight_bytes: constants that the step reads.
         scratch_bytes: memory that only this step uses.
@@ -30,12 +34,19 @@ class Step(Frozen):
     kernel: str
     operators: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
+    kind: str = OTHER
     macs: Count = 0
+    operations: Count = 0
     bytes_read: Count = 0
     bytes_written: Count = 0
     weight_bytes: Count = 0
     scratch_bytes: Count = 0
     decisions: tuple[Decision, ...] = ()
+
+    @property
+    def template(self) -> str:
+        """What scheduled the kernel; "" where no decision says it."""
+        return next((entry.reason for entry in self.decisions if entry.step == SCHEDULE_STEP and entry.kept), "")
 
 
 class MemoryEntry(Frozen):

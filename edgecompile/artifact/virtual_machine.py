@@ -83,9 +83,12 @@ class VirtualMachineExecutor:
                 times.append(time.perf_counter_ns() - start)
         return stats_of(times, threads, self.machine)
 
-    def profile(self, inputs: Sequence[np.ndarray], repeat: int) -> list[StepTime]:
+    def time_steps(self, inputs: Sequence[np.ndarray], repeat: int, warmup: int, threads: int) -> list[StepTime]:
         """Not possible: the virtual machine has no list of steps."""
-        raise RuntimeFailureError("step times need the executor 'plan', this artifact has 'vm': freeze its shapes")
+        raise RuntimeFailureError(
+            "step times need a static plan, and Relax's virtual machine runs this artifact "
+            f"({self._manifest.executor_reason}): freeze its shapes"
+        )
 
     def close(self) -> None:
         """Free the virtual machine."""

@@ -55,7 +55,7 @@ def _read(directory: str, profile: bool) -> tuple[Report, list[float]]:
         from edgecompile.artifact.open import open
 
         with open(directory) as artifact:
-            return artifact.report, [step.median_ms for step in artifact.profile()]
+            return artifact.report, [step.median_ms for step in artifact.time_steps()]
     from edgecompile.artifact.open import read_report
 
     return read_report(directory), []

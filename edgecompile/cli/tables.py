@@ -18,6 +18,10 @@ _GAP = 3  # between the columns of a table
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
+class Percent(float):
+    """A part of a whole, 1 being all of it, that is shown as a percentage."""
+
+
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
@@ -92,6 +96,8 @@ def _cell(value: object) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Percent):
+        return f"{100 * value:.1f} %"
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from edgecompile.operator_kind import kind_of, kind_of_all
 from edgecompile.plan import Origin
 
 if TYPE_CHECKING:
@@ -39,14 +40,19 @@ def origins_of_main(before: tvm.IRModule, after: tvm.IRModule, known: Mapping[st
         if members:
             parts = [known.get(member.var.name) or _single(member) for member in members]
             operators = tuple(operator for part in parts for operator in part.operators)
-            origins[name] = Origin(operators, tuple(layer for part in parts for layer in part.layers))
+            layers = tuple(layer for part in parts for layer in part.layers)
+            origins[name] = Origin(operators, layers, kind_of_all([part.kind for part in parts]))
+        elif isinstance(binding.value, relax.Var):  # another name of a result; a later phase may keep this one
+            alias = origins.get(binding.value.name) or known.get(binding.value.name)
+            if alias:
+                origins[name] = alias
         elif isinstance(binding.value, relax.Call) and name not in known:
             origins[name] = _single(binding)
     return origins
 
 
 def _single(binding: relax.Binding) -> Origin:
-    return Origin((_operator(binding.value),), _layer_name(binding.var.name))
+    return Origin((_operator(binding.value),), _layer_name(binding.var.name), kind_of(binding.value))
 
 
 class _Definitions:

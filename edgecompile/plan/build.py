@@ -61,6 +61,7 @@ def build_plan(
                 scratch=Operand("arena", arena.scratch_offsets[step], scratch) if scratch else None,
                 operators=origin.operators,
                 layers=origin.layers,
+                kind=origin.kind,
             )
         )
     return ExecutionPlan(name, tuple(inputs), tuple(outputs), tuple(calls), constants.build(), arena.memory)

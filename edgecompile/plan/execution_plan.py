@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgecompile.frontend.model import TensorSpec
+from edgecompile.operator_kind import OTHER
 
 ALIGNMENT_BYTES = 64  # one cache line on every CPU at hand, and the widest vector register (AVX-512)
 
@@ -43,6 +44,7 @@ class KernelCall:
         scratch: the kernel's private working memory for the length of this call; None when it needs none.
         operators: the operators that were fused into this call, in order.
         layers: the names of the model's layers behind them, where they had one.
+        kind: of its costliest operator, as `operator_kind` names it.
     """
 
     kernel: str
@@ -51,6 +53,7 @@ class KernelCall:
     scratch: Operand | None
     operators: tuple[str, ...]
     layers: tuple[str, ...]
+    kind: str = OTHER
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,12 @@ class Origin:
     Attributes:
         operators: the operators fused into it.
         layers: the names that the model gave to their results.
+        kind: of the costliest of them.
     """
 
     operators: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
+    kind: str = OTHER
 
 
 @dataclass(frozen=True)

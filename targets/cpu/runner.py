@@ -7,11 +7,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecompile.errors import InvalidArtifactError, OutputError, RuntimeFailureError
+from edgecompile.errors import InvalidArtifactError, RuntimeFailureError
 from edgecompile.target import Target
 from targets.cpu.bionic import need_ndk
 from targets.cpu.emulator import run_program
-from targets.cpu.runtime_objects import RUNTIME_FOLDER, cached_build
+from targets.cpu.runtime_objects import RUNTIME_FOLDER, cached_program
 from targets.cpu.toolchain import find_toolchain
 
 _SOURCE = RUNTIME_FOLDER / "runner" / "runner.c"
@@ -46,19 +46,7 @@ def build_runner(target: Target) -> Path:
     """
     toolchain = find_toolchain(target)
     need_ndk(target, toolchain, "the runner")
-    (runner_object,) = cached_build(toolchain, (_SOURCE,), "runner")
-    # Linking costs less than checking a cached program would.
-    program = runner_object.with_name("runner")
-    try:
-        with tempfile.TemporaryDirectory(dir=runner_object.parent, prefix=".linking-") as name:
-            work = Path(name)
-            toolchain.compile([str(runner_object), "-ldl", "-o", "runner"], work, "linking the runner")
-            (work / "runner").replace(program)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write the cache {program.parent}: {error.strerror}; set EDGECOMPILE_CACHE"
-        ) from error
-    return program
+    return cached_program(toolchain, _SOURCE, libraries=("-ldl",))
 
 
 def run_library(

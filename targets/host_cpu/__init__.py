@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from targets.cpu.emit import emit, emit_virtual_machine
 from targets.cpu.lower_kernels import lower_kernels
+from targets.cpu.measured_roofline import measure_roofline
 from targets.cpu.object_code import tvm_target
 from targets.cpu.pipeline import phases, rules
 from targets.cpu.probe import probe_toolchains
@@ -17,6 +18,7 @@ __all__ = [
     "emit_virtual_machine",
     "find_toolchain",
     "lower_kernels",
+    "measure_roofline",
     "phases",
     "probe_toolchains",
     "rules",

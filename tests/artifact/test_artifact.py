@@ -13,7 +13,10 @@ import pytest
 
 from edgecompile.artifact.artifact import Artifact
 from edgecompile.artifact.open import open
-from edgecompile.errors import InvalidArtifactError, InvalidInputError, RuntimeFailureError
+from edgecompile.errors import InvalidArtifactError, InvalidInputError, RuntimeFailureError, ToolchainError
+from edgecompile.roofline import ReadRate, Roofline
+from edgecompile.target import Target
+from targets import host_cpu
 from tests.artifact import tiny
 from tests.artifact.tiny import SHIFT, X
 
@@ -126,17 +129,55 @@ def test_bench_refuses_odd_numbers(artifact: Artifact, wrong: dict[str, int]) ->
         artifact.bench(**wrong)  # type: ignore[arg-type]
 
 
-def test_profile(artifact: Artifact) -> None:
-    steps = artifact.profile(repeat=3)
+@pytest.mark.parametrize("wrong", [{"repeat": 0}, {"warmup": -1}, {"threads": 1025}])
+def test_step_times_and_profiles_refuse_odd_numbers(artifact: Artifact, wrong: dict[str, int]) -> None:
+    for use in (artifact.time_steps, artifact.profile):
+        with pytest.raises(InvalidInputError, match="time_steps needs"):
+            use(**wrong)  # type: ignore[operator]
+
+
+def test_step_times(artifact: Artifact) -> None:
+    steps = artifact.time_steps(repeat=3, warmup=0, threads=2)
     assert [(step.index, step.kernel) for step in steps] == [(0, "tiny_dense"), (1, "tiny_add")]
     assert all(step.median_ms >= 0 for step in steps)
     assert [step.kernel for step in artifact.report.steps] == [step.kernel for step in steps]
 
 
+def test_profile(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int, bool]] = []
+
+    def measure(target: Target, threads: int, *, again: bool) -> Roofline:
+        asked.append((target.name, threads, again))
+        return Roofline(threads, 1e9, (ReadRate(1024, 1e9),))
+
+    monkeypatch.setattr(host_cpu, "measure_roofline", measure)
+    phases: list[str] = []
+    profile = artifact.profile(repeat=3, progress=phases.append)
+    assert [step.kernel for step in profile.steps] == ["tiny_dense", "tiny_add"]
+    assert (profile.repeat, profile.threads) == (3, 1)
+    # 56 operations at 1 GFLOP/s; 120 bytes, 64 of them weights, at 1 GB/s.
+    assert (profile.steps[0].bound_ms, profile.steps[0].limit) == (pytest.approx(120e-6), "memory")
+    assert artifact.profile(repeat=1, threads=2, measure_again=True).threads == 2
+    assert asked == [("host", 1, False), ("host", 2, True)]
+    assert phases == ["time the kernels", "measure this machine"]
+
+
+def test_a_profile_goes_without_a_peak_where_it_cannot_be_measured(
+    artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(target: Target, threads: int, *, again: bool) -> Roofline:
+        raise ToolchainError("no compiler was found")
+
+    monkeypatch.setattr(host_cpu, "measure_roofline", fail)
+    profile = artifact.profile(repeat=1)
+    assert (profile.roofline, profile.roofline_missing) == (None, "no compiler was found")
+    assert profile.steps[0].bound_ms is None
+
+
 def test_a_closed_artifact_says_so(artifact: Artifact) -> None:
     artifact.close()
     artifact.close()
-    for use in (lambda: artifact.run(X, SHIFT), artifact.bench, artifact.profile, artifact.verify):
+    for use in (lambda: artifact.run(X, SHIFT), artifact.bench, artifact.time_steps, artifact.profile, artifact.verify):
         with pytest.raises(RuntimeFailureError, match="closed: open it again"):
             use()
 

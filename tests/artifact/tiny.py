@@ -67,6 +67,7 @@ def facts(**changes: object) -> Facts:
 def report() -> Report:
     """Two steps and one decision."""
     kept = Decision(step="FuseBias", subject="dense", kept=True, reason="one consumer")
+    scheduled = Decision(step="schedule", subject="tiny_dense", kept=True, reason="RegisterTile")
     return Report(
         executor="plan",
         steps=(
@@ -75,13 +76,15 @@ def report() -> Report:
                 kernel="tiny_dense",
                 operators=("relax.matmul", "relax.add"),
                 layers=("dense",),
+                kind="matmul",
                 macs=24,
+                operations=56,
                 bytes_read=24,
                 bytes_written=32,
                 weight_bytes=64,
-                decisions=(kept,),
+                decisions=(kept, scheduled),
             ),
-            Step(index=1, kernel="tiny_add", operators=("relax.add",), bytes_read=32, bytes_written=32),
+            Step(index=1, kernel="tiny_add", operators=("relax.add",), operations=8, bytes_read=32, bytes_written=32),
         ),
         decisions=(Decision(step="FoldBatchNorm", subject="main", kept=False, reason="no batch norm"),),
         memory=MemoryEntry(arena_bytes=64, sum_bytes=128, lower_bound_bytes=64),

@@ -14,6 +14,9 @@ import pytest
 from edgecompile.artifact.selftest import write_selftest
 from edgecompile.artifact.write import seal
 from edgecompile.cli.program import run_program
+from edgecompile.errors import ToolchainError
+from edgecompile.roofline import ReadRate, Roofline
+from targets import host_cpu
 from tests.artifact import tiny
 
 Run = Callable[..., str]
@@ -110,6 +113,60 @@ def test_bench(run: Run, folder: Path) -> None:
     document = json.loads(run("bench", folder, "--repeat", 3, "--warmup", 0, "--threads", 2, "--json"))
     assert document["min_ms"] <= document["median_ms"] <= document["p99_ms"]
     assert (document["repeat"], document["threads"], document["machine"]) == (3, 2, "native")
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Roofline:
+    """What this machine can do, without measuring it."""
+    known = Roofline(1, 2e9, (ReadRate(1024, 4e9), ReadRate(2**20, 1e9)))
+    monkeypatch.setattr(host_cpu, "measure_roofline", lambda target, threads, *, again: known)
+    return known
+
+
+def test_bench_per_operator(run: Run, folder: Path, machine: Roofline) -> None:
+    text = run("bench", folder, "--per-op", "--repeat", 3)
+    dense, add = (line.split() for line in text.splitlines() if "tiny_" in line)
+    assert dense[:4] == ["0", "tiny_dense", "dense", "RegisterTile"]
+    assert dense[-1] == "memory"
+    assert add[:2] == ["1", "tiny_add"]
+    for fact in ("2 kernel calls", "peak 2.0 GFLOP/s", "By kind of operator", "4 of 1 KiB, 1 of 1 MiB", "moved bytes"):
+        assert fact in text
+
+
+def test_bench_per_operator_as_json(run: Run, folder: Path, machine: Roofline) -> None:
+    document = json.loads(run("bench", folder, "--per-op", "--repeat", 3, "--threads", 2, "--json"))
+    dense, add = document["steps"]
+    assert (dense["layers"], dense["operations"], dense["moved_bytes"]) == (["dense"], 56, 120)
+    # 56 operations at 2 GFLOP/s; 120 bytes at 4 GB/s.
+    assert (dense["bound_ms"], dense["limit"]) == (pytest.approx(30e-6), "memory")
+    assert dense["share"] + add["share"] == pytest.approx(1)
+    assert {kind["kind"]: kind["calls"] for kind in document["kinds"]} == {"matmul": 1, "other": 1}
+    assert document["threads"] == 2
+    assert document["roofline"] == dataclasses.asdict(machine) | {"reads": [vars(read) for read in machine.reads]}
+
+
+def test_bench_per_operator_sorted_by_time(run: Run, folder: Path, machine: Roofline) -> None:
+    steps = json.loads(run("bench", folder, "--per-op", "--sort", "time", "--json"))["steps"]
+    assert steps[0]["median_ms"] >= steps[1]["median_ms"]
+    assert sorted(step["index"] for step in steps) == [0, 1]
+    steps = json.loads(run("bench", folder, "--per-op", "--sort", "step", "--json"))["steps"]
+    assert [step["index"] for step in steps] == [0, 1]
+
+
+def test_bench_per_operator_without_a_peak(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> Roofline:
+        raise ToolchainError("no compiler was found: apt-get install gcc")
+
+    monkeypatch.setattr(host_cpu, "measure_roofline", fail)
+    text = run("bench", folder, "--per-op", "--repeat", 1)
+    assert "no peak and no bounds: no compiler was found: apt-get install gcc" in text
+    assert "tiny_dense" in text
+
+
+def test_bench_per_operator_is_refused(run: Run, folder: Path) -> None:
+    assert "step times need the device itself" in run("bench", folder, "--per-op", "--emulate", status=2)
+    assert "--sort is for --per-op" in run("bench", folder, "--sort", "time", status=2)
+    assert "--measure-again is for --per-op" in run("bench", folder, "--measure-again", status=2)
 
 
 def test_explain(run: Run, folder: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 import click
 import pytest
 
-from edgecompile.cli.tables import print_table
+from edgecompile.cli.tables import Percent, print_table
 
 COLUMNS = ("step", "kernel", "layers", "operators", "MACs", "read", "written", "weights", "scratch")
 ROWS = [
@@ -47,3 +47,12 @@ def test_rows_become_records_where_columns_do_not_fit(
 def test_a_row_is_one_line_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(COLUMNS, [("layer " * 100, *row[1:]) for row in ROWS])
     assert len([line for line in capsys.readouterr().out.splitlines() if "589,824" in line]) == len(ROWS)
+
+
+def test_percentages(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("part", "of all"), [("one", Percent(0.1234)), ("all", Percent(1.0)), ("unknown", None)])
+    assert [line.split() for line in capsys.readouterr().out.splitlines() if line][2:] == [
+        ["one", "12.3", "%"],
+        ["all", "100.0", "%"],
+        ["unknown", "-"],
+    ]

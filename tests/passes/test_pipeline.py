@@ -14,7 +14,10 @@ from edgecompile.errors import CompilerBugError
 from edgecompile.frontend.model import Model, TensorSpec
 from edgecompile.passes import Phase, lower, standard_phases
 from edgecompile.passes.pipeline import TvmPass
+from edgecompile.plan import Origin
 from edgecompile.plan.static_program import read_static_program
+from edgecompile.target import find_target
+from targets.cpu.pipeline import phases
 from tests.relax_models import constant, make_model, run_virtual_machine
 
 TARGET = tvm.target.Target("llvm")
@@ -126,3 +129,14 @@ def test_siblings_that_differ_in_their_weights_alone_keep_their_own_names() -> N
         assert weight is not None
         named[lowered.origins[call.variable].layers] = float(weight[0, 0])
     assert named == {(f"{name}_matmul", f"{name}_relu"): value for name, value in weights.items()}
+
+
+def test_an_output_that_gets_another_name_keeps_its_layers() -> None:
+    def body(b: relax.BlockBuilder, x: relax.Var) -> relax.Expr:
+        product = b.emit(relax.op.matmul(x, constant(np.ones((6, 6), np.float32))), name_hint="product")
+        return b.emit(relax.op.add(product, constant(np.ones(6, np.float32))), name_hint="dense")
+
+    # The planner of layouts names the outputs anew.
+    lowered = lower(make_model([X], body, [X]).module, phases(find_target("host")), TARGET)
+    (call,) = read_static_program(lowered.module).calls
+    assert lowered.origins[call.variable] == Origin(("matmul", "add"), ("product", "dense"), "matmul")

@@ -1,0 +1,95 @@
+"""The peak and the bandwidth of this machine's cores, measured once and kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from edgecompile.artifact.write import write_file
+from edgecompile.errors import RuntimeFailureError
+from edgecompile.roofline import ReadRate, Roofline
+from edgecompile.settings import cache_directory
+from edgecompile.target import Target
+from targets.cpu.emulator import run_program
+from targets.cpu.runtime_objects import RUNTIME_FOLDER, cached_program
+from targets.cpu.toolchain import find_toolchain
+
+_SOURCE = RUNTIME_FOLDER / "roofline" / "roofline.c"
+_SECONDS = 120  # far above the second that it takes, for machines that do other work too
+_X86_FEATURES = ("avx", "avx2", "avx512f", "fma")  # of which the compiler must know to use a register's whole width
+# The lines of /proc/cpuinfo that tell one kind of core from another, on x86 and on ARM.
+_CPU_FIELDS = (
+    *("vendor_id", "cpu family", "model", "model name", "stepping"),
+    *("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision"),
+)
+
+
+def measure_roofline(target: Target, threads: int, *, again: bool = False) -> Roofline:
+    """The best that `threads` cores of this machine do together.
+
+    Args:
+        target: this machine; its vectors are what the measurement uses.
+        again: measure anew even if the cache knows this kind of CPU.
+
+    Raises:
+        ToolchainError: no compiler, or it failed.
+        RuntimeFailureError: the measurement failed.
+        OutputError: the cache cannot be written.
+    """
+    place = _place(target, threads)
+    known = None if again else _read(place)
+    if known is not None:
+        return known
+    program = cached_program(find_toolchain(target), _SOURCE, flags=_flags(target), libraries=("-pthread",))
+    result = run_program(target, [str(program), str(threads)], timeout_s=_SECONDS)
+    if result.returncode != 0:
+        said = (result.stderr.strip().splitlines() or ["no message"])[-1]
+        raise RuntimeFailureError(f"measuring this machine's peak with {threads} threads failed: {said}")
+    measured = _decode(result.stdout, threads)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_file(place, TypeAdapter(Roofline).dump_json(measured))
+    return measured
+
+
+def cpu_identity(cpuinfo: str) -> str:
+    """The lines of `/proc/cpuinfo` that name the kinds of cores, each line once.
+
+    What changes while a machine runs, such as the frequency, is not among them.
+    """
+    lines = (re.split(r"\s*:\s*", line, maxsplit=1) for line in cpuinfo.splitlines() if ":" in line)
+    return "\n".join(
+        sorted({f"{name.strip()}: {value.strip()}" for name, value in lines if name.strip() in _CPU_FIELDS})
+    )
+
+
+def _flags(target: Target) -> tuple[str, ...]:
+    features = (
+        [name for name in _X86_FEATURES if name in target.cpu.features] if target.architecture == "x86_64" else []
+    )
+    return ("-ffp-contract=fast", f"-DVECTOR_BYTES={target.cpu.vector_bytes}", *(f"-m{name}" for name in features))
+
+
+def _place(target: Target, threads: int) -> Path:
+    """Where the cache keeps the measurement of this CPU, by what could change it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    identity = cpu_identity(cpuinfo.read_text(errors="replace")) if cpuinfo.exists() else target.description
+    parts = (identity, *_flags(target), str(target.cpu.num_cores), str(threads), _SOURCE.read_text())
+    return cache_directory() / "roofline" / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.json"
+
+
+def _read(place: Path) -> Roofline | None:
+    """A measurement from the cache; None when there is none, or it is damaged."""
+    try:
+        return TypeAdapter(Roofline).validate_json(place.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _decode(text: str, threads: int) -> Roofline:
+    document = json.loads(text)
+    reads = tuple(ReadRate(**read) for read in document["reads"])
+    return Roofline(threads=threads, flops_per_s=document["flops_per_s"], reads=reads)

@@ -1,0 +1,104 @@
+"""Peak and bandwidth: measured, kept, and measured again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edgecompile.errors import RuntimeFailureError
+from edgecompile.target import Target, find_target
+from targets.cpu import measured_roofline
+from targets.cpu.measured_roofline import cpu_identity, measure_roofline
+
+EPYC = """\
+processor\t: 0
+vendor_id\t: AuthenticAMD
+cpu family\t: 26
+model\t\t: 2
+model name\t: AMD EPYC
+cpu MHz\t\t: {mhz}
+cache size\t: 1024 KB
+
+processor\t: 1
+vendor_id\t: AuthenticAMD
+cpu family\t: 26
+model\t\t: 2
+model name\t: AMD EPYC
+cpu MHz\t\t: 2400.000
+"""
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Instead of the program, canned figures; each element is the number of threads that one run was asked for."""
+    asked: list[str] = []
+
+    def run_program(target: Target, arguments: list[str], *, timeout_s: float) -> subprocess.CompletedProcess[str]:
+        asked.append(arguments[1])
+        document = {"flops_per_s": 7e9, "reads": [{"buffer_bytes": 1024, "bytes_per_s": 3e9 + len(asked)}]}
+        return subprocess.CompletedProcess(arguments, 0, json.dumps(document), "")
+
+    monkeypatch.setattr(measured_roofline, "run_program", run_program)
+    monkeypatch.setenv("EDGECOMPILE_CACHE", str(tmp_path))
+    return asked
+
+
+def test_this_machine(host: Target) -> None:
+    found = measure_roofline(host, 2)
+    assert found.threads == 2
+    assert found.flops_per_s > 1e8  # far below any machine that could run the tests
+    assert [read.buffer_bytes for read in found.reads][:2] == [32 * 2**10, 128 * 2**10]
+    assert all(read.bytes_per_s > 1e7 for read in found.reads)
+
+
+@pytest.mark.board
+def test_the_program_of_another_architecture() -> None:
+    assert measure_roofline(find_target("rpi4"), 1).flops_per_s > 1e6
+
+
+def test_it_is_measured_once_for_each_number_of_threads(host: Target, runs: list[str]) -> None:
+    first = measure_roofline(host, 1)
+    assert (first.flops_per_s, first.threads, first.reads[0].bytes_per_s) == (7e9, 1, 3e9 + 1)
+    assert measure_roofline(host, 1) == first
+    assert measure_roofline(host, 2).threads == 2
+    assert runs == ["1", "2"]
+
+
+def test_it_is_measured_again_where_asked(host: Target, runs: list[str]) -> None:
+    measure_roofline(host, 1)
+    second = measure_roofline(host, 1, again=True)
+    assert second.reads[0].bytes_per_s == 3e9 + 2
+    assert measure_roofline(host, 1) == second
+    assert runs == ["1", "1"]
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"threads": 1, "flops_per_s": -1, "reads": []}', "\0"])
+def test_a_damaged_cache_is_measured_again(host: Target, runs: list[str], tmp_path: Path, content: str) -> None:
+    measure_roofline(host, 1)
+    (kept,) = (tmp_path / "roofline").glob("*.json")
+    kept.write_text(content)
+    assert measure_roofline(host, 1).reads[0].bytes_per_s == 3e9 + 2
+
+
+def test_failures_are_typed(host: Target, runs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess([], 2, "", "roofline: no thread\n")
+
+    monkeypatch.setattr(measured_roofline, "run_program", fail)
+    with pytest.raises(RuntimeFailureError, match="measuring this machine's peak with 3 threads failed: roofline: no"):
+        measure_roofline(host, 3)
+
+
+def test_another_cpu_is_another_identity_and_another_frequency_is_not() -> None:
+    assert cpu_identity(EPYC.format(mhz="2600.000")) == cpu_identity(EPYC.format(mhz="3100.500"))
+    assert cpu_identity(EPYC) != cpu_identity(EPYC.replace("AMD EPYC", "AMD EPYC 9355P"))
+    assert cpu_identity(EPYC) == "cpu family: 26\nmodel name: AMD EPYC\nmodel: 2\nvendor_id: AuthenticAMD"
+
+
+def test_all_kinds_of_cores_count() -> None:
+    little, big = "CPU part\t: 0xd05\n", "CPU part\t: 0xd0b\n"
+    assert cpu_identity(little + big) == cpu_identity(big + little + little) != cpu_identity(little)
+    assert cpu_identity("") == ""
