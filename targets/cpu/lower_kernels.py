@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from edgecompile.errors import CompilerBugError
 from edgecompile.plan.execution_plan import align
-from schedules.cpu.polynomials import use_polynomials
 from targets.cpu.unroll_scalar_functions import unroll_scalar_functions
 from targets.cpu.widen_half_functions import widen_half_functions
 
@@ -45,6 +44,8 @@ class LoweredKernel:
 def lower_kernels(kernels: Mapping[str, tvm.tirx.PrimFunc], target: tvm.target.Target) -> dict[str, LoweredKernel]:
     """Lower every kernel, keyed by its symbol."""
     import tvm
+
+    from schedules.cpu.polynomials import use_polynomials
 
     functions = {
         tvm.ir.GlobalVar(name): function.with_body(unroll_scalar_functions(use_polynomials(function.body)))
