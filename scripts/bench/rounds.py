@@ -61,7 +61,8 @@ class Comparison:
 
     Attributes:
         rows: ours first, then in the order asked for.
-        foreign_share: of the cores' time that went to programs other than these, while they ran.
+        foreign_share: of the cores' time that went to programs other than these, while they ran; too high when one of
+            these failed on the way.
     """
 
     case: Case

@@ -88,7 +88,7 @@ class Worker:
         return answer
 
     def cpu_seconds(self) -> float:
-        """Processor time that the process has used so far, in all its threads."""
+        """Processor time that the process has used so far, in all its threads; 0 once it has ended."""
         with contextlib.suppress(OSError):
             fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
             return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

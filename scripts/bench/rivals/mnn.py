@@ -1,7 +1,8 @@
 """MNN by its session interface, converted with the optimizations that it calls the fastest.
 
 "high" precision is float32; "low" would be bfloat16 or float16. The module interface, the memory levels and the
-converter's other preferences were tried: none is faster. Without Winograd VGG-16 takes 1.4 times as long.
+converter's other preferences were tried: none is faster. Without Winograd VGG-16 takes 1.4 times as long. The wheel of
+3.6.1 for x86-64 has no AVX-512 code: where the CPU has it, a build from source may be faster.
 """
 
 from __future__ import annotations
