@@ -9,6 +9,7 @@ RUN := OMP_NUM_THREADS=1 $(VENV)/bin/python
 # Pins, installer and place: a change of any of them asks for a new installation.
 PINS := $(firstword $(shell (cat pyproject.toml scripts/setup.sh; pwd) | sha256sum))
 STAMP := $(VENV)/.installed-$(PINS)
+BENCH_STAMP := $(VENV)/.installed-bench-$(PINS)
 # Options for the program that a target runs, such as `make test ARGS="-k onnx"`.
 ARGS ?=
 
@@ -35,8 +36,8 @@ format: $(STAMP) ## rewrites the sources in the project's format
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
 
-bench: $(STAMP) ## latency of the zoo on this machine
-	$(RUN) scripts/bench.py $(ARGS)
+bench: $(BENCH_STAMP) ## latency on this machine beside ONNX Runtime, OpenVINO, MNN, ncnn and PyTorch
+	$(RUN) -m scripts.bench $(ARGS)
 
 fuzz: $(STAMP) ## 2,000 random ONNX graphs against ONNX Runtime
 	$(RUN) scripts/fuzz_onnx.py $(ARGS)
@@ -46,6 +47,10 @@ venv: $(STAMP) ## .venv with the pinned packages
 $(STAMP):
 	@PYTHON=$(PYTHON) scripts/setup.sh $(VENV)
 	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+$(BENCH_STAMP): $(STAMP)
+	@PYTHON=$(PYTHON) scripts/setup.sh $(VENV) bench
 	@touch $@
 
 clean: ## removes what was built; .venv stays

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Prepares this checkout: the Debian packages that compile and emulate, and a virtual environment with the pinned packages.
 #
-# Usage: scripts/setup.sh [VENV]        (default .venv; `make venv` calls it once per change of pyproject.toml)
+# Usage: scripts/setup.sh [VENV [EXTRAS]]   (default .venv test,zoo,check,cross; `make venv` calls it once per change of
+#                                            pyproject.toml, `make bench` once more with the extra `bench`)
 #
 # Environment: PYTHON  the interpreter to build the environment with (default python3, at least 3.10).
 #
@@ -11,6 +12,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 venv=${1:-.venv}
+extras=${2:-test,zoo,check,cross}
 python=${PYTHON:-python3}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -58,7 +60,6 @@ make_environment() {
 }
 
 install_python_packages() {
-  local extras=test,zoo,check,cross
   local -a pip=("$venv/bin/python" -m pip --disable-pip-version-check --no-input install --quiet)
   say "installing Python packages into $venv (the first time several minutes, 2 GB of disk)"
   # The build backend goes in first: an isolated build would fetch it again on every rerun.

@@ -81,3 +81,13 @@ def test_make_sets_up_once_and_again_when_the_pins_change(checkout: Path, reposi
     (checkout / "pyproject.toml").write_text("other pins")
     assert [runs(), runs()] == [2, 2]
     assert len(list((checkout / ".venv").glob(".installed-*"))) == 1
+
+
+def test_make_bench_adds_its_extra_once(checkout: Path, repository: Path) -> None:
+    shutil.copy(repository / "Makefile", checkout / "Makefile")
+    (checkout / "pyproject.toml").write_text("pins")
+    script = '#!/bin/bash\nmkdir -p "$1/bin"; ln -sf /bin/true "$1/bin/python"; echo "$*" >> log\n'
+    (checkout / "scripts" / "setup.sh").write_text(script)
+    for _ in range(2):
+        subprocess.run(["make", "--silent", "bench"], cwd=checkout, check=True, timeout=60, capture_output=True)
+    assert (checkout / "log").read_text().splitlines() == [".venv", ".venv bench"]

@@ -1,0 +1,1 @@
+"""edgecompile beside other runtimes on this machine: `python -m scripts.bench --help`."""

@@ -1,0 +1,103 @@
+"""What was measured, as tables for people and as a document for programs."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+from edgecompile.cli.tables import print_table
+from scripts.bench.peak import Peak
+from scripts.bench.rounds import Comparison, Row
+
+COLUMNS = ("runtime", "median ms", "min ms", "to best rival", "GFLOP/s", "of peak %", "difference", "how")
+
+
+def print_comparison(comparison: Comparison, peak: Peak) -> None:
+    """One table: a runtime in each row, ours first; a runtime that could not be timed shows the reason."""
+    rows = [
+        (
+            f"{row.runtime} {row.version}".strip(),
+            row.median_ms,
+            row.min_ms,
+            comparison.ratio(row),
+            gflops(comparison, row),
+            peak_percent(comparison, row, peak),
+            None if row.difference is None else f"{row.difference:.0e}",
+            row.notes if row.status == "timed" else f"{row.status}: {row.reason}",
+        )
+        for row in comparison.rows
+    ]
+    speed = "peak unknown" if peak.gflops is None else f"peak {peak.gflops:.0f} GFLOP/s"
+    print_table(
+        COLUMNS,
+        rows,
+        f"{comparison.case.name}, threads: {comparison.threads}, {speed} ({peak.vectors}), "
+        f"other programs took {comparison.foreign_share:.0%} of the cores",
+    )
+
+
+def print_summary(comparisons: Sequence[Comparison]) -> None:
+    """One row for each network and thread count: our median beside the best rival's."""
+    rows = []
+    for comparison in comparisons:
+        best = comparison.best_rival
+        rows.append(
+            (
+                comparison.case.name,
+                comparison.threads,
+                comparison.ours.median_ms,
+                best.median_ms if best else None,
+                best.runtime if best else "none was timed",
+                comparison.ratio(comparison.ours),
+            )
+        )
+    print_table(("model", "threads", "edgecompile ms", "best rival ms", "best rival", "ratio"), rows, "Summary")
+
+
+def gflops(comparison: Comparison, row: Row) -> float | None:
+    """1e9 operations per second at the median, two for each multiply-accumulate of direct convolution."""
+    return None if row.median_ms is None else 2e-6 * comparison.case.macs / row.median_ms
+
+
+def peak_percent(comparison: Comparison, row: Row, peak: Peak) -> float | None:
+    """Share of the peak; Winograd's convolution needs fewer operations than are counted, and may exceed 100."""
+    rate = gflops(comparison, row)
+    return None if rate is None or peak.gflops is None else round(100 * rate / peak.gflops, 1)
+
+
+def document(comparisons: Sequence[Comparison], peaks: dict[int, Peak]) -> dict[str, Any]:
+    """Everything that was measured; times in milliseconds, operations in 1e9 per second."""
+    return {
+        "machine": {"architecture": platform.machine(), "cores": os.cpu_count(), "system": platform.platform()},
+        "peaks": {threads: {"gflops": peak.gflops, "vectors": peak.vectors} for threads, peak in sorted(peaks.items())},
+        "comparisons": [
+            {
+                "model": comparison.case.name,
+                "threads": comparison.threads,
+                "macs": comparison.case.macs,
+                "foreign_share": comparison.foreign_share,
+                "best_rival": comparison.best_rival.runtime if comparison.best_rival else None,
+                "ratio": comparison.ratio(comparison.ours),
+                "rows": [
+                    {
+                        "runtime": row.runtime,
+                        "version": row.version,
+                        "status": row.status,
+                        "reason": row.reason,
+                        "notes": row.notes,
+                        "difference": row.difference,
+                        "median_ms": row.median_ms,
+                        "min_ms": row.min_ms,
+                        "runs": len(row.times_ms),
+                        "ratio": comparison.ratio(row),
+                        "gflops": gflops(comparison, row),
+                        "peak_percent": peak_percent(comparison, row, peaks[comparison.threads]),
+                    }
+                    for row in comparison.rows
+                ],
+            }
+            for comparison in comparisons
+        ],
+    }
