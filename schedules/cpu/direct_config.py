@@ -29,7 +29,8 @@ class DirectConfig:
         chunk: blocks of input channels whose weights are used for all pixels before the next ones are; divides the
             number of blocks.
         pixels_outside: the loop over bands of pixels lies around the one over panels: for weights that fit the cache.
-        neighbours: input channels of a pixel that one load brings; 1 where every scalar is broadcast from memory.
+        neighbours: values of x that one load brings, of a pixel's channels or of a line's pixels, whichever lie side by
+            side; 1 where every scalar is broadcast from memory.
     """
 
     rows: int
@@ -63,7 +64,8 @@ class DirectConfig:
         while lanes > 1 and problem.out_channels <= lanes // 2:
             lanes //= 2  # a shorter vector that holds all channels takes the same time and less weight
         count = math.ceil(problem.out_channels / lanes)
-        neighbours = lanes if facts.multiplies_by_lane and in_block >= lanes else 1
+        has_neighbours = in_block >= lanes or (in_block == 1 and not problem.is_pointwise)
+        neighbours = lanes if facts.multiplies_by_lane and has_neighbours else 1
         pixels, _ = _lines(problem)
         best = min(
             (
@@ -71,7 +73,7 @@ class DirectConfig:
                 for vectors in range(1, min(count, MOST_VECTORS) + 1)
                 if count % vectors == 0
                 for rows in range(1, min(pixels, MOST_ROWS) + 1)
-                if _registers(problem, rows, vectors, neighbours) <= facts.vector_registers
+                if _registers(problem, in_block, rows, vectors, neighbours) <= facts.vector_registers
             ),
         )
         rows, vectors = best[2:]
@@ -87,14 +89,20 @@ class DirectConfig:
         return DirectConfig(rows, vectors, lanes, chunk, pixels_outside, neighbours)
 
 
-def _registers(problem: Convolution, rows: int, vectors: int, neighbours: int) -> int:
+def _registers(problem: Convolution, in_block: int, rows: int, vectors: int, neighbours: int) -> int:
     """What a tile holds at once: its sums, and the operands of one step."""
     if neighbours == 1:
         return rows * vectors + vectors + 1
-    # LLVM unrolls the columns of a kernel and keeps the pixels that several of them meet.
-    width, step = problem.kernel[1], problem.strides[1]
-    pixels = (rows - 1) * step + width if step < width and problem.dilations[1] == 1 else rows
-    return rows * vectors + pixels + 2  # a vector of factors per pixel; weights are loaded in pairs
+    width, step, dilation = problem.kernel[1], problem.strides[1], problem.dilations[1]
+    if in_block == 1:
+        factors = math.ceil(((rows - 1) * step + (width - 1) * dilation + 1) / neighbours)
+    elif (
+        step < width and dilation == 1
+    ):  # LLVM unrolls the columns of a kernel and keeps pixels that several of them meet
+        factors = (rows - 1) * step + width
+    else:
+        factors = rows
+    return rows * vectors + factors + 2  # weights are loaded in pairs
 
 
 def _cycles(pixels: int, rows: int, vectors: int, neighbours: int, facts: CpuFacts) -> float:

@@ -28,7 +28,7 @@ from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators, lanes_of_panel
 from schedules.cpu.direct_config import DirectConfig
 from schedules.cpu.epilogue import Epilogue
-from schedules.cpu.factors import Step
+from schedules.cpu.factors import Step, multiply_line
 from schedules.cpu.image_tiles import ImageTiles, Tile
 
 if TYPE_CHECKING:
@@ -219,6 +219,8 @@ class DirectConvolution:
 
         def columns(block: Expr, i: Expr) -> list[tirx.Stmt]:
             width = self.problem.kernel[1]
+            if self.config.neighbours > 1 and int(self.weight.shape[4]) == 1:
+                return self._line_of_pixels(task, tile, block, i, multiply)
             if at_border:
                 return [statement for j in range(width) for statement in channels(block, i, j)]
             return [loops.serial(width, lambda j: channels(block, i, j), "j")]
@@ -231,6 +233,38 @@ class DirectConvolution:
                 blocks, lambda block: [loops.serial(extent, lambda i: columns(block + first, i), "i", low)], "block"
             )
         ]
+
+    def _line_of_pixels(
+        self,
+        task: _Task,
+        tile: Tile,
+        block: Expr,
+        i: Expr,
+        multiply: Callable[[int, int, Expr, Sequence[Index]], tirx.Stmt],
+    ) -> list[tirx.Stmt]:
+        """All columns of the kernel on one channel, whose pixels lie side by side."""
+        step, dilation = self.problem.strides[1], self.problem.dilations[1]
+        zero = loops.index(0)
+        met = {
+            (row, j): row * step + j * dilation
+            for row in range(tile.rows)
+            for j in range(self.problem.kernel[1])
+            if self._input(task, tile, row, block, i, j, zero) is not None
+        }
+        if not met:
+            return []
+        first = min(met, key=lambda place: met[place])
+        origin = self._input(task, tile, first[0], block, i, first[1], zero)
+        assert origin is not None  # as for all pixels that are met
+
+        def read(pixel: Expr) -> Expr:
+            return loops.load(self.x, [*origin[:3], origin[3] + pixel, *origin[4:]])
+
+        def add(row: int, v: int, j: int, factor: Expr) -> tirx.Stmt:
+            return multiply(row, v, factor, [task.panel, block, i, j, zero])
+
+        places = {place: pixel - met[first] for place, pixel in met.items()}
+        return multiply_line(places, self.config.vectors, self.config.neighbours, str(self.x.dtype), read, add)
 
     def _input(self, task: _Task, tile: Tile, row: int, block: Expr, i: Expr, j: Index, ci: Expr) -> list[Expr] | None:
         """Where a product's factor lies in x; None when it is padding."""
