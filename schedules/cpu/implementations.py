@@ -134,7 +134,7 @@ def _emit_direct(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stm
     x, weight = anchor.reads
     problem, config = _problem(anchor.numbers["problem"]), DirectConfig(**anchor.numbers["config"])
     is_product = bool(anchor.numbers["is_product"])
-    return DirectConvolution(problem, config, x, weight, epilogue, is_product, target.cpu.num_cores).emit()
+    return DirectConvolution(problem, config, x, weight, epilogue, is_product, target.cpu).emit()
 
 
 def _problem(numbers: Mapping[str, Any]) -> Convolution:
