@@ -62,13 +62,16 @@ class DirectConfig:
             lanes //= 2  # a shorter vector that holds all channels takes the same time and less weight
         count = math.ceil(problem.out_channels / lanes)
         pixels, _ = _lines(problem)
+        # Without blocks, the kernel's columns follow each other in x: what neighbours share, LLVM keeps in registers of
+        # its own, and with more sums than half of them it spills.
+        shares = in_block == 1 and problem.kernel[1] > 1
         best = min(
             (
                 (_cycles(pixels, rows, vectors, facts) / vectors, -rows * vectors, rows, vectors)
                 for vectors in range(1, min(count, MOST_VECTORS) + 1)
                 if count % vectors == 0
                 for rows in range(1, min(pixels, MOST_ROWS) + 1)
-                if rows * vectors + vectors + 1 <= facts.vector_registers
+                if rows * vectors <= (facts.vector_registers // 2 if shares else facts.vector_registers - vectors - 1)
             ),
         )
         rows, vectors = best[2:]
