@@ -29,6 +29,7 @@ from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators, lanes_of_panel
 from schedules.cpu.direct_config import DirectConfig
 from schedules.cpu.epilogue import Epilogue
+from schedules.cpu.factors import Step
 from schedules.cpu.image_tiles import ImageTiles, Tile
 from schedules.cpu.weight_stream import WeightStream
 
@@ -191,11 +192,11 @@ class DirectConvolution:
             indices = self._output(task, tile, row, v, lane)
             return loops.store(target, self.epilogue.apply(sums.get(row, v, lane), indices), indices)
 
-        def multiply(row: int, factor: Sequence[Expr], weight: Sequence[Index]) -> list[tirx.Stmt]:
-            def product(v: int, lane: Expr) -> Expr:
-                return loops.load(self.x, factor) * loops.load(self.weight, [*weight, lane + v * config.lanes])
+        def multiply(row: int, v: int, factor: Expr, weight: Sequence[Index]) -> tirx.Stmt:
+            def product(lane: Expr) -> Expr:
+                return factor * loops.load(self.weight, [*weight, lane + v * config.lanes])
 
-            return sums.add(row, product)
+            return sums.add_to(row, v, product)
 
         def by_vector(one: PerVector) -> list[tirx.Stmt]:
             return self._by_vector(task, sums, one)
@@ -212,7 +213,7 @@ class DirectConvolution:
         ]
 
     def _reduction(
-        self, task: _Task, tile: Tile, multiply: Callable[[int, Sequence[Expr], Sequence[Index]], list[tirx.Stmt]]
+        self, task: _Task, tile: Tile, multiply: Callable[[int, int, Expr, Sequence[Index]], tirx.Stmt]
     ) -> list[tirx.Stmt]:
         """The loops over a chunk of input channels and the kernel."""
         blocks, in_block = int(self.weight.shape[1]) // self._chunk_count, int(self.weight.shape[4])
@@ -222,28 +223,33 @@ class DirectConvolution:
         behind = [task.panel, first + blocks, *[loops.index(0)] * 4]
         at_border = self._tiles.touches_border(tile)  # there each column of the kernel has its own products
 
-        def products(block: Expr, i: Expr, j: Index, ci: Expr) -> list[tirx.Stmt]:
-            places = [self._input(task, tile, row, block, i, j, ci) for row in range(tile.rows)]
-            weight = [task.panel, block, i, j, ci]
-            return [s for row, place in enumerate(places) if place is not None for s in multiply(row, place, weight)]
-
         def channels(block: Expr, i: Expr, j: Index) -> list[tirx.Stmt]:
-            if not products(block, i, j, loops.index(0)):
+            def place(row: int, ci: Expr) -> list[Expr] | None:
+                return self._input(task, tile, row, block + first, i, j, ci)
+
+            def read(row: int, ci: Expr) -> Expr:
+                return loops.load(self.x, place(row, ci) or ())
+
+            def add(row: int, v: int, factor: Expr, ci: Expr) -> tirx.Stmt:
+                return multiply(row, v, factor, [task.panel, block + first, i, j, ci])
+
+            rows = [row for row in range(tile.rows) if place(row, loops.index(0)) is not None]
+            if not rows:
                 return []
-
-            def step(ci: Expr) -> list[tirx.Stmt]:
-                return products(block + first, i, j, ci)
-
+            step = Step(rows, self.config.vectors, self.config.neighbours, str(self.x.dtype))
             if not stream.pays(self.facts):
-                return [loops.serial(in_block, step, "ci")]
+                return step.repeat(in_block, read, add)
             done = ((block * height + i) * width + j) * in_block
-            return stream.reduction(in_block, step, at=behind, turn=self._turn(task, tile), first=done)
+            request = stream.requests(behind, self._turn(task, tile), done)
+            return step.repeat(in_block, read, add, stream.strip, request)
 
         def columns(block: Expr, i: Expr) -> list[tirx.Stmt]:
             if at_border:
                 return [statement for j in range(width) for statement in channels(block, i, j)]
             return [loops.serial(width, lambda j: channels(block, i, j), "j")]
 
+        if not columns(loops.index(0), loops.index(0)):
+            return []  # the whole tile lies in the padding
         low, extent = self._tiles.kernel_rows(tile.line)
         return [
             loops.serial(blocks, lambda block: [loops.serial(extent, lambda i: columns(block, i), "i", low)], "block")

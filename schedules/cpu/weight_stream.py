@@ -25,7 +25,7 @@ _Number = TypeVar("_Number", int, "Expr")
 
 LINE_BYTES = 64  # of a cache line, on every CPU that we have templates for
 _LINE = LINE_BYTES // FLOAT_BYTES
-_MOST_STEPS = 16  # between two requests
+_FEWEST_STEPS, _MOST_STEPS = 4, 16  # between two requests; AArch64 does four at a time
 _MOST_LINES = 4  # of one request, more would keep loads waiting
 
 
@@ -48,7 +48,7 @@ class WeightStream:
     def strip(self) -> int:
         """Steps between two requests: a power of two."""
         lines_per_step = self.step_floats / _LINE / self.tiles
-        return 1 << max(0, math.floor(math.log2(min(_MOST_STEPS, max(1.0, _MOST_LINES / lines_per_step)))))
+        return 1 << math.floor(math.log2(min(_MOST_STEPS, max(_FEWEST_STEPS, _MOST_LINES / lines_per_step))))
 
     @property
     def lines(self) -> int:
@@ -63,36 +63,20 @@ class WeightStream:
         """False where the first-level cache keeps all weights anyway."""
         return math.prod(int(extent) for extent in self.weight.shape) * FLOAT_BYTES > facts.l1d_bytes // 2
 
-    def reduction(
-        self, extent: int, body: Callable[[Expr], list[tirx.Stmt]], *, at: Sequence[Expr], turn: Expr, first: Expr
-    ) -> list[tirx.Stmt]:
-        """`for step in range(extent): body(step)` with requests in between.
+    def requests(self, at: Sequence[Expr], turn: Expr, first: Expr) -> Callable[[Expr], list[tirx.Stmt]]:
+        """What each strip of a loop asks for, by the strip's number.
 
         Args:
             at: the index in `weight` where the next stretch begins.
             turn: which tile of the run this is.
-            first: which step of the tile's reduction this loop begins with.
+            first: which step of the tile's reduction the loop begins with.
         """
-        whole, rest = divmod(extent, self.strip)
-        statements: list[tirx.Stmt] = []
 
-        def request(number: Expr) -> list[tirx.Stmt]:
-            place = self.place(turn, first // self.strip + number)
+        def request(strip: Expr) -> list[tirx.Stmt]:
+            place = self.place(turn, first // self.strip + strip)
             return [_fetch(self.weight, [*at[:-1], at[-1] + (place + line) * _LINE]) for line in range(self.lines)]
 
-        def one(number: Expr) -> list[tirx.Stmt]:
-            start = number * self.strip
-            if self.strip == 1:
-                return [*request(number), *body(start)]
-            return [*request(number), loops.serial(self.strip, lambda step: body(start + step), "step")]
-
-        if whole == 1:
-            statements += one(loops.index(0))
-        elif whole:
-            statements.append(loops.serial(whole, one, "strip"))
-        if rest:
-            statements.append(loops.serial(rest, body, "step", whole * self.strip))
-        return statements
+        return request
 
 
 def _fetch(buffer: tirx.Buffer, indices: Sequence[Expr]) -> tirx.Stmt:

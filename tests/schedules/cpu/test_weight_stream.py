@@ -10,6 +10,7 @@ from tvm_ffi.structural import structural_walk
 
 from edgecompile.target import find_target
 from schedules.cpu import loops
+from schedules.cpu.factors import Step
 from schedules.cpu.weight_stream import LINE_BYTES, WeightStream
 
 FACTS = find_target("host,l1d_bytes=32768").cpu
@@ -37,12 +38,15 @@ def test_small_weights_need_no_requests() -> None:
 
 def test_strips_and_what_is_left_behind_them() -> None:
     stream = stream_of(4, 100, 32)
-
-    def step(number: ir.Expr) -> list[tirx.Stmt]:
-        return [loops.store(stream.weight, tirx.const(0.0), [0, number, 0])]
-
     begin = loops.index(0)
-    statements = stream.reduction(100, step, at=[begin] * 3, turn=begin, first=begin)
+    step = Step((0,), 1, 1, "float32")
+    statements = step.repeat(
+        100,
+        lambda row, c: tirx.const(0.0),
+        lambda row, v, factor, c: loops.store(stream.weight, factor, [0, c, v]),
+        stream.strip,
+        stream.requests([begin] * 3, begin, begin),
+    )
     assert [int(statement.extent) for statement in statements] == [100 // stream.strip, 100 % stream.strip]
     calls: list[str] = []
     structural_walk(statements[0], ((ir.Call, lambda call: calls.append(str(call.op.name))),))
