@@ -143,11 +143,10 @@ def _problem(numbers: Mapping[str, Any]) -> Convolution:
 
 
 def _emit_winograd(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
-    del target
     # The small matrices are numbers in the code.
     x, weight = (next(buffer for buffer in anchor.reads if len(buffer.shape) == rank) for rank in (5, 4))
     problem, config = _problem(anchor.numbers["problem"]), WinogradConfig(**anchor.numbers["config"])
-    return WinogradConvolution(problem, config, x, weight, epilogue).emit()
+    return WinogradConvolution(problem, config, x, weight, epilogue, target.cpu).emit()
 
 
 def _emit_depthwise(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
