@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 DIRECT, DEPTHWISE, WINOGRAD = "direct convolution", "depthwise convolution", "Winograd convolution"
 PRODUCT, BATCHED = "packed product", "batched product"
 
+CONVERSION_CYCLES = 1.0
+PLAIN_CYCLES = 1.0
+
 
 @dataclass(frozen=True)
 class CpuImplementations:
@@ -85,6 +88,14 @@ class CpuImplementations:
                 compute=lambda a, w: multiply_batches(a, w, notes),
             ),
         )
+
+    def conversion_cycles(self, elements: int) -> float:
+        """In proportion to the elements."""
+        return CONVERSION_CYCLES * elements
+
+    def plain_cycles(self, operations: int) -> float:
+        """In proportion to the operations."""
+        return PLAIN_CYCLES * operations
 
     def _depthwise(self, problem: Convolution, block: int) -> Implementation:
         config = DepthwiseConfig.choose(problem, block, self.facts)

@@ -13,8 +13,8 @@ from tvm import relax
 
 from edgecompile.decision import Decision
 from edgecompile.frontend.model import TensorSpec
-from edgecompile.passes.blocked_tensors import block_constant, blocked_shape, is_reshape
-from edgecompile.passes.plan_layouts import PlanLayouts
+from edgecompile.passes.layouts import PlanLayouts
+from edgecompile.passes.layouts.blocked_tensors import block_constant, blocked_shape, is_reshape
 from edgecompile.target import find_target
 from schedules.cpu import CpuImplementations
 from tests.relax_models import constant, make_model, run_virtual_machine
@@ -67,7 +67,8 @@ def residual_block(builder: Any, x: Any) -> Any:
 def test_no_conversion_inside_a_residual_block() -> None:
     before, after, decisions = plan(residual_block)
     assert callees(after) == {"to_blocks": 1, "conv2d": 2, "add": 2, "nn.relu": 2, "from_blocks": 1}
-    assert [decision.kept for decision in decisions] == [True, True]
+    assert [decision.kept for decision in decisions] == [True, True, True]
+    assert "0 conversions" not in decisions[-1].reason
     check_numbers(before, after)
 
 
