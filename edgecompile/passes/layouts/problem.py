@@ -162,11 +162,14 @@ def _edges(nodes: Sequence[Node], implementations: Implementations) -> dict[tupl
 def _reading_cost(variable: relax.Var, source: Value, reader: Way, implementations: Implementations) -> float:
     """Infinite where the source is not there in the layout that the reader needs.
 
-    An operator that would join the kernel of its source needs a pass of its own where it reads a converted copy.
+    An operator that would join the kernel of a source needs a pass of its own where all that it reads are converted
+    copies; each of them takes its share of that.
     """
     layout = reader.reads[variable]
     if layout == source.way.writes:
         return 0.0
     if layout not in source.copies:
         return math.inf
-    return _conversion_cycles(variable, layout or source.way.writes, implementations) if reader.joins else 0.0
+    if not reader.joins:
+        return 0.0
+    return _conversion_cycles(variable, layout or source.way.writes, implementations) / len(reader.reads)
