@@ -41,13 +41,13 @@ def plan(body: Callable[..., Any], *specs: TensorSpec) -> tuple[tvm.IRModule, tv
 def callees(module: tvm.IRModule) -> Counter[str]:
     """How often each operator or kind of kernel is called; the numbers behind equal names do not count."""
     calls = [binding.value for block in module["main"].body.blocks for binding in block.bindings]
-    return Counter(
-        str(call.args[0].name_hint).rstrip(digits)
-        if call.op.name == "relax.call_tir"
-        else call.op.name.removeprefix("relax.")
-        for call in calls
-        if isinstance(call, relax.Call)
-    )
+    return Counter(_callee(call) for call in calls if isinstance(call, relax.Call))
+
+
+def _callee(call: relax.Call) -> str:
+    if call.op.name == "relax.call_tir":
+        return str(call.args[0].name_hint).rstrip(digits)
+    return str(call.op.name).removeprefix("relax.")
 
 
 def check_numbers(before: tvm.IRModule, after: tvm.IRModule) -> None:
