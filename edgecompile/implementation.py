@@ -57,3 +57,9 @@ class Implementations(Protocol):
         Args:
             rows, inner, columns: a is `[*batch, rows, inner]`, w `[*batch, inner, columns]`.
         """
+
+    def conversion_cycles(self, elements: int) -> float:
+        """What it takes to convert a tensor of so many floats between `[N, C, H, W]` and blocks, either way."""
+
+    def plain_cycles(self, operations: int) -> float:
+        """What loops without a template take for so many multiply-adds, or the like."""

@@ -11,7 +11,7 @@ from edgecompile.target import Target
 
 def phases(target: Target) -> Sequence[Phase]:
     """The phases that every target shares, and the planning of layouts for this CPU."""
-    from edgecompile.passes.plan_layouts import PlanLayouts
+    from edgecompile.passes.layouts import PlanLayouts
     from schedules.cpu import CpuImplementations
 
     simplify, *rest = standard_phases()
