@@ -14,6 +14,7 @@ FMA_LATENCY = 4  # cycles, as on every core since Skylake, Zen and Cortex-A76
 # What one core reads of weights that no cache kept since the last inference. With it the sum of work and reading is
 # within 15 % of what each layer of ResNet-18 took on a Zen 5 server.
 MEMORY_BYTES_PER_CYCLE = 8
+FEW_CHANNELS = 4  # of a block: LLVM unrolls the loop over them, and the one over the columns of the kernel around it
 MOST_VECTORS = 6
 MOST_ROWS = 28
 
@@ -92,10 +93,10 @@ def _registers(problem: Convolution, in_block: int, rows: int, vectors: int, nei
 
     LLVM unrolls the columns of a kernel, and keeps the pixels that several of them meet.
     """
-    if in_block == 1 and problem.kernel[1] > 1:
-        return 2 * rows * vectors  # measured: with more sums than half of the registers it spills
     if neighbours == 1:
-        return rows * vectors + vectors + 1
+        shares = in_block <= FEW_CHANNELS and problem.kernel[1] > 1
+        # Measured: with more sums than half of the registers, what is shared makes it spill.
+        return 2 * rows * vectors if shares else rows * vectors + vectors + 1
     width, step = problem.kernel[1], problem.strides[1]
     pixels = (rows - 1) * step + width if step < width and problem.dilations[1] == 1 else rows
     return rows * vectors + pixels + 2  # a vector of factors per pixel; weights are loaded in pairs
