@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from schedules.cpu import loops
+from schedules.cpu.lane_reduction import join_lanes
 from schedules.cpu.loop_nest import PARALLEL_ITERATIONS
 from schedules.cpu.row_stages import RowGroup, RowStage
 from schedules.cpu.row_sweeps import Sweep, kept_rows, make_sweeps
@@ -90,7 +91,7 @@ class RowLoops:
         return loops.parallel(math.ceil(rows / chunk), task)
 
     def _row(self, row: Expr) -> list[tirx.Stmt]:
-        place = _unflattened(row, self.group.rows)
+        place = loops.unflatten(row, self.group.rows)
         return [statement for sweep in self.sweeps for statement in self._sweep(sweep, place)]
 
     def _sweep(self, sweep: Sweep, row: Sequence[Expr]) -> list[tirx.Stmt]:
@@ -179,19 +180,7 @@ class RowLoops:
 
     def _join(self, stage: RowStage, totals: tirx.Buffer, vectors: int) -> list[tirx.Stmt]:
         """All lanes of the totals into the stage's number, by halves."""
-        statements: list[tirx.Stmt] = []
-        width = vectors * self.lanes
-
-        def join(lane: Expr, other: int) -> tirx.Stmt:
-            pair = loops.load(totals, [lane]), loops.load(totals, [lane + other])
-            return loops.store(totals, _combined(stage, *pair), [lane])
-
-        for v in range(1, vectors):
-            statements.append(loops.vector(self.lanes, lambda lane, v=v: join(lane, v * self.lanes)))  # type: ignore[misc]
-        width = self.lanes
-        while width > 1:
-            width //= 2
-            statements.append(loops.vector(width, lambda lane, width=width: join(lane, width)))  # type: ignore[misc]
+        statements = join_lanes(totals, vectors, self.lanes, lambda a, b: _combined(stage, a, b))
         return [*statements, loops.store(self.scalars[stage.target], loops.load(totals, [0]), [0])]
 
     def _publish(self, stage: RowStage, row: Sequence[Expr]) -> list[tirx.Stmt]:
@@ -203,7 +192,7 @@ class RowLoops:
 
     def _indices(self, stage: RowStage, row: Sequence[Expr], column: Expr | None) -> list[Index]:
         """Where a stage stores its value; extents of one that stand between the columns included."""
-        columns = _unflattened(column, self.group.columns) if column is not None else []
+        columns = loops.unflatten(column, self.group.columns) if column is not None else []
         indices: list[Index] = [*row]
         wide = iter(columns)
         for extent in list(stage.target.shape)[len(row) :]:
@@ -217,7 +206,7 @@ class RowLoops:
 
         places: dict[Any, Expr] = dict(zip(stage.row_axes, row, strict=True))
         if column is not None:
-            places.update(zip(stage.column_axes, _unflattened(column, self.group.columns), strict=True))
+            places.update(zip(stage.column_axes, loops.unflatten(column, self.group.columns), strict=True))
 
         def on_load(read: ir.TensorLoad, mutator: Any) -> Expr:
             for buffer, value in known.items():
@@ -243,12 +232,3 @@ def _combined(stage: RowStage, a: Expr, b: Expr) -> Expr:
     from tvm import tirx
 
     return {"Add": tirx.Add, "Max": tirx.Max, "Min": tirx.Min}[stage.combine or ""](a, b)
-
-
-def _unflattened(place: Expr, extents: Sequence[int]) -> list[Expr]:
-    """The indices of the element `place` of a tensor of these extents."""
-    found: list[Expr] = []
-    for extent in reversed(extents[1:]):
-        found.insert(0, place % extent)
-        place = place // extent
-    return [place, *found] if extents else []
