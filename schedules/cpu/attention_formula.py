@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -58,15 +59,16 @@ def attend(problem: Attention, notes: Mapping[str, str], arguments: Sequence[te.
             axis=[k],
         )
 
-    def stepped(*indices: tirx.Var) -> Expr:
-        value = scores(*indices)
-        for step in problem.steps:
-            value = step_of(step, value, read(step.operand, indices) if step.operand else None)
-        return value
+    def after(scores: te.Tensor, step: ScoreStep) -> te.Tensor:
+        # A stage of its own, so that its operand is read first in it: the template counts arguments in that order.
+        def value(*indices: tirx.Var) -> Expr:
+            return step_of(step, scores(*indices), read(step.operand, indices) if step.operand else None)
+
+        return te.compute(scores_shape, value, name=step.kind, attrs=notes)
 
     k = te.reduce_axis((loops.index(0), loops.index(problem.width)), "k")
     scores = te.compute(scores_shape, score, name="scores", attrs=notes)
-    steps = te.compute(scores_shape, stepped, name="steps", attrs=notes)
+    steps = functools.reduce(after, problem.steps, scores)
     by_key = te.reduce_axis((loops.index(0), loops.index(problem.keys)), "key")
     highest = te.compute(
         scores_shape[:-1], lambda *row: te.max(steps(*row, by_key), axis=[by_key]), name="highest", attrs=notes
