@@ -194,7 +194,7 @@ class _Block:
 
         return [
             *_product(self.keys, rows, of_query, keep_scores),
-            exponentials(self.scores, self.scales, rows, self.loops_of.config.lanes),
+            *exponentials(self.scores, self.scales, rows, self.loops_of.config.lanes),
             *_product(self.values, rows, of_scores, keep_result),
         ]
 

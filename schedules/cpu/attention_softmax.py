@@ -1,80 +1,106 @@
-"""The exponentials of rows that lie in the cache, in place, and what to multiply by to make each row's sum one."""
+"""The exponentials of rows that lie in the cache, in place, and what to multiply by to make each row's sum one.
+
+for group of 4 rows:                               # four chains of additions hide each other's latency
+    highest[4] = max over the columns
+    rows[4] = exp(rows[4] - highest[4]);  totals[4] = sum over the columns
+    scales[4] = 1 / totals[4]
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from schedules.cpu import loops
-from schedules.cpu.lane_reduction import join_lanes
+from schedules.cpu.polynomials import exp_of_nonpositive
 
 if TYPE_CHECKING:
     from tvm import tirx
 
     from schedules.cpu.loops import Expr
 
-VECTORS = 4  # in flight
+ROWS = 4  # in flight
 _LOWEST = -3.4028234663852886e38  # less than every score that is no infinity; minus it, minus infinity stays itself
 
 
-def exponentials(rows: tirx.Buffer, scales: tirx.Buffer, count: int, lanes: int) -> tirx.Stmt:
+def exponentials(rows: tirx.Buffer, scales: tirx.Buffer, count: int, lanes: int) -> list[tirx.Stmt]:
     """For each of the first `count` rows: `rows[i] = exp(rows[i] - max)`, `scales[i] = 1 / sum`.
 
     Args:
-        rows: `[count or more, columns]`; columns divide by `lanes`.
-        scales: `[count or more]`.
+        rows: `[count or more, columns] float32`; columns divide by `lanes`.
+        scales: `[count or more] float32`.
     """
-    columns = int(rows.shape[1])
-    vectors = min(VECTORS, columns // lanes)
-    steps, left = divmod(columns // lanes, vectors)
-    waiting = loops.local_buffer([vectors * lanes], str(rows.dtype), "waiting")
-    values = loops.local_buffer([vectors * lanes], str(rows.dtype), "values")
+    full, rest = divmod(count, ROWS)
+    statements: list[tirx.Stmt] = []
+    if full:
+        statements.append(loops.serial(full, lambda group: _group(rows, scales, group * ROWS, ROWS, lanes), "group"))
+    return statements + (_group(rows, scales, loops.index(full * ROWS), rest, lanes) if rest else [])
 
-    def row(at: Expr) -> list[tirx.Stmt]:
-        from tvm import tirx
 
-        number = loops.local_buffer([1], str(rows.dtype), "number")
+def _group(rows: tirx.Buffer, scales: tirx.Buffer, first: Expr, count: int, lanes: int) -> list[tirx.Stmt]:
+    from tvm import tirx
 
-        def highest(column: Expr, v: int, lane: Expr) -> list[tirx.Stmt]:
-            place = [lane + v * lanes]
-            value = tirx.Max(loops.load(waiting, place), loops.load(rows, [at, column + (lane + v * lanes)]))
-            return [loops.store(waiting, value, place)]
+    dtype = str(rows.dtype)
+    waiting, values = (loops.local_buffer([count * lanes], dtype, name) for name in ("waiting", "values"))
+    highest = loops.local_buffer([count], dtype, "highest")
 
-        def exponential(column: Expr, v: int, lane: Expr) -> list[tirx.Stmt]:
-            place, element = [lane + v * lanes], [at, column + (lane + v * lanes)]
-            value = tirx.exp(loops.load(rows, element) - loops.load(number, [0]))
-            return [
-                loops.store(values, value, place),
-                loops.store(rows, loops.load(values, place), element),
-                loops.store(waiting, loops.load(waiting, place) + loops.load(values, place), place),
-            ]
+    def each(one: Callable[[int, Expr], tirx.Stmt], width: int = lanes) -> list[tirx.Stmt]:
+        """`one` for every row of the group, in vectors."""
+        return [loops.vector(width, lambda lane, row=row: one(row, lane)) for row in range(count)]  # type: ignore[misc]
 
-        def sweep(one: object, start: float, join: type[tirx.Max] | type[tirx.Add]) -> list[tirx.Stmt]:
-            assert callable(one)
+    def update(join: Callable[[Expr, Expr], Expr], value: Callable[[int, Expr], Expr]) -> list[tirx.Stmt]:
+        def one(row: int, lane: Expr) -> tirx.Stmt:
+            place = [lane + row * lanes]
+            return loops.store(waiting, join(loops.load(waiting, place), value(row, lane)), place)
 
-            def step(column: Expr, extent: int) -> list[tirx.Stmt]:
-                found = [one(column, v, loops.index(0)) for v in range(extent)]
-                return [
-                    loops.vector(lanes, lambda lane, v=v, part=part: one(column, v, lane)[part])  # type: ignore[misc]
-                    for part in range(len(found[0]))
-                    for v in range(extent)
-                ]
+        return each(one)
 
-            constant = tirx.const(start, str(rows.dtype))
-            statements = [
-                loops.vector(lanes, lambda lane, v=v: loops.store(waiting, constant, [lane + v * lanes]))  # type: ignore[misc]
-                for v in range(vectors)
-            ]
-            statements.append(loops.serial(steps, lambda i: step(i * (vectors * lanes), vectors), "step"))
-            if left:
-                statements += step(loops.index(steps * vectors * lanes), left)
-            return [*statements, *join_lanes(waiting, vectors, lanes, join)]
+    def start(number: float) -> list[tirx.Stmt]:
+        return each(lambda row, lane: loops.store(waiting, tirx.const(number, dtype), [lane + row * lanes]))
 
-        return [
-            loops.allocate(number),
-            *sweep(highest, _LOWEST, tirx.Max),
-            loops.store(number, loops.load(waiting, [0]), [0]),
-            *sweep(exponential, 0.0, tirx.Add),
-            loops.store(scales, tirx.const(1.0, str(rows.dtype)) / loops.load(waiting, [0]), [at]),
-        ]
+    def joined(join: Callable[[Expr, Expr], Expr]) -> list[tirx.Stmt]:
+        """All lanes of each row's vector into its first one, by halves."""
+        statements: list[tirx.Stmt] = []
+        width = lanes
+        while width > 1:
+            width //= 2
 
-    return loops.sequence([loops.allocate(waiting), loops.allocate(values), loops.serial(count, row, "row")])
+            def one(row: int, lane: Expr, width: int = width) -> tirx.Stmt:
+                pair = (loops.load(waiting, [lane + (row * lanes + half)]) for half in (0, width))
+                return loops.store(waiting, join(*pair), [lane + row * lanes])
+
+            statements += each(one, width)
+        return statements
+
+    def element(row: int, column: Expr, lane: Expr) -> list[Expr]:
+        return [first + row, column * lanes + lane]
+
+    def take_maximum(column: Expr) -> list[tirx.Stmt]:
+        return update(tirx.Max, lambda row, lane: loops.load(rows, element(row, column, lane)))
+
+    def take_exponential(column: Expr) -> list[tirx.Stmt]:
+        def compute(row: int, lane: Expr) -> tirx.Stmt:
+            difference = loops.load(rows, element(row, column, lane)) - loops.load(highest, [row])
+            return loops.store(values, exp_of_nonpositive(difference), [lane + row * lanes])
+
+        def value(row: int, lane: Expr) -> Expr:
+            return loops.load(values, [lane + row * lanes])
+
+        keep = each(lambda row, lane: loops.store(rows, value(row, lane), element(row, column, lane)))
+        return [*each(compute), *keep, *update(tirx.Add, value)]
+
+    steps = int(rows.shape[1]) // lanes
+    return [
+        *(loops.allocate(buffer) for buffer in (waiting, values, highest)),
+        *start(_LOWEST),
+        loops.serial(steps, take_maximum, "column"),
+        *joined(tirx.Max),
+        *(loops.store(highest, loops.load(waiting, [row * lanes]), [row]) for row in range(count)),
+        *start(0.0),
+        loops.serial(steps, take_exponential, "column"),
+        *joined(tirx.Add),
+        *(
+            loops.store(scales, tirx.const(1.0, dtype) / loops.load(waiting, [row * lanes]), [first + row])
+            for row in range(count)
+        ),
+    ]

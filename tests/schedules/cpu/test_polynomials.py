@@ -11,7 +11,7 @@ import tvm
 from tvm import te, tirx
 
 from edgecompile.target import find_target
-from schedules.cpu.polynomials import use_polynomials
+from schedules.cpu.polynomials import exp_of_nonpositive, use_polynomials
 from targets.cpu.lower_kernels import lower_kernels
 from targets.cpu.object_code import tvm_target
 
@@ -72,6 +72,19 @@ def test_exp(vector: bool) -> None:
     x = np.linspace(-103.9, 88.72, 1 << 20, dtype=np.float32)
     with np.errstate(under="ignore"):
         assert units_apart(compute("exp", x, vector=vector), np.exp(x.astype(np.float64))) <= 2
+
+
+def test_exp_of_nonpositive() -> None:
+    x = np.linspace(-87.33, 0, 1 << 20, dtype=np.float32)
+    x[-5:] = [-math.inf, -87.4, -1e30, math.nan, np.uint32(0x7FC00155).view(np.float32)]
+    given = te.placeholder((x.size,), "float32")
+    result = te.compute(given.shape, lambda i: exp_of_nonpositive(given[i] + 0.0))
+    function = te.create_prim_func([given, result]).with_attr("global_symbol", "main")
+    tensors = [tvm.runtime.tensor(array) for array in (x, np.zeros_like(x))]
+    tvm.compile(tvm.IRModule({"main": function}), target=tvm_target(find_target("host")))["main"](*tensors)
+    got = tensors[1].numpy()
+    assert units_apart(got[:-5], np.exp(x[:-5].astype(np.float64))) <= 2
+    np.testing.assert_array_equal(got[-5:], [0, 0, 0, np.nan, np.nan])
 
 
 @pytest.mark.parametrize("vector", [False, True])
