@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from edgecompile.attention import Attention
 from edgecompile.convolution import Convolution
 
 if TYPE_CHECKING:
@@ -63,3 +64,9 @@ class Implementations(Protocol):
 
     def plain_cycles(self, operations: int) -> float:
         """What loops without a template take for so many multiply-adds, or the like."""
+
+    def attentions(self, problem: Attention) -> Sequence[Implementation]:
+        """The ways to compute a whole attention in one kernel; none where separate kernels are estimated as cheaper.
+
+        `compute` takes the arguments that `problem` counts, as `[elements]`, and answers the result's memory.
+        """

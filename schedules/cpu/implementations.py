@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgecompile.attention import Attention
 from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation
 from edgecompile.target import CpuFacts, Target
 
+from schedules.cpu.attention import AttentionLoops
+from schedules.cpu.attention_config import AttentionConfig, separate_cycles
+from schedules.cpu.attention_formula import attend
 from schedules.cpu.batched_product import BatchedProduct, choose_tile, multiply_batches
 from schedules.cpu.depthwise_convolution import (
     DepthwiseConfig,
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
     from tvm import te, tirx
 
 DIRECT, DEPTHWISE, WINOGRAD = "direct convolution", "depthwise convolution", "Winograd convolution"
-PRODUCT, BATCHED = "packed product", "batched product"
+PRODUCT, BATCHED, ATTENTION = "packed product", "batched product", "attention"
 
 # Of `LayoutConversion` per float, on a Zen 5 server with vectors of 32 and of 64 bytes: 0.4 to 0.7 within the L1 and L2
 # caches, 0.9 to 1.2 beyond them. Blocks that do not divide into vectors of four take 2 to 5; they are rare.
@@ -100,6 +104,22 @@ class CpuImplementations:
     def plain_cycles(self, operations: int) -> float:
         """In proportion to the operations."""
         return PLAIN_CYCLES * operations
+
+    def attentions(self, problem: Attention) -> Sequence[Implementation]:
+        """Blocks of queries whose scores stay in the cache; none where separate kernels are estimated as cheaper."""
+        config = AttentionConfig.choose(problem, self.facts)
+        if config is None or config.cycles(problem, self.facts) > separate_cycles(problem, self.facts):
+            return ()
+        notes = attributes(ATTENTION, {"problem": dataclasses.asdict(problem), "config": dataclasses.asdict(config)})
+        return (
+            Implementation(
+                name=f"attention of {config.block_rows} rows, {config.scores.rows}x{config.scores.panel}"
+                f" and {config.values.rows}x{config.values.panel}",
+                cycles=config.cycles(problem, self.facts),
+                pack=lambda weight: [weight],
+                compute=lambda *arguments: attend(problem, notes, arguments),
+            ),
+        )
 
     def _depthwise(self, problem: Convolution, block: int) -> Implementation:
         config = DepthwiseConfig.choose(problem, block, self.facts)
@@ -177,10 +197,19 @@ def _emit_batched(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.St
     return BatchedProduct(DirectConfig(**anchor.numbers["config"]), a, w, epilogue).emit()
 
 
+def _emit_attention(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
+    del target
+    problem = Attention.from_numbers(anchor.numbers["problem"])
+    config = AttentionConfig.from_numbers(anchor.numbers["config"])
+    assert not epilogue.stages  # the kernel is opaque to fusion
+    return AttentionLoops(problem, config, anchor.reads, epilogue.target).emit()
+
+
 EMITTERS: Mapping[str, Emitter] = {
     DIRECT: _emit_direct,
     PRODUCT: _emit_direct,
     BATCHED: _emit_batched,
+    ATTENTION: _emit_attention,
     DEPTHWISE: _emit_depthwise,
     WINOGRAD: _emit_winograd,
 }

@@ -17,7 +17,7 @@ from edgecompile.target import Target
 
 from schedules.cpu import loops
 from schedules.cpu.blocks import read_blocks
-from schedules.cpu.template import replace_nests
+from schedules.cpu.template import replace_loops
 from schedules.cpu.transposed_tile import transpose_tile
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class LayoutConversion:
         if lanes < _FEWEST_LANES or block % lanes or pixels < lanes:
             return None
         statement = _Conversion(source, result, blocked, pixels, block, lanes).emit()
-        function = replace_nests(schedule.mod["main"], 0, 1, statement)
+        function = replace_loops(schedule.mod["main"], 0, 1, statement)
         return Schedule(IRModule({"main": function.with_attr(SCHEDULE_NAME, "layout conversion")}))
 
 

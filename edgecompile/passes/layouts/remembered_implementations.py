@@ -16,6 +16,7 @@ class RememberedImplementations:
         self.block = cache(implementations.block)
         self.conversion_cycles = cache(implementations.conversion_cycles)
         self.plain_cycles = cache(implementations.plain_cycles)
+        self.attentions = cache(implementations.attentions)
         self._convolutions = cache(implementations.convolutions)
         self._products = cache(implementations.products)
         self._batched_products = cache(implementations.batched_products)
