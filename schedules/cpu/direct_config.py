@@ -14,6 +14,7 @@ FMA_LATENCY = 4  # cycles, as on every core since Skylake, Zen and Cortex-A76
 # What one core reads of weights that no cache kept since the last inference. With it the sum of work and reading is
 # within 15 % of what each layer of ResNet-18 took on a Zen 5 server.
 MEMORY_BYTES_PER_CYCLE = 8
+FEW_CHANNELS = 4  # of a block: LLVM unrolls the loop over them, and the one over the columns of the kernel around it
 MOST_VECTORS = 6
 MOST_ROWS = 28
 
@@ -90,15 +91,18 @@ class DirectConfig:
 
 
 def _registers(problem: Convolution, in_block: int, rows: int, vectors: int, neighbours: int) -> int:
-    """What a tile holds at once: its sums, and the operands of one step."""
-    if neighbours == 1:
-        return rows * vectors + vectors + 1
+    """What a tile holds at once: its sums, and the operands of one step.
+
+    LLVM unrolls the columns of a kernel, and keeps the pixels that several of them meet.
+    """
     width, step, dilation = problem.kernel[1], problem.strides[1], problem.dilations[1]
-    if in_block == 1:
+    if neighbours == 1:
+        shares = in_block <= FEW_CHANNELS and width > 1
+        # Measured: with more sums than half of the registers, what is shared makes it spill.
+        return 2 * rows * vectors if shares else rows * vectors + vectors + 1
+    if in_block == 1:  # a line of pixels in vectors
         factors = math.ceil(((rows - 1) * step + (width - 1) * dilation + 1) / neighbours)
-    elif (
-        step < width and dilation == 1
-    ):  # LLVM unrolls the columns of a kernel and keeps pixels that several of them meet
+    elif step < width and dilation == 1:  # a vector of channels for each pixel that is met
         factors = (rows - 1) * step + width
     else:
         factors = rows

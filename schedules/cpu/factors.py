@@ -37,27 +37,43 @@ class Step:
     neighbours: int
     dtype: str
 
-    def repeat(self, extent: int, read: Read, multiply: Multiply) -> list[tirx.Stmt]:
-        """`for c in range(extent): for row in rows: for v in range(vectors): multiply(row, v, read(row, c), c)`."""
+    def repeat(
+        self,
+        extent: int,
+        read: Read,
+        multiply: Multiply,
+        strip: int = 0,
+        before: Callable[[Expr], list[tirx.Stmt]] | None = None,
+    ) -> list[tirx.Stmt]:
+        """`for c in range(extent): for row in rows: for v in range(vectors): multiply(row, v, read(row, c), c)`.
 
+        Args:
+            strip: how many steps follow each `before`; a power of two.
+            before: statements before each strip of the loop, by the strip's number.
+        """
+        if before is None:
+            return self._steps(loops.index(0), extent, read, multiply)
+        whole, rest = divmod(extent, strip)
+
+        def one(number: Expr) -> list[tirx.Stmt]:
+            return [*before(number), *self._steps(number * strip, strip, read, multiply)]
+
+        statements = one(loops.index(0)) if whole == 1 else [loops.serial(whole, one, "strip")] if whole else []
+        return statements + (self._steps(loops.index(whole * strip), rest, read, multiply) if rest else [])
+
+    def _steps(self, first: Expr, extent: int, read: Read, multiply: Multiply) -> list[tirx.Stmt]:
         def one(c: Expr) -> list[tirx.Stmt]:
-            return [multiply(row, v, read(row, c), c) for row in self.rows for v in range(self.vectors)]
+            place = first + c
+            return [multiply(row, v, read(row, place), place) for row in self.rows for v in range(self.vectors)]
 
-        if self.neighbours == 1:
-            return [loops.serial(extent, one, "c")]
-        whole, rest = divmod(extent, self.neighbours)
+        whole, rest = divmod(extent, self.neighbours) if self.neighbours > 1 else (0, extent)
         fetched = loops.local_buffer([len(self.rows) * self.neighbours], self.dtype, "factors")
-        statements = []
-        if whole:
-            statements += [
-                loops.allocate(fetched),
-                loops.serial(
-                    whole, lambda group: self._group(fetched, group * self.neighbours, read, multiply), "group"
-                ),
-            ]
-        if rest:
-            statements.append(loops.serial(rest, one, "c", whole * self.neighbours))
-        return statements
+
+        def group(number: Expr) -> list[tirx.Stmt]:
+            return self._group(fetched, first + number * self.neighbours, read, multiply)
+
+        statements = [loops.allocate(fetched), loops.serial(whole, group, "group")] if whole else []
+        return statements + ([loops.serial(rest, one, "c", whole * self.neighbours)] if rest else [])
 
     def _group(self, fetched: tirx.Buffer, first: Expr, read: Read, multiply: Multiply) -> list[tirx.Stmt]:
         """Vectors outside of rows: the factors of all rows are in registers, so each vector is needed only once."""

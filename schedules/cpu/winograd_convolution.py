@@ -24,6 +24,7 @@ from schedules.cpu.accumulators import Accumulators
 from schedules.cpu.direct_config import FLOAT_BYTES, MEMORY_BYTES_PER_CYCLE, DirectConfig
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.factors import Step
+from schedules.cpu.weight_stream import WeightStream
 from schedules.cpu.winograd_matrices import TAPS, transform_weight, transforms
 
 if TYPE_CHECKING:
@@ -172,6 +173,7 @@ class WinogradConvolution:
     x: tirx.Buffer
     weight: tirx.Buffer
     epilogue: Epilogue
+    facts: CpuFacts
 
     def emit(self) -> tirx.Stmt:
         """The loops that compute all of the epilogue's target."""
@@ -267,6 +269,9 @@ class WinogradConvolution:
         config = self.config
         lanes = config.lanes
         sums = Accumulators.make(rows, config.vectors, lanes, str(v.dtype))
+        tiles, channels = int(v.shape[2]), int(self.weight.shape[2])
+        stream = WeightStream(self.weight, math.ceil(tiles / config.rows), channels, config.panel)
+        behind = [f, panel, loops.index(channels), loops.index(0)]
 
         def products(block: Expr) -> list[tirx.Stmt]:
             def read(row: int, inner: Expr) -> Expr:
@@ -278,7 +283,11 @@ class WinogradConvolution:
 
                 return sums.add_to(row, vector, product)
 
-            return Step(range(rows), config.vectors, config.neighbours, str(v.dtype)).repeat(lanes, read, multiply)
+            step = Step(range(rows), config.vectors, config.neighbours, str(v.dtype))
+            if not stream.pays(self.facts):
+                return step.repeat(lanes, read, multiply)
+            request = stream.requests(behind, start // config.rows, block * lanes)
+            return step.repeat(lanes, read, multiply, stream.strip, request)
 
         def finish(row: int, vector: int, lane: Expr) -> tirx.Stmt:
             return loops.store(u, sums.get(row, vector, lane), [f, panel * config.vectors + vector, start + row, lane])
