@@ -18,7 +18,7 @@ products of a chunk of input channels are added:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from edgecompile.convolution import Convolution
 
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators, lanes_of_panel
-from schedules.cpu.direct_config import DirectConfig
+from schedules.cpu.direct_config import DirectConfig, summed_blocks
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.image_tiles import ImageTiles, Tile
 
@@ -164,8 +164,9 @@ class DirectConvolution:
         sums = Accumulators.make(tile.rows, config.vectors, config.lanes, str(self.x.dtype))
         target = self.epilogue.target
 
-        def resume(row: int, v: int, lane: Expr) -> tirx.Stmt:
-            return sums.put(loops.load(target, self._output(task, tile, row, v, lane)), row, v, lane)
+        def join(row: int, v: int, lane: Expr) -> tirx.Stmt:
+            earlier = loops.load(target, self._output(task, tile, row, v, lane))
+            return sums.put(earlier + sums.get(row, v, lane), row, v, lane)
 
         def keep(row: int, v: int, lane: Expr) -> tirx.Stmt:
             return loops.store(target, sums.get(row, v, lane), self._output(task, tile, row, v, lane))
@@ -174,33 +175,47 @@ class DirectConvolution:
             indices = self._output(task, tile, row, v, lane)
             return loops.store(target, self.epilogue.apply(sums.get(row, v, lane), indices), indices)
 
-        def multiply(row: int, factor: Sequence[Expr], weight: Sequence[Index]) -> list[tirx.Stmt]:
-            def product(v: int, lane: Expr) -> Expr:
-                return loops.load(self.x, factor) * loops.load(self.weight, [*weight, lane + v * config.lanes])
-
-            return sums.add(row, product)
-
         def by_vector(one: PerVector) -> list[tirx.Stmt]:
             return self._by_vector(task, sums, one)
 
-        reduction = self._reduction(task, tile, multiply)
+        reduction = self._reduction(task, tile, sums)
         if task.chunk is None:
             return [*sums.start(), *reduction, *by_vector(finish)]
         last = task.chunk.equal(self._chunk_count - 1)
         return [
             *sums.start(),
-            loops.when(task.chunk > 0, by_vector(resume)),
             *reduction,
+            loops.when(task.chunk > 0, by_vector(join)),
             loops.when(last, by_vector(finish), by_vector(keep)),
         ]
 
-    def _reduction(
-        self, task: _Task, tile: Tile, multiply: Callable[[int, Sequence[Expr], Sequence[Index]], list[tirx.Stmt]]
-    ) -> list[tirx.Stmt]:
-        """The loops over a chunk of input channels and the kernel."""
+    def _reduction(self, task: _Task, tile: Tile, sums: Accumulators) -> list[tirx.Stmt]:
+        """Add the products of a chunk of input channels, by parts whose sums are short enough to be exact enough."""
+        products = int(self.weight.shape[4]) * math.prod(self.problem.kernel)
         blocks = int(self.weight.shape[1]) // self._chunk_count
         first = task.chunk * blocks if task.chunk is not None else loops.index(0)
+        short = summed_blocks(blocks, products)
+        if short == blocks:
+            return self._products(task, tile, sums, first, blocks)
+        part = Accumulators.make(sums.rows, sums.vectors, sums.lanes, str(sums.buffer.dtype))
+
+        def join(row: int, v: int, lane: Expr) -> tirx.Stmt:
+            return sums.put(sums.get(row, v, lane) + part.get(row, v, lane), row, v, lane)
+
+        def one(index: Expr) -> list[tirx.Stmt]:
+            return [*part.start(), *self._products(task, tile, part, first + index * short, short), *part.each(join)]
+
+        return [loops.serial(blocks // short, one, "part")]
+
+    def _products(self, task: _Task, tile: Tile, sums: Accumulators, first: Expr, blocks: int) -> list[tirx.Stmt]:
+        """The loops over blocks of input channels and the kernel."""
         at_border = self._tiles.touches_border(tile)  # there each column of the kernel has its own products
+
+        def multiply(row: int, factor: Sequence[Expr], weight: Sequence[Index]) -> list[tirx.Stmt]:
+            def product(v: int, lane: Expr) -> Expr:
+                return loops.load(self.x, factor) * loops.load(self.weight, [*weight, lane + v * self.config.lanes])
+
+            return sums.add(row, product)
 
         def products(block: Expr, i: Expr, j: Index, ci: Expr) -> list[tirx.Stmt]:
             places = [self._input(task, tile, row, block, i, j, ci) for row in range(tile.rows)]
@@ -228,7 +243,7 @@ class DirectConvolution:
     def _input(self, task: _Task, tile: Tile, row: int, block: Expr, i: Expr, j: Index, ci: Expr) -> list[Expr] | None:
         """Where a product's factor lies in x; None when it is padding."""
         if self.is_product:
-            return [*self._row(tile.pixel(row)), ci]
+            return [*self._row(tile.pixel(row)), block * int(self.weight.shape[4]) + ci]
         if tile.line is None:
             pixel = tile.pixel(row)
             place: tuple[Expr, Expr] | None = (pixel // self.problem.width, pixel % self.problem.width)
