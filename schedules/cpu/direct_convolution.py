@@ -45,11 +45,13 @@ class _Task:
         image: of the batch.
         panel: of output channels.
         chunk: of input channels; None where all are one chunk.
+        zero: from `loops.hidden_zero`, where sums are made by parts.
     """
 
     image: Expr
     panel: Expr
     chunk: Expr | None
+    zero: Expr
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,12 @@ class DirectConvolution:
         panels, bands = self._panels, self._bands
 
         def task(index: Expr) -> list[tirx.Stmt]:
+            by_parts = self._short_blocks < self._blocks
+            hide, zero = loops.hidden_zero(index) if by_parts else ([], loops.index(0))
             if self.config.pixels_outside:
                 image, band = index // bands, index % bands
-                return [loops.serial(panels, lambda panel: self._chunks(image, band, panel), "panel")]
-            return self._chunks(index // (bands * panels), index % bands, index // bands % panels)
+                return [*hide, loops.serial(panels, lambda panel: self._chunks(image, band, panel, zero), "panel")]
+            return [*hide, *self._chunks(index // (bands * panels), index % bands, index // bands % panels, zero)]
 
         tasks = self.problem.batch * bands * (1 if self.config.pixels_outside else panels)
         return loops.parallel(tasks, task)
@@ -94,6 +98,16 @@ class DirectConvolution:
         if str(self.epilogue.target.dtype) != str(self.epilogue.anchor.dtype):
             return 1
         return int(self.weight.shape[1]) // self.config.chunk
+
+    @property
+    def _blocks(self) -> int:
+        """Of input channels, in a chunk."""
+        return int(self.weight.shape[1]) // self._chunk_count
+
+    @property
+    def _short_blocks(self) -> int:
+        """How many of them the registers add up before their sums join the others, in memory."""
+        return summed_blocks(self._blocks, int(self.weight.shape[4]) * math.prod(self.problem.kernel))
 
     @property
     def _pixels(self) -> int:
@@ -115,11 +129,11 @@ class DirectConvolution:
     def _bands(self) -> int:
         return math.ceil(self._units / self._band)
 
-    def _chunks(self, image: Expr, band: Expr, panel: Expr) -> list[tirx.Stmt]:
+    def _chunks(self, image: Expr, band: Expr, panel: Expr, zero: Expr) -> list[tirx.Stmt]:
         pixels = self._product_band if self.problem.is_pointwise else self._image_band
         if self._chunk_count == 1:
-            return pixels(_Task(image, panel, None), band)
-        return [loops.serial(self._chunk_count, lambda chunk: pixels(_Task(image, panel, chunk), band), "chunk")]
+            return pixels(_Task(image, panel, None, zero), band)
+        return [loops.serial(self._chunk_count, lambda chunk: pixels(_Task(image, panel, chunk, zero), band), "chunk")]
 
     def _product_band(self, task: _Task, band: Expr) -> list[tirx.Stmt]:
         """Whole tiles in a loop; the pixels that are left, after the last one."""
@@ -191,10 +205,8 @@ class DirectConvolution:
 
     def _reduction(self, task: _Task, tile: Tile, sums: Accumulators) -> list[tirx.Stmt]:
         """Add the products of a chunk of input channels, by parts whose sums are short enough to be exact enough."""
-        products = int(self.weight.shape[4]) * math.prod(self.problem.kernel)
-        blocks = int(self.weight.shape[1]) // self._chunk_count
+        blocks, short = self._blocks, self._short_blocks
         first = task.chunk * blocks if task.chunk is not None else loops.index(0)
-        short = summed_blocks(blocks, products)
         if short == blocks:
             return self._products(task, tile, sums, first, blocks)
         part = Accumulators.make(sums.rows, sums.vectors, sums.lanes, str(sums.buffer.dtype))
@@ -205,7 +217,7 @@ class DirectConvolution:
         def one(index: Expr) -> list[tirx.Stmt]:
             return [*part.start(), *self._products(task, tile, part, first + index * short, short), *part.each(join)]
 
-        return [loops.serial(blocks // short, one, "part")]
+        return [loops.serial(task.zero + blocks // short, one, "part")]
 
     def _products(self, task: _Task, tile: Tile, sums: Accumulators, first: Expr, blocks: int) -> list[tirx.Stmt]:
         """The loops over blocks of input channels and the kernel."""
