@@ -22,7 +22,7 @@ from schedules.cpu.depthwise_convolution import (
     convolve_depthwise,
     pack_depthwise,
 )
-from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig
+from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig, product_block
 from schedules.cpu.direct_convolution import DirectConvolution
 from schedules.cpu.direct_formula import convolve, multiply, pack_weight
 from schedules.cpu.epilogue import Epilogue
@@ -79,7 +79,7 @@ class CpuImplementations:
 
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The same template; the rows of x are its pixels."""
-        return (self._direct(problem, problem.in_channels, problem.out_channels, tuple(rows)),)
+        return (self._direct(problem, product_block(problem.in_channels), problem.out_channels, tuple(rows)),)
 
     def batched_products(self, rows: int, inner: int, columns: int) -> Sequence[Implementation]:
         """A packed panel per thread; none where it would be too large."""
