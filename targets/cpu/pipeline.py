@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from edgecompile.passes import Phase, standard_phases
+from edgecompile.implementation import Implementations
+from edgecompile.passes import LAYOUTS, Phase, standard_phases
 from edgecompile.schedule import ScheduleRule
 from edgecompile.target import Target
 
 
-def phases(target: Target) -> Sequence[Phase]:
-    """The phases that every target shares, and the planning of layouts for this CPU."""
+def phases(target: Target, watch: Callable[[Implementations], Implementations] | None = None) -> Sequence[Phase]:
+    """The phases that every target shares, and the planning of layouts for this CPU; `watch` as in `Family.phases`."""
     from edgecompile.passes.plan_layouts import PlanLayouts
     from schedules.cpu import CpuImplementations
 
     simplify, *rest = standard_phases()
+    offered = CpuImplementations(target.cpu, variants=watch is not None)
     layouts = Phase(
-        "layouts",
+        LAYOUTS,
         "convolutions and matrix products get packed weights and blocked tensors, while each is still one call",
-        (PlanLayouts(CpuImplementations(target.cpu)),),
+        (PlanLayouts(watch(offered) if watch else offered),),
     )
     return (simplify, layouts, *rest)
 
