@@ -119,7 +119,7 @@ class _Build:
         watch = None
         if self.choice is not None:
             if tune is not None:
-                self.choice.tune(self.model.module, self.progress)
+                self.choice.tune(self.model.module, self.model.weight_bytes, self.progress)
             watch = self.choice.read()
         phases = self.family.phases(self.target, watch)
         lowered = lower(self.model.module, phases, self.family.tvm_target(self.target), self.progress)

@@ -60,8 +60,11 @@ class MeasuredChoice:
 
         return watch
 
-    def tune(self, module: tvm.IRModule, progress: Callable[[str], None]) -> None:
+    def tune(self, module: tvm.IRModule, weight_bytes: int, progress: Callable[[str], None]) -> None:
         """Measure the layers of a model that have no record yet, and add them to the file.
+
+        Args:
+            weight_bytes: all weights of the model.
 
         Raises:
             WrongMachineError: this machine cannot run the target's code.
@@ -71,7 +74,7 @@ class MeasuredChoice:
         known = {record.workload for record in self._file.read(self._conditions).records} if self._exists() else set()
         unknown = {w: ways for w, ways in self._collect(module).items() if w.key not in known}
         if unknown:
-            self._file.append(tune_quick(unknown, self._target, self._conditions, progress))
+            self._file.append(tune_quick(unknown, self._target, self._conditions, weight_bytes, progress))
         elif not self._exists():
             self._file.append(())  # a model without such layers has an empty file
 

@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from tvm import te
 
 
+# What a variant must take at most, as a part of its template's own choice: with less to gain, noise decides, and the
+# layer's epilogue, which may be another than the measured one.
+CLEARLY_FASTER = 0.98
+
+
 class MeasuredImplementations(WatchedImplementations):
     """Replaces estimates by measured times, as cycles.
 
     A way without a record keeps its estimate, times the factor by which the estimates of the same workload fell short,
     or those of all workloads where it has no record at all. Other numbers than a template's own choice are offered only
-    with a record.
+    where they were measured to be clearly faster than that.
 
     Args:
         offered: the target's, with variants.
@@ -40,11 +45,16 @@ class MeasuredImplementations(WatchedImplementations):
         """The ways with their prices."""
         known = [self._records.get((workload.key, way.key)) for way in ways]
         shortfall = _shortfall([record for record in known if record], self._shortfall)
-        return [
-            self._measured(way, record) if record else dataclasses.replace(way, cycles=way.cycles * shortfall)
-            for way, record in zip(ways, known, strict=True)
-            if record or not way.is_variant
-        ]
+        answer: list[Implementation] = []
+        limit = 0.0
+        for way, record in zip(ways, known, strict=True):
+            if not way.is_variant:
+                limit = CLEARLY_FASTER * record.cycles if record else 0.0
+            if record and (not way.is_variant or record.cycles <= limit):
+                answer.append(self._measured(way, record))
+            elif not way.is_variant:
+                answer.append(dataclasses.replace(way, cycles=way.cycles * shortfall))
+        return answer
 
     def _measured(self, way: Implementation, record: Record) -> Implementation:
         def compute(*operands: te.Tensor) -> Any:

@@ -41,6 +41,7 @@ def tune_quick(
     workloads: Mapping[Workload, Sequence[Implementation]],
     target: Target,
     conditions: Conditions,
+    resident_bytes: int,
     progress: Callable[[str], None],
     seconds: float = QUICK_SECONDS,
 ) -> list[Record]:
@@ -50,6 +51,7 @@ def tune_quick(
         workloads: each with all its ways.
         target: this machine.
         conditions: those of `target`.
+        resident_bytes: all weights of the model; they decide which cache a layer's own come from.
         progress: called with a line for people whenever something is known.
         seconds: when to stop; at least one column is measured.
 
@@ -57,7 +59,7 @@ def tune_quick(
         ToolchainError, RuntimeFailureError: no library could be made or run.
     """
     contests = [Contest(workload, ways) for workload, ways in workloads.items() if _is_small(workload)]
-    with _Tuning(contests, target, conditions.threads, progress, seconds) as tuning:
+    with _Tuning(contests, target, conditions.threads, resident_bytes, progress, seconds) as tuning:
         tuning.run()
     clock_hz = _clock_hz(target, conditions.threads)
     return [
@@ -71,11 +73,18 @@ class _Tuning(contextlib.AbstractContextManager["_Tuning"]):
     """The loop, and the libraries that are still in it."""
 
     def __init__(
-        self, contests: Sequence[Contest], target: Target, threads: int, progress: Callable[[str], None], seconds: float
+        self,
+        contests: Sequence[Contest],
+        target: Target,
+        threads: int,
+        resident_bytes: int,
+        progress: Callable[[str], None],
+        seconds: float,
     ) -> None:
         self._contests = contests
         self._target = target
         self._threads = threads
+        self._resident_bytes = resident_bytes
         self._progress = progress
         self._started = time.monotonic()
         self._seconds = seconds
@@ -98,9 +107,8 @@ class _Tuning(contextlib.AbstractContextManager["_Tuning"]):
         while column := self._column():
             self._tell()
             before = time.monotonic()
-            self._libraries.append(TrialLibrary(column, self._target, self._threads, self._pool))
+            self._libraries.append(TrialLibrary(column, self._target, self._threads, self._resident_bytes, self._pool))
             self._trial_seconds = (time.monotonic() - before) / len(column)
-            self._libraries[-1].run()  # its pages are not mapped yet
             self._rounds(FIRST_ROUNDS, self._left)
             self._drop()
         self._tell()

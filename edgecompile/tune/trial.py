@@ -38,8 +38,8 @@ class Trial:
     def kernel(self, constants: list[Shape]) -> tuple[tvm.tirx.PrimFunc, Shape]:
         """The formula as TIR, and the shape of its result.
 
-        Its parameters are the operands that are computed at run time, the constants and the result. It has no epilogue:
-        what is fused behind a layer costs all ways alike.
+        Its parameters are the operands that are computed at run time, the constants, a bias along the result's last
+        axis, and the result. Most layers have a bias and an activation, and writing them back takes registers and time.
         """
         from tvm import te, tirx
 
@@ -49,7 +49,10 @@ class Trial:
             for at, shape in enumerate(shapes)
         ]
         result = self.way.compute(*sources)
-        function = te.create_prim_func([*sources, result]).without_attr("global_symbol")
+        bias = te.placeholder([result.shape[-1]], name="bias")
+        total = te.compute(result.shape, lambda *i: result(*i) + bias(i[-1]), name="add")
+        final = te.compute(result.shape, lambda *i: tirx.max(total(*i), tirx.const(0.0, "float32")), name="relu")
+        function = te.create_prim_func([*sources, bias, final]).without_attr("global_symbol")
         return function.with_attr("tirx.noalias", True), tuple(int(extent) for extent in result.shape)
 
 

@@ -1,7 +1,9 @@
 """Trials -> the plan and the kernels of a library that runs them one after the other.
 
-Before each trial its operands are written, as a model's layer before it would. Its constants were last read a whole run
-ago, with all other trials in between, as they are in a model.
+The caches should hold what they hold in a model: not the constants, which were last read a whole inference ago; the
+memory of the result, which was in use a while ago; the operands, which the layer before has just written. So each run
+begins with writing as much memory as the model's other constants take, and before each trial memory as large as the
+second-level cache is written, then the result's, then the operands.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from edgecompile.tune.trial import FLOAT_BYTES, Trial, fill_kernel, size_bytes
 from edgecompile.tune.workload import Shape
 
 NAME = "trials"
+MOST_SWEPT_BYTES = 2**26  # more than one core's part of any last-level cache
 FILL = "fill"
 
 
@@ -33,15 +36,14 @@ class ConstantPool:
     def __init__(self) -> None:
         self._arrays: dict[tuple[str, int, Shape], np.ndarray] = {}
 
-    def place(self, trial: Trial) -> list[np.ndarray]:
-        """The constants of a trial."""
-        found: list[np.ndarray] = []
-        for at, array in enumerate(trial.constants()):
-            key = (trial.workload.key, at, array.shape)
-            if key not in self._arrays:
-                self._arrays[key] = aligned(array)
-            found.append(self._arrays[key])
-        return found
+    def place(self, workload: str, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Such arrays for a workload."""
+        return [self._placed((workload, at, array.shape), array) for at, array in enumerate(arrays)]
+
+    def _placed(self, key: tuple[str, int, Shape], array: np.ndarray) -> np.ndarray:
+        if key not in self._arrays:
+            self._arrays[key] = aligned(array)
+        return self._arrays[key]
 
 
 @dataclass(frozen=True)
@@ -57,29 +59,41 @@ class TrialPlan:
     inputs: tuple[np.ndarray, ...]
 
 
-def plan_trials(trials: Sequence[Trial], target: Target, pool: ConstantPool) -> TrialPlan:
-    """Schedule and lower the kernels, and list their calls."""
+def plan_trials(trials: Sequence[Trial], target: Target, resident_bytes: int, pool: ConstantPool) -> TrialPlan:
+    """Schedule and lower the kernels, and list their calls.
+
+    Args:
+        resident_bytes: all constants of the model.
+    """
     family = family_of(target)
-    constants = [pool.place(trial) for trial in trials]
-    built = [trial.kernel([array.shape for array in arrays]) for trial, arrays in zip(trials, constants, strict=True)]
+    packed = [pool.place(trial.workload.key, trial.constants()) for trial in trials]
+    built = [trial.kernel([array.shape for array in arrays]) for trial, arrays in zip(trials, packed, strict=True)]
+    constants = [
+        [*arrays, *pool.place("bias", [np.full(shape[-1:], 0.25, np.float32)])]
+        for arrays, (_, shape) in zip(packed, built, strict=True)
+    ]
     functions = {trial.symbol: function for trial, (function, _) in zip(trials, built, strict=True)}
-    counts = {size_bytes(shape) // FLOAT_BYTES for trial in trials for shape in trial.workload.operands}
-    functions |= {f"{FILL}_{count}": fill_kernel(count) for count in {1, *counts}}
+    placed = [_place(trial, shape) for trial, (_, shape) in zip(trials, built, strict=True)]
+    # All trials share the memory for operands and results, behind it that which sweeps the cache, and that for scratch.
+    sweep_at = max(operands[-1].position + align(operands[-1].size_bytes) for operands in placed)
+    sweep = Operand("arena", sweep_at, align(target.cpu.l2_bytes))
+    own_bytes = sum({id(array): array.nbytes for arrays in constants for array in arrays}.values())
+    others = Operand("arena", sweep_at, align(max(1, min(resident_bytes, MOST_SWEPT_BYTES) - own_bytes)))
+    scratch_at = sweep_at + max(sweep.size_bytes, others.size_bytes)
+    counts = {operand.size_bytes // FLOAT_BYTES for operands in (*placed, [sweep, others]) for operand in operands}
+    functions |= {f"{FILL}_{count}": fill_kernel(count) for count in sorted({1, *counts})}
     scheduled = schedule_kernels(functions, family.rules(target), target, [])
     kernels = family.lower_kernels(scheduled, family.tvm_target(target))
-    # All trials share the memory for operands and results, and behind it that for scratch.
-    placed = [_place(trial, shape) for trial, (_, shape) in zip(trials, built, strict=True)]
-    scratch_at = max(operands[-1].position + align(operands[-1].size_bytes) for operands in placed)
-    calls: list[KernelCall] = []
+    calls = [_fill(others)]
     inputs: list[np.ndarray] = []
     for trial, arrays, operands in zip(trials, constants, placed, strict=True):
         weights = [Operand("input", len(inputs) + at, array.nbytes) for at, array in enumerate(arrays)]
         inputs += arrays
-        calls += [_call(f"{FILL}_{operand.size_bytes // FLOAT_BYTES}", [operand], None) for operand in operands[:-1]]
+        calls += [_fill(operand) for operand in (sweep, operands[-1], *operands[:-1])]
         scratch_bytes = kernels[trial.symbol].scratch_bytes
         scratch = Operand("arena", scratch_at, scratch_bytes) if scratch_bytes else None
         calls.append(_call(trial.symbol, [*operands[:-1], *weights, operands[-1]], scratch))
-    calls.append(_call(f"{FILL}_1", [Operand("output", 0, FLOAT_BYTES)], None))  # a network must have an output
+    calls.append(_fill(Operand("output", 0, FLOAT_BYTES)))  # a network must have an output
     arena_bytes = scratch_at + max(align(kernel.scratch_bytes) for kernel in kernels.values())
     plan = ExecutionPlan(
         NAME,
@@ -100,6 +114,10 @@ def _place(trial: Trial, result: Shape) -> list[Operand]:
         operands.append(Operand("arena", offset, size_bytes(shape)))
         offset += align(size_bytes(shape))
     return operands
+
+
+def _fill(operand: Operand) -> KernelCall:
+    return _call(f"{FILL}_{operand.size_bytes // FLOAT_BYTES}", [operand], None)
 
 
 def _call(kernel: str, operands: Sequence[Operand], scratch: Operand | None) -> KernelCall:
