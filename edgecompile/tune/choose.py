@@ -15,7 +15,7 @@ from edgecompile.passes import LAYOUTS, lower
 from edgecompile.target import Target
 from edgecompile.tune.conditions import conditions_of
 from edgecompile.tune.measured import MeasuredImplementations
-from edgecompile.tune.quick import tune_quick
+from edgecompile.tune.quick import is_worth_measuring, tune_quick
 from edgecompile.tune.records import RecordsFile
 from edgecompile.tune.workload import CollectedWorkloads, Workload
 
@@ -72,7 +72,8 @@ class MeasuredChoice:
         """
         progress("tune: what the layers are")
         known = {record.workload for record in self._file.read(self._conditions).records} if self._exists() else set()
-        unknown = {w: ways for w, ways in self._collect(module).items() if w.key not in known}
+        found = self._collect(module)
+        unknown = {w: ways for w, ways in found.items() if w.key not in known and is_worth_measuring(w, ways)}
         if unknown:
             self._file.append(tune_quick(unknown, self._target, self._conditions, weight_bytes, progress))
         elif not self._exists():

@@ -29,7 +29,7 @@ class Contest:
             own = own if way.is_variant else way
             if way.key:  # no record could name it otherwise
                 self._own[way] = own
-        self._estimate = min(way.cycles for way in ways)
+        self._estimate = min(way.cycles for way in ways if not way.is_variant)
         limit = SLOWEST_OWN_CHOICE * self._estimate
         self.waiting = [way for way in self._own if way.is_variant or way.cycles <= limit]
 

@@ -12,6 +12,7 @@ Most of the time goes into compiling, so what counting calls hopeless is not eve
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -37,29 +38,36 @@ TRIAL_SECONDS = 0.4  # to compile one, before anything is known about this machi
 MOST_WEIGHT_ELEMENTS = 2**24
 
 
+def is_worth_measuring(workload: Workload, ways: Sequence[Implementation]) -> bool:
+    """True where a record could name a way, and the weight is not so large that only memory counts."""
+    return any(way.key for way in ways) and math.prod(workload.weight or ()) <= MOST_WEIGHT_ELEMENTS
+
+
 def tune_quick(
     workloads: Mapping[Workload, Sequence[Implementation]],
     target: Target,
     conditions: Conditions,
     resident_bytes: int,
     progress: Callable[[str], None],
-    seconds: float = QUICK_SECONDS,
+    seconds: float | None = None,
 ) -> list[Record]:
     """Measure ways to compute each workload on this machine.
 
     Args:
-        workloads: each with all its ways.
+        workloads: each with all its ways, which are worth measuring.
         target: this machine.
         conditions: those of `target`.
         resident_bytes: all weights of the model; they decide which cache a layer's own come from.
         progress: called with a line for people whenever something is known.
-        seconds: when to stop; at least one column is measured.
+        seconds: when to stop, `QUICK_SECONDS` unless given; at least one column is measured.
 
     Raises:
         ToolchainError, RuntimeFailureError: no library could be made or run.
     """
-    contests = [Contest(workload, ways) for workload, ways in workloads.items() if _is_small(workload)]
-    with _Tuning(contests, target, conditions.threads, resident_bytes, progress, seconds) as tuning:
+    contests = [Contest(workload, ways) for workload, ways in workloads.items()]
+    with _Tuning(
+        contests, target, conditions.threads, resident_bytes, progress, QUICK_SECONDS if seconds is None else seconds
+    ) as tuning:
         tuning.run()
     clock_hz = _clock_hz(target, conditions.threads)
     return [
@@ -154,13 +162,6 @@ class _Tuning(contextlib.AbstractContextManager["_Tuning"]):
             before_ms = sum(contest.estimated_choice_ns for contest in measured) / 1e6
             line += f", best {best_ms:.3f} ms in all, {before_ms:.3f} ms without tuning"
         self._progress(f"{line}, at most {max(self._left, 0):.0f} s left")
-
-
-def _is_small(workload: Workload) -> bool:
-    elements = 1
-    for extent in workload.weight or ():
-        elements *= extent
-    return elements <= MOST_WEIGHT_ELEMENTS
 
 
 def _clock_hz(target: Target, threads: int) -> float:

@@ -28,6 +28,9 @@ from edgecompile.tune.conditions import Conditions
 SCHEMA_VERSION = 1
 SUFFIX = ".jsonl"
 
+DAMAGED, TORN = "damaged", "torn"
+_BEGINNING = b'{"clock_hz": '  # of every line: the keys are sorted
+
 Positive = Annotated[Finite, Field(gt=0)]
 
 
@@ -126,7 +129,7 @@ class RecordsFile:
                 records.append(record)
             else:
                 reasons[f"of another {difference}"] += 1
-        if lines and reasons["damaged"] + reasons["torn"] == len(lines):
+        if lines and reasons[DAMAGED] + reasons[TORN] == len(lines):
             raise InvalidRecordsError(f"{self.path} holds no records: give the file that --tune quick wrote")
         ignored = [f"{self.path}: {count} records are ignored, {reason}" for reason, count in sorted(reasons.items())]
         return Found(tuple(records), tuple(ignored))
@@ -136,6 +139,7 @@ class RecordsFile:
 
         Raises:
             OutputError: there is no space or no permission.
+            InvalidRecordsError: the file is something else.
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -149,14 +153,20 @@ class RecordsFile:
             raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
 
     def _cut_torn_line(self, descriptor: int) -> None:
-        """Cut off what follows the last line's end: a writer died in the middle of it."""
+        """Cut off what follows the last line's end, where a writer died; refuse a file that is something else."""
         size = os.fstat(descriptor).st_size
         content = os.pread(descriptor, size, 0)
         whole = content.rfind(b"\n") + 1
+        lines = content[:whole].splitlines(keepends=True)
+        is_ours = (
+            any(_decode(line) != DAMAGED for line in lines)
+            if lines
+            else _BEGINNING.startswith(content[: len(_BEGINNING)])
+        )
+        if not is_ours:
+            raise InvalidRecordsError(f"{self.path} holds no records and was left as it is: name another file")
         if whole == size:
             return
-        if not whole and not content.startswith(b"{"):
-            raise InvalidRecordsError(f"{self.path} holds no records and was left as it is: name another file")
         os.ftruncate(descriptor, whole)
         warnings.warn(
             f"{self.path}: the last record was cut off in the middle of its line ({size - whole} bytes) and is removed",
@@ -179,15 +189,15 @@ def _write_whole(descriptor: int, data: bytes) -> None:
 def _decode(line: bytes) -> Record | str:
     """The record of a line, or why it has none."""
     if not line.endswith(b"\n"):
-        return "torn"
+        return TORN
     try:
         document: Any = json.loads(line)
     except (ValueError, RecursionError):
-        return "damaged"
+        return DAMAGED
     version = document.get("schema_version") if isinstance(document, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
         return "of a newer edgecompile"
     try:
         return Record.model_validate_json(line)
     except ValidationError:
-        return "damaged"
+        return DAMAGED
