@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgecompile.convolution import Convolution
@@ -77,7 +78,7 @@ class DirectConfig:
                 for vectors in range(1, min(count, MOST_VECTORS) + 1)
                 if count % vectors == 0
                 for rows in range(1, min(pixels, MOST_ROWS) + 1)
-                if _registers(problem, in_block, rows, vectors, neighbours) <= facts.vector_registers
+                if registers_needed(problem, in_block, rows, vectors, neighbours) <= facts.vector_registers
             ),
         )
         rows, vectors = best[2:]
@@ -87,13 +88,15 @@ class DirectConfig:
         panel_bytes = weight_bytes * vectors // count
         pixels_outside = weight_bytes <= facts.l2_bytes // 2
         panel_limit = math.inf if pixels_outside else facts.l2_bytes // 3
-        fitting = (
-            part
-            for part in _divisors(blocks)
-            if part * in_block * taps <= LONGEST_SUM and panel_bytes * part // blocks <= panel_limit
-        )
-        chunk = max(fitting, default=1)
+        chunks = exact_chunks(problem, in_block)
+        chunk = max((part for part in chunks if panel_bytes * part // blocks <= panel_limit), default=1)
         return DirectConfig(rows, vectors, lanes, chunk, pixels_outside, neighbours)
+
+
+def exact_chunks(problem: Convolution, in_block: int) -> Sequence[int]:
+    """The numbers of blocks of input channels that one sum may hold, ascending; at least one block."""
+    products = in_block * problem.kernel[0] * problem.kernel[1]
+    return [part for part in _divisors(problem.in_channels // in_block) if part == 1 or part * products <= LONGEST_SUM]
 
 
 def product_block(channels: int) -> int:
@@ -105,7 +108,7 @@ def product_block(channels: int) -> int:
     return block if block >= LONGEST_SUM // 4 else channels
 
 
-def _registers(problem: Convolution, in_block: int, rows: int, vectors: int, neighbours: int) -> int:
+def registers_needed(problem: Convolution, in_block: int, rows: int, vectors: int, neighbours: int) -> int:
     """What a tile holds at once: its sums, and the operands of one step.
 
     LLVM unrolls the columns of a kernel, and keeps the pixels that several of them meet.
