@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from tvm import relax
 
 from edgecompile.implementation import Implementations
 from edgecompile.passes.layouts.tensor_shapes import image_shape
-from edgecompile.passes.layouts.way import Way, plain_way
+from edgecompile.passes.layouts.way import PLAIN, Way, plain_way
 
 if TYPE_CHECKING:
     from edgecompile.passes.layouts.workshop import Workshop
@@ -57,12 +57,13 @@ def global_pool_ways(call: relax.Call, implementations: Implementations) -> Sequ
 
 
 def mean_ways(call: relax.Call, implementations: Implementations) -> Sequence[Way]:
-    """The mean over height and width, where both stay as dimensions of one."""
+    """The mean over height and width. Where they do not stay as dimensions of one, the result is plain either way."""
     shape = image_shape(call.args[0])
     axes = {int(axis) % 4 for axis in call.attrs.axis} if shape is not None and call.attrs.axis else set()
-    if shape is None or axes != {2, 3} or not call.attrs.keepdims:
+    if shape is None or axes != {2, 3}:
         return [plain_way(call)]
-    return _ways(call, implementations, math.prod(shape), _IMAGES, _mean)
+    on_blocks, *plain = _ways(call, implementations, math.prod(shape), _IMAGES, _mean)
+    return [on_blocks if call.attrs.keepdims else replace(on_blocks, writes=PLAIN), *plain]
 
 
 def _ways(
@@ -96,5 +97,6 @@ def _global_pool(call: relax.Call, x: relax.Expr, layout: str) -> relax.Expr:
 
 
 def _mean(call: relax.Call, x: relax.Expr, layout: str) -> relax.Expr:
-    del call, layout
-    return relax.op.mean(x, [2, 3], keepdims=True)
+    del layout
+    mean = relax.op.mean(x, [2, 3], keepdims=True)
+    return mean if call.attrs.keepdims else relax.op.reshape(mean, call.ty.shape)
