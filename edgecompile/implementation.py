@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from edgecompile.attention import Attention
 from edgecompile.convolution import Convolution
 
 if TYPE_CHECKING:
@@ -56,4 +57,16 @@ class Implementations(Protocol):
 
         Args:
             rows, inner, columns: a is `[*batch, rows, inner]`, w `[*batch, inner, columns]`.
+        """
+
+    def conversion_cycles(self, elements: int) -> float:
+        """What it takes to convert a tensor of so many floats between `[N, C, H, W]` and blocks, either way."""
+
+    def plain_cycles(self, operations: int) -> float:
+        """What loops without a template take for so many multiply-adds, or the like."""
+
+    def attentions(self, problem: Attention) -> Sequence[Implementation]:
+        """The ways to compute a whole attention in one kernel; none where separate kernels are estimated as cheaper.
+
+        `compute` takes the arguments that `problem` counts, as `[elements]`, and answers the result's memory.
         """

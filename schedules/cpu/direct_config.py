@@ -18,6 +18,7 @@ MEMORY_BYTES_PER_CYCLE = 8
 # length: with 25,088 products in one sum, VGG-16 had 4 times the error of ONNX Runtime. Half of this length would bring
 # a tenth less error, and cost 1 % more time.
 LONGEST_SUM = 576
+FEW_CHANNELS = 4  # of a block: LLVM unrolls the loop over them, and the one over the columns of the kernel around it
 MOST_VECTORS = 6
 MOST_ROWS = 28
 
@@ -33,6 +34,7 @@ class DirectConfig:
         chunk: blocks of input channels whose weights are used for all pixels before the next ones are; divides the
             number of blocks.
         pixels_outside: the loop over bands of pixels lies around the one over panels: for weights that fit the cache.
+        neighbours: input channels of a pixel that one load brings; 1 where every scalar is broadcast from memory.
     """
 
     rows: int
@@ -40,6 +42,7 @@ class DirectConfig:
     lanes: int
     chunk: int
     pixels_outside: bool
+    neighbours: int = 1
 
     @property
     def panel(self) -> int:
@@ -56,7 +59,7 @@ class DirectConfig:
         pixels, lines = _lines(problem)
         panels = math.ceil(problem.out_channels / self.panel)
         steps = problem.group_channels * problem.kernel[0] * problem.kernel[1]
-        return _cycles(pixels, self.rows, self.vectors, facts) * lines * panels * steps
+        return _cycles(pixels, self.rows, self.vectors, self.neighbours, facts) * lines * panels * steps
 
     @staticmethod
     def choose(problem: Convolution, in_block: int, facts: CpuFacts) -> DirectConfig:
@@ -65,14 +68,15 @@ class DirectConfig:
         while lanes > 1 and problem.out_channels <= lanes // 2:
             lanes //= 2  # a shorter vector that holds all channels takes the same time and less weight
         count = math.ceil(problem.out_channels / lanes)
+        neighbours = lanes if facts.multiplies_by_lane and in_block >= lanes else 1
         pixels, _ = _lines(problem)
         best = min(
             (
-                (_cycles(pixels, rows, vectors, facts) / vectors, -rows * vectors, rows, vectors)
+                (_cycles(pixels, rows, vectors, neighbours, facts) / vectors, -rows * vectors, rows, vectors)
                 for vectors in range(1, min(count, MOST_VECTORS) + 1)
                 if count % vectors == 0
                 for rows in range(1, min(pixels, MOST_ROWS) + 1)
-                if rows * vectors + vectors + 1 <= facts.vector_registers
+                if _registers(problem, in_block, rows, vectors, neighbours) <= facts.vector_registers
             ),
         )
         rows, vectors = best[2:]
@@ -85,7 +89,7 @@ class DirectConfig:
         if not pixels_outside:
             limit = facts.l2_bytes // 3
             chunk = max((part for part in _divisors(blocks) if panel_bytes * part // blocks <= limit), default=1)
-        return DirectConfig(rows, vectors, lanes, chunk, pixels_outside)
+        return DirectConfig(rows, vectors, lanes, chunk, pixels_outside, neighbours)
 
 
 def summed_blocks(blocks: int, products: int) -> int:
@@ -102,14 +106,30 @@ def product_block(channels: int) -> int:
     return block if block >= LONGEST_SUM // 4 else channels
 
 
-def _cycles(pixels: int, rows: int, vectors: int, facts: CpuFacts) -> float:
+def _registers(problem: Convolution, in_block: int, rows: int, vectors: int, neighbours: int) -> int:
+    """What a tile holds at once: its sums, and the operands of one step.
+
+    LLVM unrolls the columns of a kernel, and keeps the pixels that several of them meet.
+    """
+    if neighbours == 1:
+        shares = in_block <= FEW_CHANNELS and problem.kernel[1] > 1
+        # Measured: with more sums than half of the registers, what is shared makes it spill.
+        return 2 * rows * vectors if shares else rows * vectors + vectors + 1
+    width, step = problem.kernel[1], problem.strides[1]
+    pixels = (rows - 1) * step + width if step < width and problem.dilations[1] == 1 else rows
+    return rows * vectors + pixels + 2  # a vector of factors per pixel; weights are loaded in pairs
+
+
+def _cycles(pixels: int, rows: int, vectors: int, neighbours: int, facts: CpuFacts) -> float:
     """Cycles of one step of the reduction over a line of pixels, for one panel."""
     full, rest = divmod(pixels, rows)
-    return full * _tile_cycles(rows, vectors, facts) + (_tile_cycles(rest, vectors, facts) if rest else 0)
+    tail = _tile_cycles(rest, vectors, neighbours, facts) if rest else 0
+    return full * _tile_cycles(rows, vectors, neighbours, facts) + tail
 
 
-def _tile_cycles(rows: int, vectors: int, facts: CpuFacts) -> float:
-    return max(rows * vectors / facts.fma_ports, (rows + vectors) / LOADS_PER_CYCLE, FMA_LATENCY)
+def _tile_cycles(rows: int, vectors: int, neighbours: int, facts: CpuFacts) -> float:
+    loads = rows / neighbours + vectors
+    return max(rows * vectors / facts.fma_ports, loads / LOADS_PER_CYCLE, FMA_LATENCY)
 
 
 def _lines(problem: Convolution) -> tuple[int, int]:

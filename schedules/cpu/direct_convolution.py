@@ -23,12 +23,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgecompile.convolution import Convolution
+from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators, lanes_of_panel
 from schedules.cpu.direct_config import DirectConfig, summed_blocks
 from schedules.cpu.epilogue import Epilogue
+from schedules.cpu.factors import Step
 from schedules.cpu.image_tiles import ImageTiles, Tile
+from schedules.cpu.weight_stream import WeightStream
 
 if TYPE_CHECKING:
     from tvm import tirx
@@ -43,12 +46,14 @@ class _Task:
 
     Attributes:
         image: of the batch.
+        first: the unit that its band begins with.
         panel: of output channels.
         chunk: of input channels; None where all are one chunk.
         zero: from `loops.hidden_zero`, where sums are made by parts.
     """
 
     image: Expr
+    first: Expr
     panel: Expr
     chunk: Expr | None
     zero: Expr
@@ -62,7 +67,7 @@ class DirectConvolution:
         x: `[N, C, H, W]` or `[N, C/b, H, W, b]`; `[*rows, C]` for a product of matrices.
         weight: `[panels, blocks of input channels, KH, KW, block, panel]`.
         is_product: the rows of x are its pixels, and the result is `[*rows, K]`.
-        num_cores: how many tasks there should at least be.
+        facts: of the CPU.
     """
 
     problem: Convolution
@@ -71,7 +76,7 @@ class DirectConvolution:
     weight: tirx.Buffer
     epilogue: Epilogue
     is_product: bool
-    num_cores: int
+    facts: CpuFacts
 
     def emit(self) -> tirx.Stmt:
         """The loops that compute all of the epilogue's target."""
@@ -106,7 +111,7 @@ class DirectConvolution:
 
     @property
     def _short_blocks(self) -> int:
-        """How many of them the registers add up before their sums join the others, in memory."""
+        """How many of them one sum holds."""
         return summed_blocks(self._blocks, int(self.weight.shape[4]) * math.prod(self.problem.kernel))
 
     @property
@@ -122,26 +127,44 @@ class DirectConvolution:
     def _band(self) -> int:
         """Units of one task: a row of an image is work enough, and so are a few tiles of a product."""
         if self.config.pixels_outside:
-            return max(1, min(self._units // (4 * self.num_cores), 4)) if self.problem.is_pointwise else 1
-        return self._units if self._panels >= self.num_cores else math.ceil(self._units / self.num_cores)
+            return max(1, min(self._units // (4 * self.facts.num_cores), 4)) if self.problem.is_pointwise else 1
+        return self._units if self._panels >= self.facts.num_cores else math.ceil(self._units / self.facts.num_cores)
 
     @property
     def _bands(self) -> int:
         return math.ceil(self._units / self._band)
 
+    @property
+    def _run(self) -> int:
+        """Tiles of a band, which use the same weights one after the other."""
+        return self._band if self.problem.is_pointwise else self._band * self._tiles_per_line
+
+    @property
+    def _tiles_per_line(self) -> int:
+        return math.ceil(self.problem.out_width / self.config.rows)
+
+    def _turn(self, task: _Task, tile: Tile) -> Expr:
+        """The tile's number within its band."""
+        along = loops.index(tile.start) // self.config.rows
+        return along - task.first if tile.line is None else (tile.line - task.first) * self._tiles_per_line + along
+
     def _chunks(self, image: Expr, band: Expr, panel: Expr, zero: Expr) -> list[tirx.Stmt]:
         pixels = self._product_band if self.problem.is_pointwise else self._image_band
+        first = band * self._band
         if self._chunk_count == 1:
-            return pixels(_Task(image, panel, None, zero), band)
-        return [loops.serial(self._chunk_count, lambda chunk: pixels(_Task(image, panel, chunk, zero), band), "chunk")]
+            return pixels(_Task(image, first, panel, None, zero), band)
+        return [
+            loops.serial(
+                self._chunk_count, lambda chunk: pixels(_Task(image, first, panel, chunk, zero), band), "chunk"
+            )
+        ]
 
     def _product_band(self, task: _Task, band: Expr) -> list[tirx.Stmt]:
         """Whole tiles in a loop; the pixels that are left, after the last one."""
         from tvm import tirx
 
-        rows = self.config.rows
+        rows, first = self.config.rows, task.first
         full, rest = divmod(self._pixels, rows)
-        first = band * self._band
         statements: list[tirx.Stmt] = []
         if full:
             whole = full == self._bands * self._band
@@ -159,11 +182,10 @@ class DirectConvolution:
 
         if self._band == 1:
             return self._line(task, band)
-        start = band * self._band
         extent: Index = self._band
         if self.problem.out_height % self._band:
-            extent = tirx.min(loops.index(self._band), self.problem.out_height - start)
-        return [loops.serial(extent, lambda line: self._line(task, line), "line", start)]
+            extent = tirx.min(loops.index(self._band), self.problem.out_height - task.first)
+        return [loops.serial(extent, lambda line: self._line(task, line), "line", task.first)]
 
     @property
     def _tiles(self) -> ImageTiles:
@@ -206,49 +228,59 @@ class DirectConvolution:
     def _reduction(self, task: _Task, tile: Tile, sums: Accumulators) -> list[tirx.Stmt]:
         """Add the products of a chunk of input channels, by parts whose sums are short enough to be exact enough."""
         blocks, short = self._blocks, self._short_blocks
-        first = task.chunk * blocks if task.chunk is not None else loops.index(0)
         if short == blocks:
-            return self._products(task, tile, sums, first, blocks)
-        part = Accumulators.make(sums.rows, sums.vectors, sums.lanes, str(sums.buffer.dtype))
+            return self._products(task, tile, sums, loops.index(0), blocks)
+        if not self._products(task, tile, sums, loops.index(0), short):
+            return []
+        count = task.zero + blocks // short
+        return [sums.add_parts(count, lambda part, index: self._products(task, tile, part, index * short, short))]
 
-        def join(row: int, v: int, lane: Expr) -> tirx.Stmt:
-            return sums.put(sums.get(row, v, lane) + part.get(row, v, lane), row, v, lane)
-
-        def one(index: Expr) -> list[tirx.Stmt]:
-            return [*part.start(), *self._products(task, tile, part, first + index * short, short), *part.each(join)]
-
-        return [loops.serial(task.zero + blocks // short, one, "part")]
-
-    def _products(self, task: _Task, tile: Tile, sums: Accumulators, first: Expr, blocks: int) -> list[tirx.Stmt]:
-        """The loops over blocks of input channels and the kernel."""
+    def _products(self, task: _Task, tile: Tile, sums: Accumulators, start: Expr, count: int) -> list[tirx.Stmt]:
+        """The loops over `count` blocks of a chunk, from `start` on, and the kernel; none where all is padding."""
+        blocks, in_block = self._blocks, int(self.weight.shape[4])
+        first = task.chunk * blocks if task.chunk is not None else loops.index(0)
+        height, width = self.problem.kernel
+        stream = WeightStream(self.weight, self._run, blocks * height * width * in_block, self.config.panel)
+        behind = [task.panel, first + blocks, *[loops.index(0)] * 4]
         at_border = self._tiles.touches_border(tile)  # there each column of the kernel has its own products
 
-        def multiply(row: int, factor: Sequence[Expr], weight: Sequence[Index]) -> list[tirx.Stmt]:
-            def product(v: int, lane: Expr) -> Expr:
-                return loops.load(self.x, factor) * loops.load(self.weight, [*weight, lane + v * self.config.lanes])
+        def multiply(row: int, v: int, factor: Expr, weight: Sequence[Index]) -> tirx.Stmt:
+            def product(lane: Expr) -> Expr:
+                return factor * loops.load(self.weight, [*weight, lane + v * self.config.lanes])
 
-            return sums.add(row, product)
-
-        def products(block: Expr, i: Expr, j: Index, ci: Expr) -> list[tirx.Stmt]:
-            places = [self._input(task, tile, row, block, i, j, ci) for row in range(tile.rows)]
-            weight = [task.panel, block, i, j, ci]
-            return [s for row, place in enumerate(places) if place is not None for s in multiply(row, place, weight)]
+            return sums.add_to(row, v, product)
 
         def channels(block: Expr, i: Expr, j: Index) -> list[tirx.Stmt]:
-            if not products(block, i, j, loops.index(0)):
+            def place(row: int, ci: Expr) -> list[Expr] | None:
+                return self._input(task, tile, row, block + first, i, j, ci)
+
+            def read(row: int, ci: Expr) -> Expr:
+                return loops.load(self.x, place(row, ci) or ())
+
+            def add(row: int, v: int, factor: Expr, ci: Expr) -> tirx.Stmt:
+                return multiply(row, v, factor, [task.panel, block + first, i, j, ci])
+
+            rows = [row for row in range(tile.rows) if place(row, loops.index(0)) is not None]
+            if not rows:
                 return []
-            return [loops.serial(int(self.weight.shape[4]), lambda ci: products(block, i, j, ci), "ci")]
+            step = Step(rows, self.config.vectors, self.config.neighbours, str(self.x.dtype))
+            if not stream.pays(self.facts):
+                return step.repeat(in_block, read, add)
+            done = ((block * height + i) * width + j) * in_block
+            request = stream.requests(behind, self._turn(task, tile), done)
+            return step.repeat(in_block, read, add, stream.strip, request)
 
         def columns(block: Expr, i: Expr) -> list[tirx.Stmt]:
-            width = self.problem.kernel[1]
             if at_border:
                 return [statement for j in range(width) for statement in channels(block, i, j)]
             return [loops.serial(width, lambda j: channels(block, i, j), "j")]
 
+        if not columns(loops.index(0), loops.index(0)):
+            return []  # the whole tile lies in the padding
         low, extent = self._tiles.kernel_rows(tile.line)
         return [
             loops.serial(
-                blocks, lambda block: [loops.serial(extent, lambda i: columns(block + first, i), "i", low)], "block"
+                count, lambda block: [loops.serial(extent, lambda i: columns(start + block, i), "i", low)], "block"
             )
         ]
 

@@ -26,6 +26,15 @@ def index(value: Index) -> Expr:
     return tirx.IntImm(INDEX_TYPE, value) if isinstance(value, int) else value
 
 
+def unflatten(place: Expr, extents: Sequence[int]) -> list[Expr]:
+    """The indices of the element `place` of a tensor of these extents."""
+    found: list[Expr] = []
+    for extent in reversed(extents[1:]):
+        found.insert(0, place % extent)
+        place = place // extent
+    return [place, *found] if extents else []
+
+
 def sequence(statements: Sequence[tirx.Stmt]) -> tirx.Stmt:
     """The statements one after the other."""
     from tvm import tirx

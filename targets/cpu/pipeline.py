@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgecompile.passes import Phase, standard_phases
+from edgecompile.passes import Phase, eliminate_dead_code, standard_phases
 from edgecompile.schedule import ScheduleRule
 from edgecompile.target import Target
 
 
 def phases(target: Target) -> Sequence[Phase]:
     """The phases that every target shares, and the planning of layouts for this CPU."""
-    from edgecompile.passes.plan_layouts import PlanLayouts
+    from edgecompile.passes.fuse_attention import FuseAttention
+    from edgecompile.passes.layouts import PlanLayouts
     from schedules.cpu import CpuImplementations
 
     simplify, *rest = standard_phases()
+    implementations = CpuImplementations(target.cpu)
+    attention = Phase(
+        "attention",
+        "one kernel takes the products around a softmax, while each of its parts is still one call",
+        (FuseAttention(implementations), eliminate_dead_code()),
+    )
     layouts = Phase(
         "layouts",
         "convolutions and matrix products get packed weights and blocked tensors, while each is still one call",
-        (PlanLayouts(CpuImplementations(target.cpu)),),
+        (PlanLayouts(implementations),),
     )
-    return (simplify, layouts, *rest)
+    return (simplify, attention, layouts, *rest)
 
 
 def rules(target: Target) -> Sequence[ScheduleRule]:

@@ -49,6 +49,12 @@ def test_shorter_vectors(problem: Convolution, vector_bytes: int) -> None:
     check(*run(problem, find_target(f"host,vector_bytes={vector_bytes},vector_registers=16")))
 
 
+@pytest.mark.parametrize("problem", odd_problems()[::5], ids=str)
+def test_factors_by_lane(problem: Convolution) -> None:
+    """The order of AArch64, on this machine: channels that are no whole number of vectors have single factors too."""
+    check(*run(problem, find_target("host,vector_bytes=16,features=asimd")))
+
+
 def test_plain_input() -> None:
     check(*run(Convolution(2, 3, 32, 23, 31, (7, 7), (2, 2), (3, 3, 3, 3)), find_target("host"), plain_input=True))
 
@@ -92,6 +98,15 @@ def test_tile_leaves_room_in_the_registers() -> None:
         config = DirectConfig.choose(Convolution(1, 16, channels, 56, 56, (3, 3)), 16, few)
         assert config.rows * config.vectors + config.vectors < registers
         assert -(-channels // config.lanes) % config.vectors == 0
+
+
+def test_tile_by_lane_leaves_room_in_the_registers() -> None:
+    facts = find_target("rpi5").cpu
+    for channels, pixels in itertools.product((4, 24, 64, 96, 1000), (7, 14, 56)):
+        config = DirectConfig.choose(Convolution(1, 16, channels, pixels, pixels, (3, 3), (2, 2)), 4, facts)
+        assert config.neighbours == config.lanes
+        pixels_met = 2 * config.rows + 1  # by three columns of the kernel, in steps of two
+        assert config.rows * config.vectors + pixels_met + 2 <= facts.vector_registers
 
 
 def test_packed_weight() -> None:
