@@ -92,9 +92,9 @@ class DirectConfig:
         return DirectConfig(rows, vectors, lanes, chunk, pixels_outside, neighbours)
 
 
-def summed_blocks(blocks: int, products: int) -> int:
-    """How many of a chunk's blocks, of so many products each, one sum holds: a divisor of their number."""
-    return max((part for part in _divisors(blocks) if part * products <= LONGEST_SUM), default=1)
+def summed_blocks(blocks: int, products: int, longest: int = LONGEST_SUM) -> int:
+    """How many of some blocks, of so many products each, one sum holds: a divisor of their number."""
+    return max((part for part in _divisors(blocks) if part * products <= longest), default=1)
 
 
 def product_block(channels: int) -> int:
