@@ -18,7 +18,7 @@ products of a chunk of input channels are added:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,9 +27,9 @@ from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators, lanes_of_panel
-from schedules.cpu.direct_config import DirectConfig, summed_blocks
+from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig
 from schedules.cpu.epilogue import Epilogue
-from schedules.cpu.factors import Step
+from schedules.cpu.factors import Step, multiply_line
 from schedules.cpu.image_tiles import ImageTiles, Tile
 from schedules.cpu.weight_stream import WeightStream
 
@@ -49,14 +49,12 @@ class _Task:
         first: the unit that its band begins with.
         panel: of output channels.
         chunk: of input channels; None where all are one chunk.
-        zero: from `loops.hidden_zero`, where sums are made by parts.
     """
 
     image: Expr
     first: Expr
     panel: Expr
     chunk: Expr | None
-    zero: Expr
 
 
 @dataclass(frozen=True)
@@ -81,17 +79,33 @@ class DirectConvolution:
     def emit(self) -> tirx.Stmt:
         """The loops that compute all of the epilogue's target."""
         panels, bands = self._panels, self._bands
+        if self._chunks_outside:
+            return loops.serial(self._chunk_count, lambda chunk: [self._chunk_of_all(chunk)], "chunk")
 
         def task(index: Expr) -> list[tirx.Stmt]:
-            by_parts = self._short_blocks < self._blocks
-            hide, zero = loops.hidden_zero(index) if by_parts else ([], loops.index(0))
             if self.config.pixels_outside:
                 image, band = index // bands, index % bands
-                return [*hide, loops.serial(panels, lambda panel: self._chunks(image, band, panel, zero), "panel")]
-            return [*hide, *self._chunks(index // (bands * panels), index % bands, index // bands % panels, zero)]
+                return [loops.serial(panels, lambda panel: self._chunks(image, band, panel), "panel")]
+            return self._chunks(index // (bands * panels), index % bands, index // bands % panels)
 
         tasks = self.problem.batch * bands * (1 if self.config.pixels_outside else panels)
         return loops.parallel(tasks, task)
+
+    def _chunk_of_all(self, chunk: Expr) -> tirx.Stmt:
+        bands = self._bands
+
+        def task(index: Expr) -> list[tirx.Stmt]:
+            band = index % bands
+            return self._product_band(_Task(loops.index(0), band * self._band, index // bands, chunk), band)
+
+        return loops.parallel(bands * self._panels, task)
+
+    @property
+    def _chunks_outside(self) -> bool:
+        """True where x exceeds the cache: each chunk of it stays there while all panels read it."""
+        x_bytes = math.prod(int(extent) for extent in self.x.shape) * FLOAT_BYTES
+        in_one_go = self._chunk_count == 1 or self.config.pixels_outside
+        return self.is_product and not in_one_go and x_bytes > self.facts.l2_bytes // 2
 
     @property
     def _panels(self) -> int:
@@ -103,16 +117,6 @@ class DirectConvolution:
         if str(self.epilogue.target.dtype) != str(self.epilogue.anchor.dtype):
             return 1
         return int(self.weight.shape[1]) // self.config.chunk
-
-    @property
-    def _blocks(self) -> int:
-        """Of input channels, in a chunk."""
-        return int(self.weight.shape[1]) // self._chunk_count
-
-    @property
-    def _short_blocks(self) -> int:
-        """How many of them one sum holds."""
-        return summed_blocks(self._blocks, int(self.weight.shape[4]) * math.prod(self.problem.kernel))
 
     @property
     def _pixels(self) -> int:
@@ -148,16 +152,12 @@ class DirectConvolution:
         along = loops.index(tile.start) // self.config.rows
         return along - task.first if tile.line is None else (tile.line - task.first) * self._tiles_per_line + along
 
-    def _chunks(self, image: Expr, band: Expr, panel: Expr, zero: Expr) -> list[tirx.Stmt]:
+    def _chunks(self, image: Expr, band: Expr, panel: Expr) -> list[tirx.Stmt]:
         pixels = self._product_band if self.problem.is_pointwise else self._image_band
         first = band * self._band
         if self._chunk_count == 1:
-            return pixels(_Task(image, first, panel, None, zero), band)
-        return [
-            loops.serial(
-                self._chunk_count, lambda chunk: pixels(_Task(image, first, panel, chunk, zero), band), "chunk"
-            )
-        ]
+            return pixels(_Task(image, first, panel, None), band)
+        return [loops.serial(self._chunk_count, lambda chunk: pixels(_Task(image, first, panel, chunk), band), "chunk")]
 
     def _product_band(self, task: _Task, band: Expr) -> list[tirx.Stmt]:
         """Whole tiles in a loop; the pixels that are left, after the last one."""
@@ -211,10 +211,16 @@ class DirectConvolution:
             indices = self._output(task, tile, row, v, lane)
             return loops.store(target, self.epilogue.apply(sums.get(row, v, lane), indices), indices)
 
+        def multiply(row: int, v: int, factor: Expr, weight: Sequence[Index]) -> tirx.Stmt:
+            def product(lane: Expr) -> Expr:
+                return factor * loops.load(self.weight, [*weight, lane + v * config.lanes])
+
+            return sums.add_to(row, v, product)
+
         def by_vector(one: PerVector) -> list[tirx.Stmt]:
             return self._by_vector(task, sums, one)
 
-        reduction = self._reduction(task, tile, sums)
+        reduction = self._reduction(task, tile, multiply)
         if task.chunk is None:
             return [*sums.start(), *reduction, *by_vector(finish)]
         last = task.chunk.equal(self._chunk_count - 1)
@@ -225,30 +231,17 @@ class DirectConvolution:
             loops.when(last, by_vector(finish), by_vector(keep)),
         ]
 
-    def _reduction(self, task: _Task, tile: Tile, sums: Accumulators) -> list[tirx.Stmt]:
-        """Add the products of a chunk of input channels, by parts whose sums are short enough to be exact enough."""
-        blocks, short = self._blocks, self._short_blocks
-        if short == blocks:
-            return self._products(task, tile, sums, loops.index(0), blocks)
-        if not self._products(task, tile, sums, loops.index(0), short):
-            return []
-        count = task.zero + blocks // short
-        return [sums.add_parts(count, lambda part, index: self._products(task, tile, part, index * short, short))]
-
-    def _products(self, task: _Task, tile: Tile, sums: Accumulators, start: Expr, count: int) -> list[tirx.Stmt]:
-        """The loops over `count` blocks of a chunk, from `start` on, and the kernel; none where all is padding."""
-        blocks, in_block = self._blocks, int(self.weight.shape[4])
+    def _reduction(
+        self, task: _Task, tile: Tile, multiply: Callable[[int, int, Expr, Sequence[Index]], tirx.Stmt]
+    ) -> list[tirx.Stmt]:
+        """The loops over a chunk of input channels and the kernel."""
+        blocks, in_block = int(self.weight.shape[1]) // self._chunk_count, int(self.weight.shape[4])
         first = task.chunk * blocks if task.chunk is not None else loops.index(0)
+        begin = loops.index(0)
         height, width = self.problem.kernel
         stream = WeightStream(self.weight, self._run, blocks * height * width * in_block, self.config.panel)
-        behind = [task.panel, first + blocks, *[loops.index(0)] * 4]
+        behind = [*((task.panel + 1, first) if self._chunks_outside else (task.panel, first + blocks)), *[begin] * 4]
         at_border = self._tiles.touches_border(tile)  # there each column of the kernel has its own products
-
-        def multiply(row: int, v: int, factor: Expr, weight: Sequence[Index]) -> tirx.Stmt:
-            def product(lane: Expr) -> Expr:
-                return factor * loops.load(self.weight, [*weight, lane + v * self.config.lanes])
-
-            return sums.add_to(row, v, product)
 
         def channels(block: Expr, i: Expr, j: Index) -> list[tirx.Stmt]:
             def place(row: int, ci: Expr) -> list[Expr] | None:
@@ -271,6 +264,8 @@ class DirectConvolution:
             return step.repeat(in_block, read, add, stream.strip, request)
 
         def columns(block: Expr, i: Expr) -> list[tirx.Stmt]:
+            if self.config.neighbours > 1 and in_block == 1:
+                return self._line_of_pixels(task, tile, block + first, i, multiply)
             if at_border:
                 return [statement for j in range(width) for statement in channels(block, i, j)]
             return [loops.serial(width, lambda j: channels(block, i, j), "j")]
@@ -279,10 +274,40 @@ class DirectConvolution:
             return []  # the whole tile lies in the padding
         low, extent = self._tiles.kernel_rows(tile.line)
         return [
-            loops.serial(
-                count, lambda block: [loops.serial(extent, lambda i: columns(start + block, i), "i", low)], "block"
-            )
+            loops.serial(blocks, lambda block: [loops.serial(extent, lambda i: columns(block, i), "i", low)], "block")
         ]
+
+    def _line_of_pixels(
+        self,
+        task: _Task,
+        tile: Tile,
+        block: Expr,
+        i: Expr,
+        multiply: Callable[[int, int, Expr, Sequence[Index]], tirx.Stmt],
+    ) -> list[tirx.Stmt]:
+        """All columns of the kernel on one channel, whose pixels lie side by side."""
+        step, dilation = self.problem.strides[1], self.problem.dilations[1]
+        zero = loops.index(0)
+        met = {
+            (row, j): row * step + j * dilation
+            for row in range(tile.rows)
+            for j in range(self.problem.kernel[1])
+            if self._input(task, tile, row, block, i, j, zero) is not None
+        }
+        if not met:
+            return []
+        first = min(met, key=lambda place: met[place])
+        origin = self._input(task, tile, first[0], block, i, first[1], zero)
+        assert origin is not None  # as for all pixels that are met
+
+        def read(pixel: Expr) -> Expr:
+            return loops.load(self.x, [*origin[:3], origin[3] + pixel, *origin[4:]])
+
+        def add(row: int, v: int, j: int, factor: Expr) -> tirx.Stmt:
+            return multiply(row, v, factor, [task.panel, block, i, j, zero])
+
+        places = {place: pixel - met[first] for place, pixel in met.items()}
+        return multiply_line(places, self.config.vectors, self.config.neighbours, str(self.x.dtype), read, add)
 
     def _input(self, task: _Task, tile: Tile, row: int, block: Expr, i: Expr, j: Index, ci: Expr) -> list[Expr] | None:
         """Where a product's factor lies in x; None when it is padding."""

@@ -8,7 +8,7 @@ x86 multiplies by a scalar in memory that it broadcasts. AArch64 multiplies by o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -91,3 +91,38 @@ class Step:
                 for at, row in enumerate(self.rows)
             ],
         ]
+
+
+def multiply_line(
+    places: Mapping[tuple[int, int], int],
+    vectors: int,
+    neighbours: int,
+    dtype: str,
+    read: Callable[[Expr], Expr],
+    multiply: Callable[[int, int, int, Expr], tirx.Stmt],
+) -> list[tirx.Stmt]:
+    """The products of pixels along a line with all columns of a kernel; each pixel is loaded once.
+
+    Args:
+        places: by row of the tile and column of the kernel, the pixel that they meet, the first pixel being 0.
+        read: a pixel.
+        multiply: by row, vector, column, and the pixel's value.
+    """
+    count = max(places.values()) + 1
+    fetched = loops.local_buffer([count], dtype, "pixels")
+
+    def fetch(first: int, lanes: int) -> tirx.Stmt:
+        return loops.vector(lanes, lambda lane: loops.store(fetched, read(lane + first), [lane + first]))
+
+    whole = count - count % neighbours
+    return [
+        loops.allocate(fetched),
+        *[fetch(first, neighbours) for first in range(0, whole, neighbours)],
+        *[fetch(first, 1) for first in range(whole, count)],  # a whole vector might end behind the tensor
+        *[
+            multiply(row, v, j, loops.load(fetched, [places[row, j]]))
+            for j in sorted({j for _, j in places})
+            for v in range(vectors)
+            for row in sorted({row for row, column in places if column == j})
+        ],
+    ]

@@ -55,6 +55,23 @@ def test_factors_by_lane(problem: Convolution) -> None:
     check(*run(problem, find_target("host,vector_bytes=16,features=asimd")))
 
 
+@pytest.mark.parametrize(
+    "problem",
+    [
+        Convolution(2, 3, 32, 23, 31, (7, 7), (2, 2), (3, 3, 3, 3)),
+        Convolution(1, 1, 13, 15, 15, (3, 3), (1, 1), (1, 2, 3, 0)),
+        Convolution(1, 3, 16, 5, 1, (3, 5), (1, 3), (1, 4, 1, 4)),
+        Convolution(1, 2, 8, 9, 13, (2, 3), (2, 1), (0, 2, 1, 3), (1, 2)),
+        Convolution(1, 3, 7, 7, 8, (1, 4), (1, 5), (0, 1, 0, 0), (1, 1)),
+        Convolution(1, 3, 24, 1, 1, (1, 1), (1, 1), (1, 1, 1, 1)),
+    ],
+    ids=str,
+)
+def test_pixels_by_lane(problem: Convolution) -> None:
+    """Plain input on AArch64, in the order of its code on this machine: borders and pixels that are no whole vector."""
+    check(*run(problem, find_target("host,vector_bytes=16,features=asimd"), plain_input=True))
+
+
 def test_plain_input() -> None:
     check(*run(Convolution(2, 3, 32, 23, 31, (7, 7), (2, 2), (3, 3, 3, 3)), find_target("host"), plain_input=True))
 
@@ -69,7 +86,7 @@ def test_input_channels_in_chunks() -> None:
 
 
 @pytest.mark.parametrize("l2_bytes", [65536, 1 << 20])
-@pytest.mark.parametrize("shape", [(3072, 32, 1, 1), (1280, 40, 3, 5), (512, 16, 4, 5)])
+@pytest.mark.parametrize("shape", [(3072, 32, 1, 1), (2560, 40, 3, 5), (512, 16, 4, 5)])
 def test_long_sums_are_made_by_parts(shape: tuple[int, int, int, int], l2_bytes: int) -> None:
     """The error of sums of thousands of products is that of `LONGEST_SUM`, with and without chunks for the cache."""
     c, k, height, width = shape
@@ -85,7 +102,7 @@ def test_long_sums_are_made_by_parts(shape: tuple[int, int, int, int], l2_bytes:
 
 
 @pytest.mark.parametrize(
-    ("channels", "block"), [(768, 384), (25088, 512), (576, 576), (30, 30), (1280, 320), (577, 577)]
+    ("channels", "block"), [(768, 768), (25088, 896), (1040, 520), (30, 30), (1280, 640), (1153, 1153)]
 )
 def test_products_have_blocks_that_sums_can_end_behind(channels: int, block: int) -> None:
     assert product_block(channels) == block
@@ -107,6 +124,15 @@ def test_tile_by_lane_leaves_room_in_the_registers() -> None:
         assert config.neighbours == config.lanes
         pixels_met = 2 * config.rows + 1  # by three columns of the kernel, in steps of two
         assert config.rows * config.vectors + pixels_met + 2 <= facts.vector_registers
+
+
+def test_tile_of_pixels_by_lane_leaves_room_in_the_registers() -> None:
+    facts = find_target("rpi5").cpu
+    problem = Convolution(1, 3, 64, 224, 224, (7, 7), (2, 2), (3, 3, 3, 3))
+    config = DirectConfig.choose(problem, 1, facts)
+    pixels = 2 * (config.rows - 1) + 7
+    assert config.neighbours == 4
+    assert config.rows * config.vectors + -(-pixels // 4) + 2 <= facts.vector_registers
 
 
 def test_packed_weight() -> None:
