@@ -11,7 +11,7 @@ The products are those of `direct_convolution`: rows of tiles times vectors of o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,11 +26,13 @@ from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.factors import Step
 from schedules.cpu.weight_stream import WeightStream
 from schedules.cpu.winograd_matrices import TAPS, transform_weight, transforms
+from schedules.cpu.winograd_transform import both_sides
 
 if TYPE_CHECKING:
     from tvm import te, tirx
 
     from schedules.cpu.loops import Expr
+    from schedules.cpu.winograd_transform import Vector
 
 
 @dataclass(frozen=True)
@@ -189,61 +191,75 @@ class WinogradConvolution:
         def block(index: Expr) -> list[tirx.Stmt]:
             image, first = index // blocks, index % blocks * config.tile_rows
             return [
-                self._each_tile(tiles, int(v.shape[1]), lambda c, tile: self._transform_in(v, image, first, c, tile)),
+                self._transform_in(v, image, first),
                 self._multiply(v, u, tiles),
-                self._each_tile(tiles, int(u.shape[1]), lambda k, tile: self._transform_out(u, image, first, k, tile)),
+                self._transform_out(u, image, first),
             ]
 
         return loops.sequence(
             [loops.allocate(v), loops.allocate(u), loops.serial(problem.batch * blocks, block, "block")]
         )
 
-    @staticmethod
-    def _each_tile(tiles: int, channels: int, body: Callable[[Expr, Expr], list[tirx.Stmt]]) -> tirx.Stmt:
-        return loops.parallel(channels * tiles, lambda task: body(task // tiles, task % tiles))
-
-    def _place(self, first: Expr, tile: Expr) -> tuple[Expr, Expr]:
-        """The first output row and column of a tile of a block."""
-        _, width = self.config.tiles(self.problem)
-        return (first + tile // width) * self.config.outputs, tile % width * self.config.outputs
-
-    def _transform_in(self, v: tirx.Buffer, image: Expr, first: Expr, c: Expr, tile: Expr) -> list[tirx.Stmt]:
+    def _transform_in(self, v: tirx.Buffer, image: Expr, first: Expr) -> tirx.Stmt:
+        """Tiles that may reach over the border have a loop of their own, so that the others need not ask."""
         from tvm import tirx
 
         config, problem = self.config, self.problem
-        size, lanes = config.size, config.lanes
-        top, left, _, _ = problem.padding
-        oh, ow = self._place(first, tile)
-        row, column = oh - top, ow - left
-        patch = _Square(size, size, lanes, str(self.x.dtype), "patch")
-        half = _Square(size, size, lanes, str(self.x.dtype), "half")
+        _, width = config.tiles(problem)
+        low, high = self._columns_inside()
 
-        def read(i: int, j: int, *, guarded: bool) -> tirx.Stmt:
-            def one(lane: Expr) -> tirx.Stmt:
-                value = loops.load(self.x, [image, c, row + i, column + j, lane])
-                if guarded:
-                    ih, iw = row + i, column + j
-                    inside = tirx.all(ih >= 0, ih < problem.height, iw >= 0, iw < problem.width)
-                    value = tirx.if_then_else(inside, value, tirx.const(0.0, str(self.x.dtype)))
-                return patch.put(i, j, lane, value)
+        def line(task: Expr) -> list[tirx.Stmt]:
+            c, line = task // config.tile_rows, task % config.tile_rows
+            row = (first + line) * config.outputs - problem.padding[0]
 
-            return loops.vector(lanes, one)
+            def tile(column: Expr, *, guarded: bool) -> list[tirx.Stmt]:
+                at = [image, c, row, column * config.outputs - problem.padding[1]]
+                return self._tile_in(v, at, line * width + column, guarded=guarded)
 
-        inside = tirx.all(row >= 0, row + size <= problem.height, column >= 0, column + size <= problem.width)
-        matrix = transforms(config.outputs).input
+            inside = tirx.all(row >= 0, row + config.size <= problem.height)
+            skipped = tirx.Select(inside, loops.index(high - low), loops.index(0))
 
-        def store(r: int, s: int, lane: Expr, value: Expr) -> tirx.Stmt:
-            return loops.store(v, value, [r * size + s, c, tile, lane])
+            def at_border(number: Expr) -> list[tirx.Stmt]:
+                return tile(tirx.Select(number >= low, number + skipped, number), guarded=True)
 
-        def transform(*, guarded: bool) -> list[tirx.Stmt]:
-            return _both_sides(matrix, lambda i, j: read(i, j, guarded=guarded), patch, half, store)
+            plain = loops.serial(high - low, lambda column: tile(column, guarded=False), "tile", low)
+            return [
+                *([loops.when(inside, [plain])] if high > low else []),
+                loops.serial(width - skipped, at_border, "tile"),
+            ]
 
-        # Not only the reads: what they bring would wait in memory where both branches meet.
-        return [
-            loops.allocate(patch.buffer),
-            loops.allocate(half.buffer),
-            loops.when(inside, transform(guarded=False), transform(guarded=True)),
-        ]
+        return loops.parallel(int(v.shape[1]) * config.tile_rows, line)
+
+    def _columns_inside(self) -> tuple[int, int]:
+        """The first tile of a row that no padding touches from the side, and the first one after them."""
+        config, problem = self.config, self.problem
+        _, width = config.tiles(problem)
+        starts = [column * config.outputs - problem.padding[1] for column in range(width)]
+        inside = [at for at, start in enumerate(starts) if start >= 0 and start + config.size <= problem.width]
+        return (inside[0], inside[-1] + 1) if inside else (0, 0)
+
+    def _tile_in(self, v: tirx.Buffer, at: Sequence[Expr], tile: Expr, *, guarded: bool) -> list[tirx.Stmt]:
+        """One tile of one block of channels; `at` is its place in x."""
+        from tvm import tirx
+
+        problem, size, lanes = self.problem, self.config.size, self.config.lanes
+        image, c, row, column = at
+        dtype = str(self.x.dtype)
+
+        def read(i: int, j: int) -> Vector:
+            ih, iw = row + i, column + j
+            inside = tirx.all(ih >= 0, ih < problem.height, iw >= 0, iw < problem.width)
+
+            def value(lane: Expr) -> Expr:
+                found = loops.load(self.x, [image, c, ih, iw, lane])
+                return tirx.if_then_else(inside, found, tirx.const(0.0, dtype)) if guarded else found
+
+            return value
+
+        def write(r: int, s: int, value: Vector) -> tirx.Stmt:
+            return loops.vector(lanes, lambda lane: loops.store(v, value(lane), [r * size + s, c, tile, lane]))
+
+        return both_sides(transforms(self.config.outputs).input, read, write, lanes, dtype)
 
     def _multiply(self, v: tirx.Buffer, u: tirx.Buffer, tiles: int) -> tirx.Stmt:
         config = self.config
@@ -292,92 +308,34 @@ class WinogradConvolution:
 
         return [*sums.start(), loops.serial(int(v.shape[1]), products, "block"), *sums.each(finish)]
 
-    def _transform_out(self, u: tirx.Buffer, image: Expr, first: Expr, k: Expr, tile: Expr) -> list[tirx.Stmt]:
+    def _transform_out(self, u: tirx.Buffer, image: Expr, first: Expr) -> tirx.Stmt:
+        tiles = int(u.shape[2])
+        return loops.parallel(
+            int(u.shape[1]) * tiles, lambda task: self._tile_out(u, image, first, task // tiles, task % tiles)
+        )
+
+    def _tile_out(self, u: tirx.Buffer, image: Expr, first: Expr, k: Expr, tile: Expr) -> list[tirx.Stmt]:
         from tvm import tirx
 
         config, problem = self.config, self.problem
         size, outputs, lanes = config.size, config.outputs, config.lanes
-        oh, ow = self._place(first, tile)
-        square = _Square(size, size, lanes, str(u.dtype), "square")
-        half = _Square(outputs, size, lanes, str(u.dtype), "half")
+        _, width = config.tiles(problem)
+        oh, ow = (first + tile // width) * outputs, tile % width * outputs
 
-        def read(i: int, j: int) -> tirx.Stmt:
-            return loops.vector(
-                lanes, lambda lane: square.put(i, j, lane, loops.load(u, [i * size + j, k, tile, lane]))
-            )
+        def read(i: int, j: int) -> Vector:
+            return lambda lane: loops.load(u, [i * size + j, k, tile, lane])
 
-        def store(a: int, b: int, lane: Expr, value: Expr) -> tirx.Stmt:
-            indices = [image, k, oh + a, ow + b, lane]
-            return loops.store(self.epilogue.target, self.epilogue.apply(value, indices), indices)
+        def write(a: int, b: int, value: Vector) -> tirx.Stmt:
+            def one(lane: Expr) -> tirx.Stmt:
+                indices = [image, k, oh + a, ow + b, lane]
+                return loops.store(self.epilogue.target, self.epilogue.apply(value(lane), indices), indices)
 
-        def guard(a: int, b: int, statement: tirx.Stmt) -> tirx.Stmt:
             conditions = []
             if problem.out_height % outputs and a:
                 conditions.append(oh + a < problem.out_height)
             if problem.out_width % outputs and b:
                 conditions.append(ow + b < problem.out_width)
+            statement = loops.vector(lanes, one)
             return loops.when(tirx.all(*conditions), [statement]) if conditions else statement
 
-        return [
-            loops.allocate(square.buffer),
-            loops.allocate(half.buffer),
-            *_both_sides(transforms(outputs).output, read, square, half, store, guard),
-        ]
-
-
-class _Square:
-    """A small matrix of vectors in registers."""
-
-    def __init__(self, rows: int, columns: int, lanes: int, dtype: str, name: str) -> None:
-        self.columns = columns
-        self.lanes = lanes
-        self.buffer = loops.local_buffer([rows * columns * lanes], dtype, name)
-
-    def get(self, i: int, j: int, lane: Expr) -> Expr:
-        return loops.load(self.buffer, [lane + (i * self.columns + j) * self.lanes])
-
-    def put(self, i: int, j: int, lane: Expr, value: Expr) -> tirx.Stmt:
-        return loops.store(self.buffer, value, [lane + (i * self.columns + j) * self.lanes])
-
-
-def _both_sides(
-    matrix: np.ndarray,
-    read: Callable[[int, int], tirx.Stmt],
-    square: _Square,
-    half: _Square,
-    store: Callable[[int, int, Expr, Expr], tirx.Stmt],
-    guard: Callable[[int, int, tirx.Stmt], tirx.Stmt] = lambda a, b, statement: statement,
-) -> list[tirx.Stmt]:
-    """`matrix @ square @ matrix^T`, `half` holding the product of the first two, each result given to `store`.
-
-    Column by column: `read` fills one element of the square, shortly before it is used.
-    """
-    rows, size = matrix.shape
-
-    def first(r: int, j: int) -> Callable[[Expr], tirx.Stmt]:
-        return lambda lane: half.put(r, j, lane, _combination(matrix[r], [square.get(i, j, lane) for i in range(size)]))
-
-    def second(r: int, s: int) -> Callable[[Expr], tirx.Stmt]:
-        return lambda lane: store(r, s, lane, _combination(matrix[s], [half.get(r, j, lane) for j in range(size)]))
-
-    statements: list[tirx.Stmt] = []
-    for j in range(size):
-        statements += [read(i, j) for i in range(size)]
-        statements += [loops.vector(square.lanes, first(r, j)) for r in range(rows)]
-    return statements + [
-        guard(r, s, loops.vector(square.lanes, second(r, s))) for r in range(rows) for s in range(rows)
-    ]
-
-
-def _combination(coefficients: Sequence[float], values: Sequence[Expr]) -> Expr:
-    """The sum of the values times their coefficients, without products by 0 and 1."""
-    from tvm import tirx
-
-    total: Expr | None = None
-    for coefficient, value in zip(coefficients, values, strict=True):
-        if coefficient == 0:
-            continue
-        term = value if coefficient == 1 else value * tirx.const(float(coefficient), str(value.ty.dtype))
-        total = term if total is None else total + term
-    assert total is not None, "a transform has no empty row"
-    return total
+        return both_sides(transforms(outputs).output, read, write, lanes, str(u.dtype))
