@@ -38,7 +38,12 @@ MOST_PACKED_BYTES = 192 * 1024  # a thread's stack holds the packed panel
 def choose_tile(rows: int, inner: int, columns: int, facts: CpuFacts) -> DirectConfig | None:
     """The tile of a product `[rows, inner] @ [inner, columns]`; None where a packed panel would be too large."""
     config = DirectConfig.choose(Convolution(1, inner, columns, 1, rows), inner, facts)
-    return config if inner * config.panel * FLOAT_BYTES <= MOST_PACKED_BYTES else None
+    return config if fits_stack(inner, config) else None
+
+
+def fits_stack(inner: int, config: DirectConfig) -> bool:
+    """True where a thread's stack can hold the packed panel of `inner` rows."""
+    return inner * config.panel * FLOAT_BYTES <= MOST_PACKED_BYTES
 
 
 def multiply_batches(a: te.Tensor, w: te.Tensor, attributes: dict[str, str]) -> te.Tensor:

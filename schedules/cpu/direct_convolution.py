@@ -27,7 +27,7 @@ from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators, lanes_of_panel
-from schedules.cpu.direct_config import DirectConfig
+from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.factors import Step, multiply_line
 from schedules.cpu.image_tiles import ImageTiles, Tile
@@ -79,6 +79,8 @@ class DirectConvolution:
     def emit(self) -> tirx.Stmt:
         """The loops that compute all of the epilogue's target."""
         panels, bands = self._panels, self._bands
+        if self._chunks_outside:
+            return loops.serial(self._chunk_count, lambda chunk: [self._chunk_of_all(chunk)], "chunk")
 
         def task(index: Expr) -> list[tirx.Stmt]:
             if self.config.pixels_outside:
@@ -88,6 +90,22 @@ class DirectConvolution:
 
         tasks = self.problem.batch * bands * (1 if self.config.pixels_outside else panels)
         return loops.parallel(tasks, task)
+
+    def _chunk_of_all(self, chunk: Expr) -> tirx.Stmt:
+        bands = self._bands
+
+        def task(index: Expr) -> list[tirx.Stmt]:
+            band = index % bands
+            return self._product_band(_Task(loops.index(0), band * self._band, index // bands, chunk), band)
+
+        return loops.parallel(bands * self._panels, task)
+
+    @property
+    def _chunks_outside(self) -> bool:
+        """True where x exceeds the cache: each chunk of it stays there while all panels read it."""
+        x_bytes = math.prod(int(extent) for extent in self.x.shape) * FLOAT_BYTES
+        in_one_go = self._chunk_count == 1 or self.config.pixels_outside
+        return self.is_product and not in_one_go and x_bytes > self.facts.l2_bytes // 2
 
     @property
     def _panels(self) -> int:
@@ -182,8 +200,9 @@ class DirectConvolution:
         sums = Accumulators.make(tile.rows, config.vectors, config.lanes, str(self.x.dtype))
         target = self.epilogue.target
 
-        def resume(row: int, v: int, lane: Expr) -> tirx.Stmt:
-            return sums.put(loops.load(target, self._output(task, tile, row, v, lane)), row, v, lane)
+        def join(row: int, v: int, lane: Expr) -> tirx.Stmt:
+            earlier = loops.load(target, self._output(task, tile, row, v, lane))
+            return sums.put(earlier + sums.get(row, v, lane), row, v, lane)
 
         def keep(row: int, v: int, lane: Expr) -> tirx.Stmt:
             return loops.store(target, sums.get(row, v, lane), self._output(task, tile, row, v, lane))
@@ -207,8 +226,8 @@ class DirectConvolution:
         last = task.chunk.equal(self._chunk_count - 1)
         return [
             *sums.start(),
-            loops.when(task.chunk > 0, by_vector(resume)),
             *reduction,
+            loops.when(task.chunk > 0, by_vector(join)),
             loops.when(last, by_vector(finish), by_vector(keep)),
         ]
 
@@ -218,9 +237,10 @@ class DirectConvolution:
         """The loops over a chunk of input channels and the kernel."""
         blocks, in_block = int(self.weight.shape[1]) // self._chunk_count, int(self.weight.shape[4])
         first = task.chunk * blocks if task.chunk is not None else loops.index(0)
+        begin = loops.index(0)
         height, width = self.problem.kernel
         stream = WeightStream(self.weight, self._run, blocks * height * width * in_block, self.config.panel)
-        behind = [task.panel, first + blocks, *[loops.index(0)] * 4]
+        behind = [*((task.panel + 1, first) if self._chunks_outside else (task.panel, first + blocks)), *[begin] * 4]
         at_border = self._tiles.touches_border(tile)  # there each column of the kernel has its own products
 
         def channels(block: Expr, i: Expr, j: Index) -> list[tirx.Stmt]:
@@ -292,7 +312,7 @@ class DirectConvolution:
     def _input(self, task: _Task, tile: Tile, row: int, block: Expr, i: Expr, j: Index, ci: Expr) -> list[Expr] | None:
         """Where a product's factor lies in x; None when it is padding."""
         if self.is_product:
-            return [*self._row(tile.pixel(row)), ci]
+            return [*self._row(tile.pixel(row)), block * int(self.weight.shape[4]) + ci]
         if tile.line is None:
             pixel = tile.pixel(row)
             place: tuple[Expr, Expr] | None = (pixel // self.problem.width, pixel % self.problem.width)

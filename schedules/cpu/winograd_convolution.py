@@ -21,10 +21,11 @@ from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators
-from schedules.cpu.direct_config import FLOAT_BYTES, MEMORY_BYTES_PER_CYCLE, DirectConfig
+from schedules.cpu.direct_config import FLOAT_BYTES, MEMORY_BYTES_PER_CYCLE, DirectConfig, summed_blocks
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.factors import Step
 from schedules.cpu.weight_stream import WeightStream
+from schedules.cpu.winograd_error import LONGEST_SUM
 from schedules.cpu.winograd_matrices import TAPS, transform_weight, transforms
 from schedules.cpu.winograd_transform import both_sides
 
@@ -268,18 +269,22 @@ class WinogradConvolution:
 
         def task(index: Expr) -> list[tirx.Stmt]:
             f, panel = index // panels, index % panels
-            statements: list[tirx.Stmt] = []
+            statements, zero = loops.hidden_zero(index)
+
+            def product(start: Expr, rows: int) -> list[tirx.Stmt]:
+                return self._product(v, u, f, panel, start, rows, zero)
+
             if full:
-                statements.append(
-                    loops.serial(full, lambda t: self._product(v, u, f, panel, t * config.rows, config.rows), "tile")
-                )
+                statements.append(loops.serial(full, lambda t: product(t * config.rows, config.rows), "tile"))
             if rest:
-                statements += self._product(v, u, f, panel, loops.index(full * config.rows), rest)
+                statements += product(loops.index(full * config.rows), rest)
             return statements
 
         return loops.parallel(config.size**2 * panels, task)
 
-    def _product(self, v: tirx.Buffer, u: tirx.Buffer, f: Expr, panel: Expr, start: Expr, rows: int) -> list[tirx.Stmt]:
+    def _product(
+        self, v: tirx.Buffer, u: tirx.Buffer, f: Expr, panel: Expr, start: Expr, rows: int, zero: Expr
+    ) -> list[tirx.Stmt]:
         config = self.config
         lanes = config.lanes
         sums = Accumulators.make(rows, config.vectors, lanes, str(v.dtype))
@@ -287,7 +292,7 @@ class WinogradConvolution:
         stream = WeightStream(self.weight, math.ceil(tiles / config.rows), channels, config.panel)
         behind = [f, panel, loops.index(channels), loops.index(0)]
 
-        def products(block: Expr) -> list[tirx.Stmt]:
+        def products(sums: Accumulators, block: Expr) -> list[tirx.Stmt]:
             def read(row: int, inner: Expr) -> Expr:
                 return loops.load(v, [f, block, start + row, inner])
 
@@ -306,7 +311,14 @@ class WinogradConvolution:
         def finish(row: int, vector: int, lane: Expr) -> tirx.Stmt:
             return loops.store(u, sums.get(row, vector, lane), [f, panel * config.vectors + vector, start + row, lane])
 
-        return [*sums.start(), loops.serial(int(v.shape[1]), products, "block"), *sums.each(finish)]
+        blocks, short = int(v.shape[1]), summed_blocks(int(v.shape[1]), lanes, LONGEST_SUM)
+
+        def part(sums: Accumulators, index: Expr) -> list[tirx.Stmt]:
+            return [loops.serial(short, lambda block: products(sums, index * short + block), "block")]
+
+        if short == blocks:
+            return [*sums.start(), *part(sums, loops.index(0)), *sums.each(finish)]
+        return [*sums.start(), sums.add_parts(zero + blocks // short, part), *sums.each(finish)]
 
     def _transform_out(self, u: tirx.Buffer, image: Expr, first: Expr) -> tirx.Stmt:
         tiles = int(u.shape[2])

@@ -11,7 +11,7 @@ import pytest
 from edgecompile.convolution import Convolution
 from edgecompile.target import CpuFacts, find_target
 from schedules.cpu import CpuImplementations
-from schedules.cpu.direct_config import DirectConfig
+from schedules.cpu.direct_config import LONGEST_SUM, DirectConfig, product_block
 from schedules.cpu.direct_formula import pack_weight
 from tests.schedules.cpu.convolutions import check, run
 
@@ -83,6 +83,29 @@ def test_input_channels_in_chunks() -> None:
     config = DirectConfig.choose(problem, CpuImplementations(target.cpu).block(128), target.cpu)
     assert config.chunk < 128 // CpuImplementations(target.cpu).block(128)
     check(*run(problem, target))
+
+
+@pytest.mark.parametrize("l2_bytes", [65536, 1 << 20])
+@pytest.mark.parametrize("shape", [(3072, 32, 1, 1), (2560, 40, 3, 5), (512, 16, 4, 5)])
+def test_long_sums_are_made_by_parts(shape: tuple[int, int, int, int], l2_bytes: int) -> None:
+    """The error of sums of thousands of products is that of `LONGEST_SUM`, with and without chunks for the cache."""
+    c, k, height, width = shape
+    size = 3 if c == 512 else 1
+    target = find_target(f"host,l2_bytes={l2_bytes},l1d_bytes=32768")
+    problem = Convolution(1, c, k, height, width, (size, size), padding=(size // 2,) * 4)
+    got, expected = run(problem, target)
+    products = c * size**2
+    error = np.sqrt(np.mean((got - expected) ** 2) / np.mean(expected**2))
+    # Each of n partial sums is rounded by up to 2^-24 of itself, on average by some 0.4 of that: sqrt(n / 2) of them.
+    in_one_sum = 0.4 * 2**-24 * np.sqrt(products / 2)
+    assert products > 2 * LONGEST_SUM and error < 0.6 * in_one_sum
+
+
+@pytest.mark.parametrize(
+    ("channels", "block"), [(768, 768), (25088, 896), (1040, 520), (30, 30), (1280, 640), (1153, 1153)]
+)
+def test_products_have_blocks_that_sums_can_end_behind(channels: int, block: int) -> None:
+    assert product_block(channels) == block
 
 
 def test_tile_leaves_room_in_the_registers() -> None:
