@@ -29,13 +29,9 @@ from schedules.cpu.direct_formula import convolve, multiply, pack_weight
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.template import Anchor, Emitter, attributes
 from schedules.cpu.variants import depthwise_variants, direct_variants, product_tiles, winograd_variants
-from schedules.cpu.winograd_convolution import (
-    WinogradConfig,
-    WinogradConvolution,
-    convolve_winograd,
-    fits,
-    pack_winograd,
-)
+from schedules.cpu.winograd_config import WinogradConfig, fits
+from schedules.cpu.winograd_convolution import WinogradConvolution
+from schedules.cpu.winograd_formula import convolve_winograd, pack_winograd
 from schedules.cpu.winograd_matrices import POINTS
 
 if TYPE_CHECKING:

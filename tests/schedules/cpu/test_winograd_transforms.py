@@ -10,7 +10,7 @@ from tvm import ir, tirx
 from edgecompile.target import find_target
 from schedules.cpu import loops
 from schedules.cpu.winograd_matrices import POINTS, transforms
-from schedules.cpu.winograd_transform import both_sides, opposite_rows
+from schedules.cpu.winograd_transforms import both_sides, opposite_rows
 from targets.cpu.object_code import tvm_target
 
 LANES = 4
