@@ -57,10 +57,12 @@ class CpuImplementations:
 
     Attributes:
         variants: offer each template with other numbers than its own choice too, for measuring.
+        error_limit: of one layer, as a multiple of a direct convolution's; see `winograd_error`.
     """
 
     facts: CpuFacts
     variants: bool = False
+    error_limit: float = LIMIT
 
     @property
     def lanes(self) -> int:
@@ -83,10 +85,9 @@ class CpuImplementations:
             return direct
         return (*direct, *(way for outputs in self._outputs(problem) for way in self._winograd(problem, outputs)))
 
-    @staticmethod
-    def _outputs(problem: Convolution) -> Sequence[int]:
+    def _outputs(self, problem: Convolution) -> Sequence[int]:
         """Of the Winograd transforms that are exact enough."""
-        return [outputs for outputs in POINTS if error_ratio(problem.in_channels, outputs) <= LIMIT]
+        return [outputs for outputs in POINTS if error_ratio(problem.in_channels, outputs) <= self.error_limit]
 
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The same template; the rows of x are its pixels."""
