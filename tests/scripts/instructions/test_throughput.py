@@ -42,5 +42,5 @@ def test_an_unknown_instruction_is_one_line(analyzer: str) -> None:
 
 def test_no_analyzer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ToolchainError, match="llvm-mca 16 or newer: apt-get install"):
+    with pytest.raises(ToolchainError, match="llvm-mca 19 or newer: apt-get install"):
         find_analyzer()
