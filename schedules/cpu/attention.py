@@ -228,12 +228,19 @@ class _Block:
     def _keep_result(
         self, sums: Accumulators, first: Expr, start: Expr, panel: Expr, lanes: list[int]
     ) -> list[tirx.Stmt]:
-        result = self.loops_of.result
+        """Store the results of a tile; a scale that is no number above zero tells that the row has no weights."""
+        from tvm import tirx
+
+        problem, result = self.loops_of.problem, self.loops_of.result
 
         def finish(row: int, v: int, lane: Expr) -> tirx.Stmt:
             column = panel * self.values.tile.panel + v * sums.lanes + lane
-            value = sums.get(row, v, lane) * loops.load(self.scales, [start + row])
-            place = address(self.loops_of.problem.result, [*self.batch, first + start + row, column])
+            scale = loops.load(self.scales, [start + row])
+            value = sums.get(row, v, lane) * scale
+            if problem.nan_is_zero:
+                has_weights = tirx.And(scale > tirx.const(0.0, _FLOAT), scale <= tirx.const(1.0, _FLOAT))
+                value = tirx.Select(has_weights, value, tirx.const(0.0, _FLOAT))
+            place = address(problem.result, [*self.batch, first + start + row, column])
             return loops.store(result, value, [place])
 
         return sums.each(finish, lanes)
