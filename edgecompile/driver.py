@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from edgecompile.artifact.artifact import Artifact
 from edgecompile.artifact.describe import describe_plan, describe_virtual_machine
@@ -32,6 +32,7 @@ from edgecompile.plan.static_program import why_not_static
 from edgecompile.sample_inputs import sample_inputs
 from edgecompile.schedule import kernels_of, schedule_kernels
 from edgecompile.target import Target, find_target
+from edgecompile.tune.choose import MeasuredChoice, Tune, check_can_tune
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +47,8 @@ def compile(
     *,
     threads: int = 1,
     embed_weights: bool = False,
+    tune: Tune | None = None,
+    records: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Artifact:
     """Compile a model for a device and write the artifact.
@@ -56,22 +59,34 @@ def compile(
         out: the folder to write; an artifact that is there is replaced when the new one is complete.
         threads: how many work on one inference unless the artifact's user says otherwise.
         embed_weights: put the weights into the library instead of a file beside it.
+        tune: "quick" measures on this machine, within half a minute, which way to compute each layer is the fastest,
+            adds what it finds to `records` and chooses by them. Layers that have records are not measured again.
+        records: the file with measured times by which kernels are chosen; a folder holds one file for each family of
+            targets. Without it, `tune` uses the user's cache folder, and a compilation without `tune` estimates.
         progress: called with the name of each phase as it begins.
 
     Raises:
         UnknownTargetError, ToolchainError, UnsupportedModelError, OutputError: nothing was written.
+        InvalidRecordsError: the same; `records` cannot be read.
+        WrongMachineError: the same; `tune` needs a machine that can run the target's code.
         CompilerBugError: the same, where the fault is not the user's; the message names the phase.
     """
     if not out:
         raise InvalidInputError("compile needs the folder to write, found none: give out='build/net'")
     if not 1 <= threads <= 1024:
         raise InvalidInputError(f"threads must be from 1 to 1024, found {threads}")
+    if tune not in (None, *get_args(Tune)):
+        raise InvalidInputError(f"tune must be None or one of {', '.join(get_args(Tune))}, found {tune!r}")
     device = find_target(target) if isinstance(target, str) else target
+    if tune is not None:
+        check_can_tune(device)
     report_progress = progress or (lambda phase: None)
     with staging(out) as folder:
         build = _Build(model, device, folder, threads, embed_weights, report_progress)
+        if tune is not None or records is not None:
+            build.choice = MeasuredChoice(records, device, threads)
         with _typed_errors(build):
-            build.run()
+            build.run(tune)
     return open_artifact(out) if runs_here(device) else open_elsewhere(out)
 
 
@@ -87,6 +102,7 @@ class _Build:
         self.folder = folder
         self.threads = threads
         self.embed_weights = embed_weights
+        self.choice: MeasuredChoice | None = None
         self.phase = "set-up"
         self.in_callback = False
         self.warnings: list[str] = []
@@ -99,10 +115,14 @@ class _Build:
         self._tell(phase)
         self.in_callback = False
 
-    def run(self) -> None:
-        lowered = lower(
-            self.model.module, self.family.phases(self.target), self.family.tvm_target(self.target), self.progress
-        )
+    def run(self, tune: Tune | None) -> None:
+        watch = None
+        if self.choice is not None:
+            if tune is not None:
+                self.choice.tune(self.model.module, self.model.weight_bytes, self.progress)
+            watch = self.choice.read()
+        phases = self.family.phases(self.target, watch)
+        lowered = lower(self.model.module, phases, self.family.tvm_target(self.target), self.progress)
         reason = why_not_static(lowered.module)
         facts, report = self._emit_plan(lowered) if reason is None else self._emit_virtual_machine(lowered, reason)
         self._record_selftest(facts, report)
@@ -142,6 +162,7 @@ class _Build:
             versions=_versions(self.model),
             source=self.model.source,  # type: ignore[arg-type]  # the manifest checks it
             opset=self.model.opset,
+            records=self.choice.used if self.choice else (),
             threads=self.threads,
             arena_bytes=plan.memory.arena_bytes if plan else 0,
             weight_bytes=len(plan.constants.data) if plan else self.model.weight_bytes,

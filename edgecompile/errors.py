@@ -35,8 +35,12 @@ class InvalidArtifactError(EdgeCompileError):
     """The artifact directory is missing, incomplete, changed since it was written, or of another schema version."""
 
 
+class InvalidRecordsError(EdgeCompileError):
+    """The file of tuning records is missing, unreadable, or no such file."""
+
+
 class WrongMachineError(EdgeCompileError):
-    """The artifact was built for another instruction set than the machine that was asked to run it."""
+    """This machine has another instruction set than the code that it was asked to run, or to measure."""
 
 
 class OutputError(EdgeCompileError):

@@ -16,9 +16,12 @@ from edgecompile.target import ENTRY_POINT_GROUP, Target
 if TYPE_CHECKING:
     import tvm
 
+    from edgecompile.implementation import Implementations
     from edgecompile.passes import Phase
     from edgecompile.plan import ExecutionPlan
     from edgecompile.schedule import ScheduleRule
+
+    Watch = Callable[[Implementations], Implementations]
 
 
 class Probe(Protocol):
@@ -111,8 +114,13 @@ class Family(Protocol):
         """The target in TVM's terms."""
 
     @staticmethod
-    def phases(target: Target) -> Sequence[Phase]:
-        """The passes from a model to kernels."""
+    def phases(target: Target, watch: Watch | None = None) -> Sequence[Phase]:
+        """The passes from a model to kernels.
+
+        Args:
+            watch: takes the ways to compute a layer, variants of the templates' numbers among them, and gives back what
+                the passes shall ask instead.
+        """
 
     @staticmethod
     def rules(target: Target) -> Sequence[ScheduleRule]:

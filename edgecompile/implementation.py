@@ -23,12 +23,18 @@ class Implementation:
         cycles: of one core, estimated.
         pack: the weight `[K, C / groups, KH, KW]` to the constants that the kernel reads; done once, at compile time.
         compute: (x, constants...) to the result, as a formula whose blocks are annotated for the template.
+        key: the template and its frozen numbers as canonical JSON, by which a tuning record names this way; "" where
+            none can.
+        is_variant: other numbers than the template's own choice, right behind it in the list. Counting cannot tell them
+            apart, so only a measured time speaks for one.
     """
 
     name: str
     cycles: float
     pack: Callable[[np.ndarray], Sequence[np.ndarray]]
     compute: Callable[..., te.Tensor]
+    key: str = ""
+    is_variant: bool = False
 
 
 class Implementations(Protocol):
@@ -58,6 +64,12 @@ class Implementations(Protocol):
         Args:
             rows, inner, columns: a is `[*batch, rows, inner]`, w `[*batch, inner, columns]`.
         """
+
+    def conversion_cycles(self, elements: int) -> float:
+        """What it takes to convert a tensor of so many floats between `[N, C, H, W]` and blocks, either way."""
+
+    def plain_cycles(self, operations: int) -> float:
+        """What loops without a template take for so many multiply-adds, or the like."""
 
     def attentions(self, problem: Attention) -> Sequence[Implementation]:
         """The ways to compute a whole attention in one kernel; none where separate kernels are estimated as cheaper.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import struct
 import sys
@@ -12,6 +13,11 @@ from edgecompile.errors import WrongMachineError
 from edgecompile.target import Target
 
 _SAME_ARCHITECTURE = {"amd64": "x86_64", "arm64": "aarch64", "armv8l": "armv7l"}  # spellings of other systems
+# The lines of /proc/cpuinfo that tell one kind of core from another, on x86 and on ARM.
+_CPU_FIELDS = (
+    *("vendor_id", "cpu family", "model", "model name", "stepping"),
+    *("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision"),
+)
 _POINTER_BYTES = {"x86_64": 8, "aarch64": 8, "armv7l": 4}
 
 
@@ -23,15 +29,34 @@ def host_architecture() -> str:
 
 def host_features() -> frozenset[str]:
     """The ISA features that Linux reports; empty where there is no `/proc/cpuinfo`."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return frozenset()
-    for line in text.splitlines():
+    for line in _cpuinfo().splitlines():
         key, _, value = line.partition(":")
         if key.strip() in ("flags", "Features"):  # x86, ARM
             return frozenset(value.split())
     return frozenset()
+
+
+def host_identity() -> str:
+    """This machine's kinds of cores, as `cpu_identity` names them; "" where there is no `/proc/cpuinfo`."""
+    return cpu_identity(_cpuinfo())
+
+
+def cpu_identity(cpuinfo: str) -> str:
+    """The lines of `/proc/cpuinfo` that name the kinds of cores, each line once.
+
+    What changes while a machine runs, such as the frequency, is not among them.
+    """
+    lines = (re.split(r"\s*:\s*", line, maxsplit=1) for line in cpuinfo.splitlines() if ":" in line)
+    return "\n".join(
+        sorted({f"{name.strip()}: {value.strip()}" for name, value in lines if name.strip() in _CPU_FIELDS})
+    )
+
+
+def _cpuinfo() -> str:
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def check_machine(target: Target) -> None:

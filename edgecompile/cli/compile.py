@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import click
 
 from edgecompile.cli.arguments import load_model, model_options
@@ -18,6 +20,16 @@ from edgecompile.cli.tables import json_option, print_json, print_table
 @model_options
 @click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="For one inference.")
 @click.option("--embed-weights", is_flag=True, help="Put the weights into the library instead of a file beside it.")
+@click.option(
+    "--tune",
+    type=click.Choice(["quick"]),
+    help="Measure on this machine, within half a minute, how each layer is fastest.",
+)
+@click.option(
+    "--records",
+    metavar="FILE",
+    help="Measured times to choose kernels by; --tune adds to them.  [default with --tune: in the cache]",
+)
 @json_option
 def command(
     model: str,
@@ -27,6 +39,8 @@ def command(
     freeze: tuple[str, ...],
     threads: int,
     embed_weights: bool,
+    tune: Literal["quick"] | None,
+    records: str | None,
     as_json: bool,
 ) -> None:
     """Compile MODEL (.onnx, .pt2 or zoo:NAME) and write a library with a C header.
@@ -37,6 +51,8 @@ def command(
       edgecompile compile model.onnx --target rpi4,num_cores=2 --threads 2 -o build/net
       edgecompile compile model.onnx --shape image=1,3,224,224 -o build/net
       edgecompile compile zoo:resnet18 --target android-arm64 --embed-weights -o build/net
+      edgecompile compile model.onnx --tune quick --records host.jsonl -o build/net
+      edgecompile compile model.onnx --records host.jsonl -o build/net         # the same bytes, nothing measured
     """
     from edgecompile.target import find_target
 
@@ -48,7 +64,16 @@ def command(
 
         from edgecompile.driver import compile
 
-        with compile(loaded, target, out, threads=threads, embed_weights=embed_weights, progress=progress) as artifact:
+        with compile(
+            loaded,
+            target,
+            out,
+            threads=threads,
+            embed_weights=embed_weights,
+            tune=tune,
+            records=records,
+            progress=progress,
+        ) as artifact:
             manifest = artifact.manifest
     facts = {
         "path": out,
@@ -61,6 +86,7 @@ def command(
         "weights_embedded": manifest.weights_embedded,
         "arena_bytes": manifest.arena_bytes,
         "threads": manifest.threads,
+        "records_used": len(manifest.records),
     }
     if as_json:
         print_json(facts)

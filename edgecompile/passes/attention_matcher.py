@@ -10,7 +10,8 @@ import tvm
 from tvm import relax
 
 from edgecompile.attention import Attention, Placed, ScoreStep
-from edgecompile.passes.layout_rewriter import is_batched_product, static_shape
+from edgecompile.passes.layouts.products import is_batched_product
+from edgecompile.passes.layouts.tensor_shapes import static_shape
 from edgecompile.passes.strided_view import StridedView
 from edgecompile.passes.tensor_views import is_call, is_reshape, permutation, view_of
 

@@ -33,9 +33,9 @@ class FuseAttention:
 
     def __call__(self, module: tvm.IRModule, decisions: list[Decision]) -> tvm.IRModule:
         from edgecompile.passes.attention_matcher import AttentionMatcher
-        from edgecompile.passes.layout_rewriter import why_not_rewritable
+        from edgecompile.passes.layouts.problem import why_not_plannable
 
-        if why_not_rewritable(module["main"]) is not None:
+        if why_not_plannable(module["main"]) is not None:
             return module  # the planner of layouts says why
         chosen: dict[relax.Var, tuple[Match, Implementation]] = {}
         for match in AttentionMatcher(module["main"]).matches():

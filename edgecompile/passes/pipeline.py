@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import tvm
 
 
+LAYOUTS = "layouts"
+"""The phase that chooses between the target's `Implementations`."""
+
+
 class ModulePass(Protocol):
     """A rewrite of a whole module that does not change it in place and records what it decided."""
 

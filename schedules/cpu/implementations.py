@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgecompile.attention import Attention
 from edgecompile.convolution import Convolution
@@ -15,18 +16,19 @@ from edgecompile.target import CpuFacts, Target
 from schedules.cpu.attention import AttentionLoops
 from schedules.cpu.attention_config import AttentionConfig, separate_cycles
 from schedules.cpu.attention_formula import attend
-from schedules.cpu.batched_product import BatchedProduct, choose_tile, multiply_batches
+from schedules.cpu.batched_product import BatchedProduct, choose_tile, fits_stack, multiply_batches
 from schedules.cpu.depthwise_convolution import (
     DepthwiseConfig,
     DepthwiseConvolution,
     convolve_depthwise,
     pack_depthwise,
 )
-from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig
+from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig, product_block
 from schedules.cpu.direct_convolution import DirectConvolution
 from schedules.cpu.direct_formula import convolve, multiply, pack_weight
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.template import Anchor, Emitter, attributes
+from schedules.cpu.variants import depthwise_variants, direct_variants, product_tiles, winograd_variants
 from schedules.cpu.winograd_convolution import (
     WinogradConfig,
     WinogradConvolution,
@@ -42,12 +44,26 @@ if TYPE_CHECKING:
 DIRECT, DEPTHWISE, WINOGRAD = "direct convolution", "depthwise convolution", "Winograd convolution"
 PRODUCT, BATCHED, ATTENTION = "packed product", "batched product", "attention"
 
+# Of `LayoutConversion` per float, on a Zen 5 server with vectors of 32 and of 64 bytes: 0.4 to 0.7 within the L1 and L2
+# caches, 0.9 to 1.2 beyond them. Blocks that do not divide into vectors of four take 2 to 5; they are rare.
+CONVERSION_CYCLES = 1.0
+# Of `RegisterTile` and `LoopNest` per multiply-add there: 0.04 to 0.6 where the sizes are large and divide, 0.6 to 0.8
+# for a vector times a matrix, 2 to 6 for few channels. Taken from the upper end: a template is the safer choice.
+PLAIN_CYCLES = 2.0
+
+Config = TypeVar("Config", DirectConfig, DepthwiseConfig, WinogradConfig)
+
 
 @dataclass(frozen=True)
 class CpuImplementations:
-    """The templates of this folder, for a CPU of these facts."""
+    """The templates of this folder, for a CPU of these facts.
+
+    Attributes:
+        variants: offer each template with other numbers than its own choice too, for measuring.
+    """
 
     facts: CpuFacts
+    variants: bool = False
 
     @property
     def lanes(self) -> int:
@@ -61,34 +77,54 @@ class CpuImplementations:
     def convolutions(self, problem: Convolution, in_block: int | None) -> Sequence[Implementation]:
         """Direct convolution, or depthwise; none for other groups."""
         if problem.is_depthwise and in_block is not None:
-            return (self._depthwise(problem, in_block),)
+            return self._depthwise(problem, in_block)
         if problem.groups != 1:
             return ()
         out_block = self.block(problem.out_channels)
         direct = self._direct(problem, in_block or 1, out_block, None)
         if in_block is None or not fits(problem, in_block, out_block, self.facts):
-            return (direct,)
-        return (direct, *(self._winograd(problem, outputs) for outputs in POINTS))
+            return direct
+        return (*direct, *(way for outputs in POINTS for way in self._winograd(problem, outputs)))
 
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The same template; the rows of x are its pixels."""
-        return (self._direct(problem, problem.in_channels, problem.out_channels, tuple(rows)),)
+        return self._direct(problem, product_block(problem.in_channels), problem.out_channels, tuple(rows))
 
     def batched_products(self, rows: int, inner: int, columns: int) -> Sequence[Implementation]:
         """A packed panel per thread; none where it would be too large."""
-        config = choose_tile(rows, inner, columns, self.facts)
-        if config is None:
+        chosen = choose_tile(rows, inner, columns, self.facts)
+        if chosen is None:
             return ()
-        notes = attributes(BATCHED, {"config": dataclasses.asdict(config)})
         problem = Convolution(1, inner, columns, 1, rows)
-        return (
-            Implementation(
-                name=f"batch_matmul {config.rows}x{config.panel}",
-                cycles=config.cycles(problem, self.facts),
-                pack=lambda weight: [weight],
-                compute=lambda a, w: multiply_batches(a, w, notes),
-            ),
+        others = [tile for tile in product_tiles(problem, self.facts) if fits_stack(inner, tile)]
+        return self._ways(chosen, others, lambda config: self._batched_way(problem, config))
+
+    def _ways(
+        self, chosen: Config, others: Sequence[Config], way: Callable[[Config], Implementation]
+    ) -> Sequence[Implementation]:
+        """A template with its own choice, and behind it with other numbers where they are asked for."""
+        found = [way(chosen)]
+        if self.variants:
+            found += [dataclasses.replace(way(config), is_variant=True) for config in others]
+        return found
+
+    def _batched_way(self, problem: Convolution, config: DirectConfig) -> Implementation:
+        notes = attributes(BATCHED, {"config": dataclasses.asdict(config)})
+        return Implementation(
+            name=f"batch_matmul {config.rows}x{config.panel}",
+            cycles=config.cycles(problem, self.facts),
+            pack=lambda weight: [weight],
+            compute=lambda a, w: multiply_batches(a, w, notes),
+            key=way_key(BATCHED, config),
         )
+
+    def conversion_cycles(self, elements: int) -> float:
+        """In proportion to the elements."""
+        return CONVERSION_CYCLES * elements
+
+    def plain_cycles(self, operations: int) -> float:
+        """In proportion to the operations."""
+        return PLAIN_CYCLES * operations
 
     def attentions(self, problem: Attention) -> Sequence[Implementation]:
         """Blocks of queries whose scores stay in the cache; none where separate kernels are estimated as cheaper."""
@@ -106,55 +142,80 @@ class CpuImplementations:
             ),
         )
 
-    def _depthwise(self, problem: Convolution, block: int) -> Implementation:
-        config = DepthwiseConfig.choose(problem, block, self.facts)
+    def _depthwise(self, problem: Convolution, block: int) -> Sequence[Implementation]:
+        chosen = DepthwiseConfig.choose(problem, block, self.facts)
+        others = depthwise_variants(problem, block, self.facts)
+        return self._ways(chosen, others, lambda config: self._depthwise_way(problem, block, config))
+
+    def _depthwise_way(self, problem: Convolution, block: int, config: DepthwiseConfig) -> Implementation:
         notes = attributes(DEPTHWISE, {"problem": dataclasses.asdict(problem), "config": dataclasses.asdict(config)})
         return Implementation(
             name=f"depthwise {config.rows}x{config.lanes}",
             cycles=config.cycles(problem, self.facts),
             pack=lambda weight: [pack_depthwise(weight, block)],
             compute=lambda x, weight: convolve_depthwise(x, weight, problem, notes),
+            key=way_key(DEPTHWISE, config),
         )
 
-    def _winograd(self, problem: Convolution, outputs: int) -> Implementation:
-        config = WinogradConfig.choose(problem, outputs, self.facts)
+    def _winograd(self, problem: Convolution, outputs: int) -> Sequence[Implementation]:
+        chosen = WinogradConfig.choose(problem, outputs, self.facts)
+        others = winograd_variants(problem, outputs, self.facts)
+        return self._ways(chosen, others, lambda config: self._winograd_way(problem, config))
+
+    def _winograd_way(self, problem: Convolution, config: WinogradConfig) -> Implementation:
         notes = attributes(WINOGRAD, {"problem": dataclasses.asdict(problem), "config": dataclasses.asdict(config)})
         return Implementation(
-            name=f"conv2d_winograd F({outputs},3) {config.rows}x{config.panel}",
+            name=f"conv2d_winograd F({config.outputs},3) {config.rows}x{config.panel}",
             cycles=config.cycles(problem, self.facts),
             pack=lambda weight: pack_winograd(weight, config),
             compute=lambda x, weight, b, a: convolve_winograd(x, weight, b, a, problem, config, notes),
+            key=way_key(WINOGRAD, config),
         )
 
     def _direct(
         self, problem: Convolution, in_block: int, out_block: int, rows: tuple[int, ...] | None
+    ) -> Sequence[Implementation]:
+        chosen = DirectConfig.choose(problem, in_block, self.facts)
+        others = direct_variants(problem, in_block, self.facts)
+        return self._ways(
+            chosen, others, lambda config: self._direct_way(problem, in_block, out_block, rows is not None, config)
+        )
+
+    def _direct_way(
+        self, problem: Convolution, in_block: int, out_block: int, is_product: bool, config: DirectConfig
     ) -> Implementation:
-        config = DirectConfig.choose(problem, in_block, self.facts)
+        template = PRODUCT if is_product else DIRECT
         numbers = {
             "problem": dataclasses.asdict(problem),
             "config": dataclasses.asdict(config),
-            "is_product": rows is not None,
+            "is_product": is_product,
         }
-        notes = attributes(DIRECT if rows is None else PRODUCT, numbers)
+        notes = attributes(template, numbers)
 
         def compute(x: te.Tensor, weight: te.Tensor) -> te.Tensor:
-            if rows is None:
-                return convolve(x, weight, problem, out_block, config.panel, notes)
-            return multiply(x, weight, problem.out_channels, notes)
+            if is_product:
+                return multiply(x, weight, problem.out_channels, notes)
+            return convolve(x, weight, problem, out_block, config.panel, notes)
 
         return Implementation(
-            name=f"{'conv2d' if rows is None else 'matmul'} {config.rows}x{config.panel}",
+            name=f"{'matmul' if is_product else 'conv2d'} {config.rows}x{config.panel}",
             cycles=config.cycles(problem, self.facts),
             pack=lambda weight: [pack_weight(weight, in_block, config)],
             compute=compute,
+            key=way_key(template, config),
         )
+
+
+def way_key(template: str, config: Config) -> str:
+    """What a tuning record calls a template with these numbers."""
+    return json.dumps({"template": template, "config": dataclasses.asdict(config)}, sort_keys=True)
 
 
 def _emit_direct(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
     x, weight = anchor.reads
     problem, config = _problem(anchor.numbers["problem"]), DirectConfig(**anchor.numbers["config"])
     is_product = bool(anchor.numbers["is_product"])
-    return DirectConvolution(problem, config, x, weight, epilogue, is_product, target.cpu.num_cores).emit()
+    return DirectConvolution(problem, config, x, weight, epilogue, is_product, target.cpu).emit()
 
 
 def _problem(numbers: Mapping[str, Any]) -> Convolution:
@@ -163,11 +224,10 @@ def _problem(numbers: Mapping[str, Any]) -> Convolution:
 
 
 def _emit_winograd(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
-    del target
     # The small matrices are numbers in the code.
     x, weight = (next(buffer for buffer in anchor.reads if len(buffer.shape) == rank) for rank in (5, 4))
     problem, config = _problem(anchor.numbers["problem"]), WinogradConfig(**anchor.numbers["config"])
-    return WinogradConvolution(problem, config, x, weight, epilogue).emit()
+    return WinogradConvolution(problem, config, x, weight, epilogue, target.cpu).emit()
 
 
 def _emit_depthwise(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from edgecompile.artifact.machine import host_identity
 from edgecompile.artifact.write import write_file
 from edgecompile.errors import RuntimeFailureError
 from edgecompile.roofline import ReadRate, Roofline
@@ -21,11 +21,6 @@ from targets.cpu.toolchain import find_toolchain
 _SOURCE = RUNTIME_FOLDER / "roofline" / "roofline.c"
 _SECONDS = 120  # far above the second that it takes, for machines that do other work too
 _X86_FEATURES = ("avx", "avx2", "avx512f", "fma")  # of which the compiler must know to use a register's whole width
-# The lines of /proc/cpuinfo that tell one kind of core from another, on x86 and on ARM.
-_CPU_FIELDS = (
-    *("vendor_id", "cpu family", "model", "model name", "stepping"),
-    *("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision"),
-)
 
 
 def measure_roofline(target: Target, threads: int, *, again: bool = False) -> Roofline:
@@ -55,17 +50,6 @@ def measure_roofline(target: Target, threads: int, *, again: bool = False) -> Ro
     return measured
 
 
-def cpu_identity(cpuinfo: str) -> str:
-    """The lines of `/proc/cpuinfo` that name the kinds of cores, each line once.
-
-    What changes while a machine runs, such as the frequency, is not among them.
-    """
-    lines = (re.split(r"\s*:\s*", line, maxsplit=1) for line in cpuinfo.splitlines() if ":" in line)
-    return "\n".join(
-        sorted({f"{name.strip()}: {value.strip()}" for name, value in lines if name.strip() in _CPU_FIELDS})
-    )
-
-
 def _flags(target: Target) -> tuple[str, ...]:
     features = (
         [name for name in _X86_FEATURES if name in target.cpu.features] if target.architecture == "x86_64" else []
@@ -75,8 +59,7 @@ def _flags(target: Target) -> tuple[str, ...]:
 
 def _place(target: Target, threads: int) -> Path:
     """Where the cache keeps the measurement of this CPU, by what could change it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    identity = cpu_identity(cpuinfo.read_text(errors="replace")) if cpuinfo.exists() else target.description
+    identity = host_identity() or target.description
     parts = (identity, *_flags(target), str(target.cpu.num_cores), str(threads), _SOURCE.read_text())
     return cache_directory() / "roofline" / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.json"
 

@@ -68,6 +68,39 @@ def test_options_reach_the_compiler(model: Path, capsys: pytest.CaptureFixture[s
     assert json.loads(run(capsys, "verify", out, "--json"))["ok"]
 
 
+def test_kernels_are_chosen_by_records(model: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    records, out = tmp_path / "host.jsonl", tmp_path / "net"
+    options = ("compile", model, "--shape", "x=2,4", "--records", records, "-o", out, "--json")
+    assert json.loads(run(capsys, *options, "--tune", "quick"))["records_used"] == 1
+    measured = records.read_bytes()
+    manifest = (out / "manifest.json").read_bytes()
+    assert "ms measured]" in run(capsys, "explain", out)
+    assert json.loads(run(capsys, *options))["records_used"] == 1
+    assert (out / "manifest.json").read_bytes() == manifest
+    assert records.read_bytes() == measured
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (("--records", "none.jsonl"), "error: none.jsonl cannot be read: No such file or directory; give the file"),
+        (
+            ("--tune", "quick", "--target", "rpi4"),
+            "error: tuning needs a machine that runs the target's code: built for",
+        ),
+        (("--tune", "slow"), "error: Invalid value for '--tune': 'slow' is not 'quick'"),
+    ],
+)
+def test_tuning_that_cannot_be(
+    options: tuple[str, ...], line: str, model: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = ["compile", str(model), "--shape", "x=2,4", "-o", str(tmp_path / "net"), *options]
+    assert run_program(arguments).status == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(line)
+    assert printed.count("\n") == 1
+
+
 def test_a_model_is_inspected(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads(run(capsys, "inspect", model, "--shape", "x=2,4", "--json"))
     assert document["params"] == WEIGHT.size

@@ -8,7 +8,7 @@ import tvm
 from tvm import te, tirx
 
 from edgecompile.convolution import Convolution
-from edgecompile.passes.blocked_tensors import blocked_shape
+from edgecompile.passes.layouts.blocked_tensors import blocked_shape
 from edgecompile.target import Target
 from schedules.cpu import CpuImplementations, Template
 from schedules.cpu.implementations import EMITTERS
@@ -19,9 +19,12 @@ TOLERANCE = 1e-5
 
 
 def run(
-    problem: Convolution, target: Target, *, plain_input: bool = False, way_name: str = ""
+    problem: Convolution, target: Target, *, plain_input: bool = False, way_name: str = "", way_key: str = ""
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`relu(conv(x, w) + bias) * residual` by the first template whose name begins so, and by PyTorch in float64."""
+    """`relu(conv(x, w) + bias) * residual` by the first template whose name begins so, and by PyTorch in float64.
+
+    `way_key` names a template with other numbers than its own choice.
+    """
     facts = target.cpu
     block = CpuImplementations(facts).block
     in_block = 1 if plain_input else block(problem.in_channels)
@@ -30,8 +33,9 @@ def run(
     x = rng.standard_normal((problem.batch, problem.in_channels, problem.height, problem.width), np.float32)
     weight = rng.standard_normal((problem.out_channels, problem.group_channels, *problem.kernel), np.float32)
     bias = rng.standard_normal(problem.out_channels, np.float32)
-    ways = CpuImplementations(facts).convolutions(problem, None if plain_input else in_block)
-    way = next(way for way in ways if way.name.startswith(way_name))
+    offered = CpuImplementations(facts, variants=bool(way_key))
+    ways = offered.convolutions(problem, None if plain_input else in_block)
+    way = next(way for way in ways if way.name.startswith(way_name) and way.key.endswith(way_key))
     packed = way.pack(weight)
     given = x if plain_input else to_blocks(x, in_block)
     shape = (problem.batch, problem.out_channels, problem.out_height, problem.out_width)
