@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import tvm
 from tvm import relax
 
-from edgecompile.passes.layout_rewriter import static_shape
+from edgecompile.passes.layouts.tensor_shapes import static_shape
 from edgecompile.passes.strided_view import StridedView
 
 RESHAPES = frozenset(f"relax.{name}" for name in ("reshape", "expand_dims", "squeeze", "flatten"))
