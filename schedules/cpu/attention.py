@@ -27,7 +27,7 @@ from edgecompile.attention import Attention, Placed
 
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators, lanes_of_panel
-from schedules.cpu.attention_config import MOST_PACKED_BYTES, AttentionConfig
+from schedules.cpu.attention_config import MOST_STACK_BYTES, AttentionConfig
 from schedules.cpu.attention_formula import address, step_of
 from schedules.cpu.attention_softmax import exponentials
 from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig
@@ -90,7 +90,8 @@ class AttentionLoops:
             )
         ]
         tasks = problem.heads * config.bands
-        on_stack = sum(map(math.prod, shapes)) * FLOAT_BYTES <= MOST_PACKED_BYTES
+        packed_bytes = sum(map(math.prod, shapes)) * FLOAT_BYTES
+        on_stack = packed_bytes + config.score_bytes(problem.keys) <= MOST_STACK_BYTES
         copies = 1 if on_stack else tasks
         packed = [
             loops.local_buffer([copies, *shape], _FLOAT, name)

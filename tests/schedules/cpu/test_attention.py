@@ -14,7 +14,7 @@ from edgecompile.attention import Attention, Placed, ScoreStep
 from edgecompile.passes.strided_view import StridedView
 from edgecompile.target import find_target
 from schedules.cpu import CpuImplementations, Template
-from schedules.cpu.attention_config import MOST_PACKED_BYTES, AttentionConfig
+from schedules.cpu.attention_config import MOST_STACK_BYTES, AttentionConfig
 from schedules.cpu.attention_formula import attend
 from schedules.cpu.implementations import ATTENTION, EMITTERS
 from schedules.cpu.polynomials import use_polynomials
@@ -163,7 +163,7 @@ def test_a_row_without_keys_is_zero_where_the_model_says_so(target_name: str) ->
 
 def test_what_does_not_fit_the_stack_is_packed_in_the_arena() -> None:
     keys, width = 700, 40
-    assert 2 * keys * width * 4 > MOST_PACKED_BYTES
+    assert 2 * keys * width * 4 > MOST_STACK_BYTES
     q, k, v = random(1, 5, 2, width) / 8, random(1, keys, 2, width), random(1, keys, 2, width)
     found = run(problem_of((1, 2), 5, keys, width, width), TARGETS[0], [q, k, v])
     np.testing.assert_allclose(found, reference(q, k, v), rtol=0, atol=2e-6)
