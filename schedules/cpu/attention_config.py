@@ -30,7 +30,7 @@ class AttentionConfig:
         block_rows: queries whose scores wait in the cache together.
         scores: the tile of the first product.
         values: the tile of the second one.
-        bands: parts of the queries of a head, one task each.
+        bands: parts of the queries of a head, one task each; one where the heads keep all cores busy.
     """
 
     block_rows: int
@@ -60,7 +60,7 @@ class AttentionConfig:
         sizes = problem.rows, problem.keys, problem.width, problem.value_width
         packing = problem.keys * problem.width * GATHER_CYCLES + problem.keys * problem.value_width / self.lanes
         softmax = problem.rows * self.padded(problem.keys) / self.lanes * SOFTMAX_CYCLES
-        return problem.heads * (_product_cycles(self, *sizes, facts) + softmax + packing * self.bands)
+        return problem.heads * (_product_cycles(self, *sizes, facts) + softmax + packing)
 
     @staticmethod
     def from_numbers(numbers: Mapping[str, Any]) -> AttentionConfig:
