@@ -53,6 +53,7 @@ class Attention:
         value: `[*batch, keys, value_width]`.
         steps: between the first product and the softmax.
         result: strides of the result `[*batch, rows, value_width]`, which fills its memory.
+        nan_is_zero: a query whose weights are NaN, since it has no key, gets zeros; otherwise it gets NaN.
     """
 
     batch: tuple[int, ...]
@@ -65,6 +66,7 @@ class Attention:
     value: Placed
     steps: tuple[ScoreStep, ...]
     result: tuple[int, ...]
+    nan_is_zero: bool = False
 
     @property
     def heads(self) -> int:
@@ -95,4 +97,5 @@ class Attention:
             value=placed(numbers["value"]),
             steps=tuple(map(step, numbers["steps"])),
             result=tuple(numbers["result"]),
+            nan_is_zero=numbers["nan_is_zero"],
         )

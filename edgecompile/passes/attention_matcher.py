@@ -13,8 +13,7 @@ from edgecompile.attention import Attention, Placed, ScoreStep
 from edgecompile.passes.layouts.products import is_batched_product
 from edgecompile.passes.layouts.tensor_shapes import static_shape
 from edgecompile.passes.strided_view import StridedView
-
-_RESHAPES = frozenset(f"relax.{name}" for name in ("reshape", "expand_dims", "squeeze", "flatten"))
+from edgecompile.passes.tensor_views import is_call, is_reshape, permutation, view_of
 
 
 @dataclass(frozen=True)
@@ -67,15 +66,17 @@ class AttentionMatcher:
 
     def _match(self, product: relax.Var, value: relax.Expr) -> Match | None:
         """`softmax(steps(q @ k)) @ v`, where nothing else reads the scores and the weights."""
-        if not _is(value, "matmul") or not is_batched_product(value):
+        if not is_call(value, "matmul") or not is_batched_product(value):
             return None
         softmax, rank = self._only(value.args[0]), len(value.ty.shape)
-        if softmax is None or not _is(softmax, "nn.softmax") or int(softmax.attrs.axis) not in (-1, rank - 1):
+        guarded = self._without_guard(softmax)
+        softmax = softmax if guarded is None else guarded
+        if softmax is None or not is_call(softmax, "nn.softmax") or int(softmax.attrs.axis) not in (-1, rank - 1):
             return None
         shape = static_shape(softmax) or ()
         steps: list[tuple[ScoreStep, relax.Expr | None]] = []
         scores = softmax.args[0]
-        while (call := self._only(scores)) is not None and not _is(call, "matmul"):
+        while (call := self._only(scores)) is not None and not is_call(call, "matmul"):
             step = _read_step(call, shape)
             if step is None:
                 return None
@@ -83,7 +84,7 @@ class AttentionMatcher:
             scores = step[2]
         if call is None or not is_batched_product(call):
             return None
-        return self._assembled(product, call, steps, value.args[1])
+        return self._assembled(product, call, steps, value.args[1], guarded is not None)
 
     def _assembled(
         self,
@@ -91,6 +92,7 @@ class AttentionMatcher:
         scores: relax.Call,
         steps: Sequence[tuple[ScoreStep, relax.Expr | None]],
         value: relax.Expr,
+        nan_is_zero: bool,
     ) -> Match:
         operands = _Operands()
         query_scale, query = self._placed(scores.args[0], operands)
@@ -104,7 +106,7 @@ class AttentionMatcher:
                 view = StridedView.contiguous(static_shape(operand) or ()).broadcast((*batch, rows, keys))
                 step = ScoreStep(step.kind, step.number, operands.place(operand, view))
             placed.append(step)
-        base, view = self._view(value)
+        base, view = view_of(value, self.values)
         result, strides = self._result(product)
         problem = Attention(
             batch=tuple(batch),
@@ -117,46 +119,21 @@ class AttentionMatcher:
             value=operands.place(base, view),
             steps=tuple(placed),
             result=strides,
+            nan_is_zero=nan_is_zero,
         )
         return Match(problem, tuple(operands.arguments), product, result)
 
     def _placed(self, operand: relax.Expr, operands: _Operands) -> tuple[float, Placed]:
         """An operand of the first product: what it is multiplied by, and where it lies."""
-        scale, base, view = 1.0, *self._view(operand)
+        scale, base, view = 1.0, *view_of(operand, self.values)
         while (scaled := _scaled(self.values.get(base))) is not None:
             factor, inner = scaled
-            deeper, inner_view = self._view(inner)
+            deeper, inner_view = view_of(inner, self.values)
             combined = _through(view, inner_view)
             if combined is None:
                 break
             scale, base, view = scale * factor, deeper, combined
         return scale, operands.place(base, view)
-
-    def _view(self, value: relax.Expr) -> tuple[relax.Expr, StridedView]:
-        """The tensor whose elements `value` shows, and where they lie in it."""
-        shape = static_shape(value) or ()
-        whole = StridedView.contiguous(shape)
-        made = self.values.get(value) if isinstance(value, relax.Var) else None
-        if isinstance(made, relax.TupleGetItem):
-            parts = self.values.get(made.tuple_value) if isinstance(made.tuple_value, relax.Var) else None
-            start = _start_of_part(parts, made.index) if parts is not None else None
-            if parts is None or start is None:
-                return value, whole
-            base, view = self._view(parts.args[0])
-            axis = int(parts.attrs.axis) % len(shape)
-            return base, view.sliced(axis, start, shape[axis])
-        if not isinstance(made, relax.Call) or not shape or 0 in shape:
-            return value, whole
-        if _is(made, "permute_dims"):
-            base, view = self._view(made.args[0])
-            axes = made.attrs.axes
-            rank = len(shape)
-            return base, view.permuted([int(a) % rank for a in axes] if axes else list(reversed(range(rank))))
-        if str(getattr(made.op, "name", "")) in _RESHAPES and static_shape(made.args[0]) is not None:
-            base, view = self._view(made.args[0])
-            reshaped = view.reshaped(shape)
-            return (base, reshaped) if reshaped is not None else (value, whole)
-        return value, whole
 
     def _result(self, product: relax.Var) -> tuple[relax.Var, tuple[int, ...]]:
         """The last of the permutations and reshapes that alone read the product, and its strides as the product."""
@@ -164,12 +141,7 @@ class AttentionMatcher:
         while len(self.readers.get(chain[-1], ())) == 1 and chain[-1] not in self.outputs:
             (reader,) = self.readers[chain[-1]]
             made = self.values[reader]
-            moves = (
-                _is(made, "permute_dims") or str(getattr(made.op, "name", "")) in _RESHAPES
-                if (isinstance(made, relax.Call))
-                else False
-            )
-            if not moves or static_shape(reader) is None:
+            if not (is_call(made, "permute_dims") or is_reshape(made)) or static_shape(reader) is None:
                 break
             chain.append(reader)
         for last in range(len(chain) - 1, 0, -1):
@@ -185,13 +157,23 @@ class AttentionMatcher:
             made = self.values[after]
             if view is None:
                 return None
-            if _is(made, "permute_dims"):
-                rank = len(view.shape)
-                axes = [int(a) % rank for a in made.attrs.axes] if made.attrs.axes else list(reversed(range(rank)))
-                view = view.permuted([axes.index(at) for at in range(rank)])
+            if is_call(made, "permute_dims"):
+                axes = permutation(made)
+                view = view.permuted([axes.index(at) for at in range(len(axes))])
             else:
                 view = view.reshaped(static_shape(before) or ())
         return view if view is None or view.strides[-1] == 1 else None
+
+    def _without_guard(self, call: relax.Call | None) -> relax.Call | None:
+        """The softmax of `where(isnan(softmax), 0, softmax)`, which exporters write for rows without a key."""
+        if call is None or not is_call(call, "where") or _number(call.args[1]) != 0:
+            return None
+        condition, weights = call.args[0], call.args[2]
+        test = self._only(condition)
+        if test is None or not is_call(test, "isnan") or not test.args[0].same_as(weights):
+            return None
+        alone = weights not in self.outputs and len(self.readers.get(weights, ())) == 2
+        return self.values.get(weights) if alone else None
 
     def _only(self, value: relax.Expr) -> relax.Call | None:
         """The call that made `value`, where one binding alone reads it."""
@@ -208,11 +190,11 @@ def _read_step(call: relax.Call, shape: tuple[int, ...]) -> tuple[ScoreStep, rel
         return ScoreStep("scale", scaled[0]), None, scaled[1]
     if static_shape(call) != shape or str(call.ty.dtype) != "float32":
         return None
-    if _is(call, "add"):
+    if is_call(call, "add"):
         for scores, operand in (call.args, reversed(call.args)):
             if static_shape(scores) == shape and static_shape(operand) is not None and isinstance(scores, relax.Var):
                 return ScoreStep("add"), operand, scores
-    if _is(call, "where"):
+    if is_call(call, "where"):
         condition, kept, other = call.args
         if static_shape(condition) is None:
             return None
@@ -227,12 +209,12 @@ def _scaled(value: relax.Expr | None) -> tuple[float, relax.Expr] | None:
     """The constant and the tensor of `x * c`, `c * x` or `x / c`."""
     if not isinstance(value, relax.Call) or str(value.ty.dtype) != "float32":
         return None
-    if _is(value, "multiply"):
+    if is_call(value, "multiply"):
         for tensor, factor in (value.args, reversed(value.args)):
             number = _number(factor)
             if number is not None and static_shape(tensor) == static_shape(value):
                 return number, tensor
-    if _is(value, "divide"):
+    if is_call(value, "divide"):
         number = _number(value.args[1])
         if number and static_shape(value.args[0]) == static_shape(value):
             return 1 / number, value.args[0]
@@ -261,21 +243,6 @@ def _through(outer: StridedView, inner: StridedView) -> StridedView | None:
         return None
     strides = tuple(by_stride.get(s, 0) if e != 1 else 0 for s, e in zip(outer.strides, outer.shape, strict=True))
     return StridedView(outer.shape, strides, inner.offset)
-
-
-def _start_of_part(split: relax.Expr, index: int) -> int | None:
-    """Where the part `index` of a split begins along its axis."""
-    if not _is(split, "split") or static_shape(split.args[0]) is None:
-        return None
-    sections = split.attrs.indices_or_sections
-    if isinstance(sections, int | tvm.tirx.IntImm):
-        extent = (static_shape(split.args[0]) or ())[int(split.attrs.axis)]
-        return index * math.ceil(extent / int(sections))
-    return int(sections[index - 1]) if index else 0
-
-
-def _is(value: relax.Expr, name: str) -> bool:
-    return isinstance(value, relax.Call) and str(getattr(value.op, "name", "")) == f"relax.{name}"
 
 
 def _variables(value: relax.Expr) -> list[relax.Var]:

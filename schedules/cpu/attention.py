@@ -2,9 +2,9 @@
 
 y[b, m, :] = sum over n of  softmax over n of (steps(sum over d of q[b, m, d] * k[b, d, n])) * v[b, n, :]
 
-for b, band in parallel(...):
+for b in parallel(...):
     keys = k[b], values = v[b]                     # packed in panels, filled with zeros
-    for block in band:                             # of queries
+    for block in ...:                              # of queries; where heads are few, bands of blocks run in parallel
         for panel of keys, tile of rows:           # the micro-kernel of the batched product
             scores[tile, panel] = steps(q[b, tile] @ keys[panel])
         for row in block:
@@ -27,7 +27,7 @@ from edgecompile.attention import Attention, Placed
 
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators, lanes_of_panel
-from schedules.cpu.attention_config import MOST_PACKED_BYTES, AttentionConfig
+from schedules.cpu.attention_config import MOST_STACK_BYTES, AttentionConfig
 from schedules.cpu.attention_formula import address, step_of
 from schedules.cpu.attention_softmax import exponentials
 from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig
@@ -47,12 +47,12 @@ class _Panels:
     """A matrix `[depth, columns]` in panels that lie one after the other.
 
     Attributes:
-        buffer: `[tasks, panels, depth, panel]`; tasks is one on a thread's stack.
-        task: which of them.
+        buffer: `[heads, panels, depth, panel]`; one head on a thread's stack.
+        head: which of them.
     """
 
     buffer: tirx.Buffer
-    task: Expr
+    head: Expr
     depth: int
     columns: int
     tile: DirectConfig
@@ -67,7 +67,7 @@ class _Panels:
         return lanes_of_panel(left, self.tile.vectors, self.tile.lanes)
 
     def load(self, panel: Expr, row: Expr, v: int, lane: Expr) -> Expr:
-        return loops.load(self.buffer, [self.task, panel, row, lane + v * self.tile.lanes])
+        return loops.load(self.buffer, [self.head, panel, row, lane + v * self.tile.lanes])
 
 
 @dataclass(frozen=True)
@@ -89,25 +89,35 @@ class AttentionLoops:
                 (problem.keys, problem.value_width, config.values),
             )
         ]
-        tasks = problem.heads * config.bands
-        on_stack = sum(map(math.prod, shapes)) * FLOAT_BYTES <= MOST_PACKED_BYTES
-        copies = 1 if on_stack else tasks
+        packed_bytes = sum(map(math.prod, shapes)) * FLOAT_BYTES
+        on_stack = config.bands == 1 and packed_bytes + config.score_bytes(problem.keys) <= MOST_STACK_BYTES
         packed = [
-            loops.local_buffer([copies, *shape], _FLOAT, name)
+            loops.local_buffer([1 if on_stack else problem.heads, *shape], _FLOAT, name)
             for shape, name in zip(shapes, ("keys", "values"), strict=True)
         ]
         allocations = [loops.allocate(buffer) for buffer in packed]
 
-        def task(index: Expr) -> list[tirx.Stmt]:
-            copy = loops.index(0) if on_stack else index
+        def panels(head: Expr) -> tuple[_Panels, _Panels]:
+            copy = loops.index(0) if on_stack else head
             keys = _Panels(packed[0], copy, problem.width, problem.keys, config.scores)
-            values = _Panels(packed[1], copy, problem.keys, problem.value_width, config.values)
-            batch = loops.unflatten(index // config.bands, problem.batch)
-            body = self._head(keys, values, batch, index % config.bands)
-            return [*allocations, *body] if on_stack else body
+            return keys, _Panels(packed[1], copy, problem.keys, problem.value_width, config.values)
 
-        loop = loops.parallel(tasks, task)
-        return loop if on_stack else loops.sequence([*allocations, loop])
+        def pack(head: Expr) -> list[tirx.Stmt]:
+            keys, values = panels(head)
+            batch = loops.unflatten(head, problem.batch)
+            return self._pack(keys, problem.key, batch) + self._pack(values, problem.value, batch)
+
+        def attend(task: Expr) -> list[tirx.Stmt]:
+            head = task // config.bands
+            return self._head(*panels(head), loops.unflatten(head, problem.batch), task % config.bands)
+
+        if config.bands > 1:  # bands of one head share what is packed
+            banded = loops.parallel(problem.heads * config.bands, attend)
+            return loops.sequence([*allocations, loops.parallel(problem.heads, pack), banded])
+        inside, outside = (allocations, []) if on_stack else ([], allocations)
+        return loops.sequence(
+            [*outside, loops.parallel(problem.heads, lambda head: [*inside, *pack(head), *attend(head)])]
+        )
 
     def _head(self, keys: _Panels, values: _Panels, batch: list[Expr], band: Expr) -> list[tirx.Stmt]:
         from tvm import tirx
@@ -115,8 +125,7 @@ class AttentionLoops:
         problem, config = self.problem, self.config
         scores = loops.local_buffer([config.block_rows, config.padded(problem.keys)], _FLOAT, "scores")
         scales = loops.local_buffer([config.block_rows], _FLOAT, "scales")
-        statements = [loops.allocate(scores), loops.allocate(scales)]
-        statements += self._pack(keys, problem.key, batch) + self._pack(values, problem.value, batch)
+        statements: list[tirx.Stmt] = [loops.allocate(scores), loops.allocate(scales)]
         block = _Block(self, keys, values, batch, scores, scales)
         full, rest = divmod(problem.rows, config.block_rows)
         per_band = math.ceil(math.ceil(problem.rows / config.block_rows) / config.bands)
@@ -144,11 +153,11 @@ class AttentionLoops:
             def copy(v: int, lane: Expr) -> tirx.Stmt:
                 column = loops.index(panel) * tile.panel + v * tile.lanes + lane
                 value = loops.load(source, [address(place, [*batch, at, column])])
-                return loops.store(panels.buffer, value, [panels.task, panel, at, lane + v * tile.lanes])
+                return loops.store(panels.buffer, value, [panels.head, panel, at, lane + v * tile.lanes])
 
             def clear(v: int, lane: Expr) -> tirx.Stmt:
                 zero = tirx.const(0.0, _FLOAT)
-                return loops.store(panels.buffer, zero, [panels.task, panel, at, lane + v * tile.lanes])
+                return loops.store(panels.buffer, zero, [panels.head, panel, at, lane + v * tile.lanes])
 
             statements: list[tirx.Stmt] = []
             for v, count in enumerate(lanes):
@@ -228,12 +237,19 @@ class _Block:
     def _keep_result(
         self, sums: Accumulators, first: Expr, start: Expr, panel: Expr, lanes: list[int]
     ) -> list[tirx.Stmt]:
-        result = self.loops_of.result
+        """Store the results of a tile; a scale that is no number above zero tells that the row has no weights."""
+        from tvm import tirx
+
+        problem, result = self.loops_of.problem, self.loops_of.result
 
         def finish(row: int, v: int, lane: Expr) -> tirx.Stmt:
             column = panel * self.values.tile.panel + v * sums.lanes + lane
-            value = sums.get(row, v, lane) * loops.load(self.scales, [start + row])
-            place = address(self.loops_of.problem.result, [*self.batch, first + start + row, column])
+            scale = loops.load(self.scales, [start + row])
+            value = sums.get(row, v, lane) * scale
+            if problem.nan_is_zero:
+                has_weights = tirx.And(scale > tirx.const(0.0, _FLOAT), scale <= tirx.const(1.0, _FLOAT))
+                value = tirx.Select(has_weights, value, tirx.const(0.0, _FLOAT))
+            place = address(problem.result, [*self.batch, first + start + row, column])
             return loops.store(result, value, [place])
 
         return sums.each(finish, lanes)

@@ -15,8 +15,8 @@ from edgecompile.target import CpuFacts
 from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig
 
 MOST_BLOCK_ROWS = 96
-MOST_SCORE_BYTES = 64 * 1024  # of a block of rows, on a thread's stack
-MOST_PACKED_BYTES = 128 * 1024  # of a head's keys and values on a thread's stack; more goes into the arena
+MOST_SCORE_BYTES = 128 * 1024  # of a block of rows, on a thread's stack
+MOST_STACK_BYTES = 192 * 1024  # with a head's packed keys and values, which go into the arena where that is more
 CACHE_BYTES_PER_CYCLE = 32  # from the second-level cache
 SOFTMAX_CYCLES = 16  # of one vector: its maximum, its exponential, its sum
 GATHER_CYCLES = 1  # of one element where neighbours do not lie side by side
@@ -30,13 +30,17 @@ class AttentionConfig:
         block_rows: queries whose scores wait in the cache together.
         scores: the tile of the first product.
         values: the tile of the second one.
-        bands: parts of the queries of a head, one task each.
+        bands: parts of the queries of a head, one task each; one where the heads keep all cores busy.
     """
 
     block_rows: int
     scores: DirectConfig
     values: DirectConfig
     bands: int
+
+    def score_bytes(self, keys: int) -> int:
+        """Of a block of rows."""
+        return self.block_rows * self.padded(keys) * FLOAT_BYTES
 
     @property
     def lanes(self) -> int:
@@ -56,7 +60,7 @@ class AttentionConfig:
         sizes = problem.rows, problem.keys, problem.width, problem.value_width
         packing = problem.keys * problem.width * GATHER_CYCLES + problem.keys * problem.value_width / self.lanes
         softmax = problem.rows * self.padded(problem.keys) / self.lanes * SOFTMAX_CYCLES
-        return problem.heads * (_product_cycles(self, *sizes, facts) + softmax + packing * self.bands)
+        return problem.heads * (_product_cycles(self, *sizes, facts) + softmax + packing)
 
     @staticmethod
     def from_numbers(numbers: Mapping[str, Any]) -> AttentionConfig:
@@ -88,7 +92,7 @@ def _choose(rows: int, keys: int, width: int, value_width: int, heads: int, fact
         scores = DirectConfig.choose(Convolution(1, width, keys, 1, block), width, facts)
         values = DirectConfig.choose(Convolution(1, keys, value_width, 1, block), keys, facts)
         config = AttentionConfig(block, scores, values, min(bands, math.ceil(rows / block)))
-        if block * config.padded(keys) * FLOAT_BYTES > MOST_SCORE_BYTES:
+        if config.score_bytes(keys) > MOST_SCORE_BYTES:
             break
         cycles = _product_cycles(config, rows, keys, width, value_width, facts)
         if best is None or cycles < best[0]:

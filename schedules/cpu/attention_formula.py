@@ -87,7 +87,10 @@ def attend(problem: Attention, notes: Mapping[str, str], arguments: Sequence[te.
 
     def place(index: tirx.Var) -> Expr:
         indices = _indices_at(index, problem)
-        return mixed(*indices) / total(*indices[:-1])
+        share = mixed(*indices) / total(*indices[:-1])
+        return (
+            tirx.Select(total(*indices[:-1]) > 0, share, tirx.const(0.0, "float32")) if problem.nan_is_zero else share
+        )
 
     size = loops.index(math.prod(problem.result_shape))
     return te.compute([size], place, name="attention", attrs=notes)

@@ -101,6 +101,18 @@ def like_onnx(b: relax.BlockBuilder, q: relax.Var, k: relax.Var, v: relax.Var) -
     return rows_of(b, attention(b, scores, heads_of(b, v)))
 
 
+def like_exported_safe_softmax(b: relax.BlockBuilder, x: relax.Var) -> relax.Expr:
+    parts = b.emit(op.permute_dims(b.emit(op.reshape(x, (1, TOKENS, 3, HEADS, WIDTH))), [2, 0, 3, 1, 4]))
+    q = b.emit(op.take(parts, relax.const(0, "int64"), 0))
+    k = b.emit(op.squeeze(b.emit(op.strided_slice(parts, [0], [-2], [-1])), [0]))
+    v = b.emit(op.take(parts, relax.const(2, "int64"), 0))
+    mask = np.where(np.tri(TOKENS, k=-1, dtype=bool), 0, -np.inf).astype(np.float32)  # the first row has no key
+    scores = b.emit(op.add(b.emit(op.matmul(q, transposed(b, k))), constant(mask)))
+    weights = b.emit(op.nn.softmax(scores))
+    weights = b.emit(op.where(b.emit(op.isnan(weights)), constant(np.float32(0)), weights))
+    return rows_of(b, b.emit(op.matmul(weights, v)))
+
+
 @pytest.mark.parametrize(
     ("body", "shapes", "left"),
     [
@@ -108,6 +120,7 @@ def like_onnx(b: relax.BlockBuilder, q: relax.Var, k: relax.Var, v: relax.Var) -
         (like_bert, [ROWS] * 3, {"attention": 1, "reshape": 4, "nn.relu": 1}),
         (like_vit, [(1, TOKENS, 3 * HEADS * WIDTH)], {"attention": 1, "reshape": 2}),
         (like_onnx, [ROWS] * 3, {"attention": 1, "reshape": 4}),
+        (like_exported_safe_softmax, [(1, TOKENS, 3 * HEADS * WIDTH)], {"attention": 1, "reshape": 2}),
     ],
 )
 def test_one_kernel_takes_everything(body: Body, shapes: list[tuple[int, ...]], left: dict[str, int]) -> None:

@@ -14,7 +14,7 @@ from edgecompile.attention import Attention, Placed, ScoreStep
 from edgecompile.passes.strided_view import StridedView
 from edgecompile.target import find_target
 from schedules.cpu import CpuImplementations, Template
-from schedules.cpu.attention_config import MOST_PACKED_BYTES, AttentionConfig
+from schedules.cpu.attention_config import MOST_STACK_BYTES, AttentionConfig
 from schedules.cpu.attention_formula import attend
 from schedules.cpu.implementations import ATTENTION, EMITTERS
 from schedules.cpu.polynomials import use_polynomials
@@ -146,9 +146,24 @@ def test_a_row_without_keys_is_nan_and_one_nan_spoils_its_row_only(target_name: 
     np.testing.assert_allclose(found[5], v[0, 20, 0], rtol=1e-6)
 
 
+@pytest.mark.parametrize("target_name", TARGETS)
+def test_a_row_without_keys_is_zero_where_the_model_says_so(target_name: str) -> None:
+    rows, keys = 9, 21
+    mask = np.ones((rows, keys), bool)
+    mask[3] = False
+    q, k, v = random(1, rows, 1, 8), random(1, keys, 1, 8), random(1, keys, 1, 8)
+    q[0, 7, 0, 2] = np.nan
+    steps = (ScoreStep("where", -math.inf, Placed(2, 0, (0, 0, keys, 1))),)
+    problem = dataclasses.replace(problem_of((1, 1), rows, keys, 8, 8, steps), nan_is_zero=True)
+    found = run(problem, target_name, [q, k, mask, v])[0, :, 0]
+    expected = reference(q, k, v, lambda scores: np.where(mask, scores, -np.inf))[0, :, 0]
+    expected[[3, 7]] = 0
+    np.testing.assert_allclose(found, expected, rtol=0, atol=5e-6)
+
+
 def test_what_does_not_fit_the_stack_is_packed_in_the_arena() -> None:
     keys, width = 700, 40
-    assert 2 * keys * width * 4 > MOST_PACKED_BYTES
+    assert 2 * keys * width * 4 > MOST_STACK_BYTES
     q, k, v = random(1, 5, 2, width) / 8, random(1, keys, 2, width), random(1, keys, 2, width)
     found = run(problem_of((1, 2), 5, keys, width, width), TARGETS[0], [q, k, v])
     np.testing.assert_allclose(found, reference(q, k, v), rtol=0, atol=2e-6)
