@@ -13,7 +13,7 @@ BENCH_STAMP := $(VENV)/.installed-bench-$(PINS)
 # Options for the program that a target runs, such as `make test ARGS="-k onnx"`.
 ARGS ?=
 
-.PHONY: help demo test test-all check format bench fuzz venv clean
+.PHONY: help demo test test-all check format bench accuracy instructions fuzz venv clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -38,6 +38,12 @@ format: $(STAMP) ## rewrites the sources in the project's format
 
 bench: $(BENCH_STAMP) ## latency on this machine beside ONNX Runtime, OpenVINO, MNN, ncnn and PyTorch
 	$(RUN) -m scripts.bench $(ARGS)
+
+accuracy: $(BENCH_STAMP) ## rounding errors of the zoo's networks beside those of ONNX Runtime
+	$(RUN) -m scripts.accuracy_table $(ARGS)
+
+instructions: $(BENCH_STAMP) ## instructions of an inference on an emulated AArch64 board, beside ONNX Runtime
+	$(RUN) -m scripts.instructions $(ARGS)
 
 fuzz: $(STAMP) ## 2,000 random ONNX graphs against ONNX Runtime
 	$(RUN) scripts/fuzz_onnx.py $(ARGS)

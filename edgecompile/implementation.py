@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from edgecompile.attention import Attention
 from edgecompile.convolution import Convolution
 
 if TYPE_CHECKING:
@@ -19,13 +20,14 @@ class Implementation:
 
     Attributes:
         name: for people, such as "direct 14x32".
-        cycles: of one core, estimated.
+        cycles: of one core, estimated unless `is_measured`.
         pack: the weight `[K, C / groups, KH, KW]` to the constants that the kernel reads; done once, at compile time.
         compute: (x, constants...) to the result, as a formula whose blocks are annotated for the template.
         key: the template and its frozen numbers as canonical JSON, by which a tuning record names this way; "" where
             none can.
         is_variant: other numbers than the template's own choice, right behind it in the list. Counting cannot tell them
             apart, so only a measured time speaks for one.
+        is_measured: `cycles` is a measured time, not an estimate.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Implementation:
     compute: Callable[..., te.Tensor]
     key: str = ""
     is_variant: bool = False
+    is_measured: bool = False
 
 
 class Implementations(Protocol):
@@ -62,4 +65,16 @@ class Implementations(Protocol):
 
         Args:
             rows, inner, columns: a is `[*batch, rows, inner]`, w `[*batch, inner, columns]`.
+        """
+
+    def conversion_cycles(self, elements: int) -> float:
+        """What it takes to convert a tensor of so many floats between `[N, C, H, W]` and blocks, either way."""
+
+    def plain_cycles(self, operations: int) -> float:
+        """What loops without a template take for so many multiply-adds, or the like."""
+
+    def attentions(self, problem: Attention) -> Sequence[Implementation]:
+        """The ways to compute a whole attention in one kernel; none where separate kernels are estimated as cheaper.
+
+        `compute` takes the arguments that `problem` counts, as `[elements]`, and answers the result's memory.
         """

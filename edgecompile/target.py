@@ -44,6 +44,11 @@ class CpuFacts:
         assert self.l1d_bytes <= self.l2_bytes
         assert list(self.features) == sorted(set(self.features))
 
+    @property
+    def multiplies_by_lane(self) -> bool:
+        """True when a fused multiply-add takes one factor from any lane of a register: AArch64's FMLA by element."""
+        return "asimd" in self.features
+
 
 @dataclass(frozen=True)
 class Target:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from edgecompile.passes.pipeline import LAYOUTS, Lowered, Phase, lower, standard_phases
+from edgecompile.passes.pipeline import LAYOUTS, Lowered, Phase, eliminate_dead_code, lower, standard_phases
 
-__all__ = ["LAYOUTS", "Lowered", "Phase", "lower", "standard_phases"]
+__all__ = ["LAYOUTS", "Lowered", "Phase", "eliminate_dead_code", "lower", "standard_phases"]

@@ -64,6 +64,13 @@ class TvmPass:
         return self.make()(module)
 
 
+def eliminate_dead_code() -> TvmPass:
+    """Removes what nothing reads."""
+    from tvm.relax import transform as relax
+
+    return TvmPass("DeadCodeElimination", lambda: relax.DeadCodeElimination(["main"]))
+
+
 def standard_phases() -> tuple[Phase, ...]:
     """The phases that every target shares."""
     from tvm.relax import transform as relax
@@ -76,7 +83,6 @@ def standard_phases() -> tuple[Phase, ...]:
 
     canonicalize = TvmPass("CanonicalizeBindings", relax.CanonicalizeBindings)
     fold_constant = TvmPass("FoldConstant", relax.FoldConstant)
-    eliminate_dead_code = TvmPass("DeadCodeElimination", lambda: relax.DeadCodeElimination(["main"]))
     return (
         Phase(
             "simplify",
@@ -88,7 +94,7 @@ def standard_phases() -> tuple[Phase, ...]:
                 TvmPass("EliminateCommonSubexpr", relax.EliminateCommonSubexpr),
                 FoldBatchNorm(),
                 fold_constant,
-                eliminate_dead_code,
+                eliminate_dead_code(),
             ),
         ),
         Phase(
@@ -108,7 +114,7 @@ def standard_phases() -> tuple[Phase, ...]:
             (
                 TvmPass("FuseTIR", relax.FuseTIR),
                 TvmPass("RewriteDataflowReshape", relax.RewriteDataflowReshape),
-                eliminate_dead_code,
+                eliminate_dead_code(),
                 GuardIntegerDivision(),
                 MaterializeOutputs(),
             ),

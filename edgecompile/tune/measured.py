@@ -24,8 +24,8 @@ class MeasuredImplementations(WatchedImplementations):
     """Replaces estimates by measured times, as cycles.
 
     A way without a record keeps its estimate, times the factor by which the estimates of the same workload fell short,
-    or those of all workloads where it has no record at all. Other numbers than a template's own choice are offered only
-    where they were measured to be clearly faster than that.
+    or those of all workloads where it has no record at all; so do loops without a template, and conversions. Other
+    numbers than a template's own choice are offered only where they were measured to be clearly faster than that.
 
     Args:
         offered: the target's, with variants.
@@ -56,14 +56,22 @@ class MeasuredImplementations(WatchedImplementations):
                 answer.append(dataclasses.replace(way, cycles=way.cycles * shortfall))
         return answer
 
+    def conversion_cycles(self, elements: int) -> float:
+        """Scaled as other estimates are."""
+        return super().conversion_cycles(elements) * self._shortfall
+
+    def plain_cycles(self, operations: int) -> float:
+        """Scaled as other estimates are."""
+        return super().plain_cycles(operations) * self._shortfall
+
     def _measured(self, way: Implementation, record: Record) -> Implementation:
         def compute(*operands: te.Tensor) -> Any:
             if record not in self.used:
                 self.used.append(record)
             return way.compute(*operands)
 
-        name = f"{way.name} [{record.ms:.3f} ms measured]"
-        return dataclasses.replace(way, name=name, cycles=record.cycles, compute=compute)
+        name = f"{way.name} in {record.ms:.3f} ms"
+        return dataclasses.replace(way, name=name, cycles=record.cycles, compute=compute, is_measured=True)
 
 
 def _shortfall(records: Sequence[Record], otherwise: float) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgecompile.attention import Attention
 from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation, Implementations
 
@@ -90,6 +91,18 @@ class WatchedImplementations(ABC):
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """See `Implementations.products`."""
         return self.answer(Workload.product(rows, problem), self._offered.products(rows, problem))
+
+    def conversion_cycles(self, elements: int) -> float:
+        """As offered."""
+        return self._offered.conversion_cycles(elements)
+
+    def plain_cycles(self, operations: int) -> float:
+        """As offered."""
+        return self._offered.plain_cycles(operations)
+
+    def attentions(self, problem: Attention) -> Sequence[Implementation]:
+        """As offered: there is one way, and where it is offered it has been compared with separate kernels."""
+        return self._offered.attentions(problem)
 
     def batched_products(self, rows: int, inner: int, columns: int) -> Sequence[Implementation]:
         """See `Implementations.batched_products`."""

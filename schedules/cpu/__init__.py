@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from schedules.cpu.implementations import EMITTERS, CpuImplementations
+from schedules.cpu.layout_conversion import LayoutConversion
 from schedules.cpu.loop_nest import LoopNest
 from schedules.cpu.register_tile import RegisterTile
+from schedules.cpu.row_template import RowTemplate
 from schedules.cpu.template import Template
 
 # The specific before the general; the last one takes any kernel.
-CPU_RULES = (Template(EMITTERS), RegisterTile(), LoopNest())
+CPU_RULES = (Template(EMITTERS), LayoutConversion(), RowTemplate(), RegisterTile(), LoopNest())
 
-__all__ = ["CPU_RULES", "CpuImplementations", "LoopNest", "RegisterTile", "Template"]
+__all__ = ["CPU_RULES", "CpuImplementations", "LayoutConversion", "LoopNest", "RegisterTile", "RowTemplate", "Template"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -43,11 +44,11 @@ class Accumulators:
 
     def add(self, row: int, product: Callable[[int, Expr], Expr]) -> list[tirx.Stmt]:
         """`sums[row, v] += product(v, lane)` for all vectors of a row."""
+        return [self.add_to(row, v, functools.partial(product, v)) for v in range(self.vectors)]
 
-        def one(row: int, v: int, lane: Expr) -> tirx.Stmt:
-            return self.put(self.get(row, v, lane) + product(v, lane), row, v, lane)
-
-        return [loops.vector(self.lanes, self._at(row, v, one)) for v in range(self.vectors)]
+    def add_to(self, row: int, v: int, product: Callable[[Expr], Expr]) -> tirx.Stmt:
+        """`sums[row, v] += product(lane)`."""
+        return loops.vector(self.lanes, lambda lane: self.put(self.get(row, v, lane) + product(lane), row, v, lane))
 
     def each(self, one: PerVector, lanes: Sequence[int] | None = None) -> list[tirx.Stmt]:
         """`one` for every vector, of which `lanes[v]` lanes count."""

@@ -25,6 +25,7 @@ from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators, lanes_of_panel
 from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig
 from schedules.cpu.epilogue import Epilogue
+from schedules.cpu.factors import Step
 
 if TYPE_CHECKING:
     from tvm import te, tirx
@@ -144,19 +145,17 @@ class BatchedProduct:
         config = self.config
         sums = Accumulators.make(rows, config.vectors, config.lanes, str(self.a.dtype))
 
-        def step(k: Expr) -> list[tirx.Stmt]:
-            def product(row: int, v: int, lane: Expr) -> Expr:
-                factor = loops.load(self.a, [*batch, loops.index(start) + row, k])
-                return factor * loops.load(packed, [k, lane + v * config.lanes])
+        def read(row: int, k: Expr) -> Expr:
+            return loops.load(self.a, [*batch, loops.index(start) + row, k])
 
-            return [
-                statement
-                for row in range(rows)
-                for statement in sums.add(row, lambda v, lane, row=row: product(row, v, lane))  # type: ignore[misc]
-            ]
+        def multiply(row: int, v: int, factor: Expr, k: Expr) -> tirx.Stmt:
+            return sums.add_to(row, v, lambda lane: factor * loops.load(packed, [k, lane + v * config.lanes]))
+
+        step = Step(range(rows), config.vectors, config.neighbours, str(self.a.dtype))
+        products = step.repeat(int(self.a.shape[-1]), read, multiply)
 
         def finish(row: int, v: int, lane: Expr) -> tirx.Stmt:
             indices = [*batch, loops.index(start) + row, panel * config.panel + v * config.lanes + lane]
             return loops.store(self.epilogue.target, self.epilogue.apply(sums.get(row, v, lane), indices), indices)
 
-        return [*sums.start(), loops.serial(int(self.a.shape[-1]), step, "k"), *sums.each(finish, lanes)]
+        return [*sums.start(), *products, *sums.each(finish, lanes)]

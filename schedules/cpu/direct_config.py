@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgecompile.convolution import Convolution
@@ -14,6 +15,10 @@ FMA_LATENCY = 4  # cycles, as on every core since Skylake, Zen and Cortex-A76
 # What one core reads of weights that no cache kept since the last inference. With it the sum of work and reading is
 # within 15 % of what each layer of ResNet-18 took on a Zen 5 server.
 MEMORY_BYTES_PER_CYCLE = 8
+FEW_CHANNELS = 4  # of a block: LLVM unrolls the loop over them, and the one over the columns of the kernel around it
+# Products that one accumulator adds up before its sum joins the others. The error of a sum grows with the root of its
+# length: with 25,088 products in one sum, VGG-16 had 4 times the error of ONNX Runtime.
+LONGEST_SUM = 1024
 MOST_VECTORS = 6
 MOST_ROWS = 28
 
@@ -29,6 +34,8 @@ class DirectConfig:
         chunk: blocks of input channels whose weights are used for all pixels before the next ones are; divides the
             number of blocks.
         pixels_outside: the loop over bands of pixels lies around the one over panels: for weights that fit the cache.
+        neighbours: values of x that one load brings, of a pixel's channels or of a line's pixels, whichever lie side by
+            side; 1 where every scalar is broadcast from memory.
     """
 
     rows: int
@@ -36,6 +43,7 @@ class DirectConfig:
     lanes: int
     chunk: int
     pixels_outside: bool
+    neighbours: int = 1
 
     @property
     def panel(self) -> int:
@@ -52,7 +60,7 @@ class DirectConfig:
         pixels, lines = _lines(problem)
         panels = math.ceil(problem.out_channels / self.panel)
         steps = problem.group_channels * problem.kernel[0] * problem.kernel[1]
-        return _cycles(pixels, self.rows, self.vectors, facts) * lines * panels * steps
+        return _cycles(pixels, self.rows, self.vectors, self.neighbours, facts) * lines * panels * steps
 
     @staticmethod
     def choose(problem: Convolution, in_block: int, facts: CpuFacts) -> DirectConfig:
@@ -61,15 +69,12 @@ class DirectConfig:
         while lanes > 1 and problem.out_channels <= lanes // 2:
             lanes //= 2  # a shorter vector that holds all channels takes the same time and less weight
         count = math.ceil(problem.out_channels / lanes)
+        has_neighbours = in_block >= lanes or (in_block == 1 and not problem.is_pointwise)
+        neighbours = lanes if facts.multiplies_by_lane and has_neighbours else 1
         pixels, _ = _lines(problem)
         best = min(
-            (
-                (_cycles(pixels, rows, vectors, facts) / vectors, -rows * vectors, rows, vectors)
-                for vectors in range(1, min(count, MOST_VECTORS) + 1)
-                if count % vectors == 0
-                for rows in range(1, min(pixels, MOST_ROWS) + 1)
-                if rows * vectors + vectors + 1 <= facts.vector_registers
-            ),
+            (_cycles(pixels, rows, vectors, neighbours, facts) / vectors, -rows * vectors, rows, vectors)
+            for rows, vectors in fitting_tiles(problem, in_block, lanes, neighbours, facts)
         )
         rows, vectors = best[2:]
         taps = problem.kernel[0] * problem.kernel[1]
@@ -77,21 +82,69 @@ class DirectConfig:
         weight_bytes = blocks * in_block * taps * count * lanes * FLOAT_BYTES
         panel_bytes = weight_bytes * vectors // count
         pixels_outside = weight_bytes <= facts.l2_bytes // 2
-        chunk = blocks
-        if not pixels_outside:
-            limit = facts.l2_bytes // 3
-            chunk = max((part for part in _divisors(blocks) if panel_bytes * part // blocks <= limit), default=1)
-        return DirectConfig(rows, vectors, lanes, chunk, pixels_outside)
+        panel_limit = math.inf if pixels_outside else facts.l2_bytes // 3
+        fitting = (
+            part
+            for part in divisors(blocks)
+            if part * in_block * taps <= LONGEST_SUM and panel_bytes * part // blocks <= panel_limit
+        )
+        chunk = max(fitting, default=1)
+        return DirectConfig(rows, vectors, lanes, chunk, pixels_outside, neighbours)
 
 
-def _cycles(pixels: int, rows: int, vectors: int, facts: CpuFacts) -> float:
+def fitting_tiles(
+    problem: Convolution, in_block: int, lanes: int, neighbours: int, facts: CpuFacts
+) -> Iterator[tuple[int, int]]:
+    """Rows and vectors of every tile that the registers hold."""
+    count = math.ceil(problem.out_channels / lanes)
+    pixels, _ = _lines(problem)
+    for vectors in range(1, min(count, MOST_VECTORS) + 1):
+        for rows in range(1, min(pixels, MOST_ROWS) + 1):
+            if (
+                count % vectors == 0
+                and _registers(problem, in_block, rows, vectors, neighbours) <= facts.vector_registers
+            ):
+                yield rows, vectors
+
+
+def product_block(channels: int) -> int:
+    """Input channels of a product whose weights lie together: chunks of them can end behind each block.
+
+    The largest divisor up to `LONGEST_SUM`; all channels where only small ones divide them, whose loops would not pay.
+    """
+    block = max(part for part in divisors(channels) if part <= LONGEST_SUM)
+    return block if block >= LONGEST_SUM // 4 else channels
+
+
+def _registers(problem: Convolution, in_block: int, rows: int, vectors: int, neighbours: int) -> int:
+    """What a tile holds at once: its sums, and the operands of one step.
+
+    LLVM unrolls the columns of a kernel, and keeps the pixels that several of them meet.
+    """
+    width, step, dilation = problem.kernel[1], problem.strides[1], problem.dilations[1]
+    if neighbours == 1:
+        shares = in_block <= FEW_CHANNELS and width > 1
+        # Measured: with more sums than half of the registers, what is shared makes it spill.
+        return 2 * rows * vectors if shares else rows * vectors + vectors + 1
+    if in_block == 1:  # a line of pixels in vectors
+        factors = math.ceil(((rows - 1) * step + (width - 1) * dilation + 1) / neighbours)
+    elif step < width and dilation == 1:  # a vector of channels for each pixel that is met
+        factors = (rows - 1) * step + width
+    else:
+        factors = rows
+    return rows * vectors + factors + 2  # weights are loaded in pairs
+
+
+def _cycles(pixels: int, rows: int, vectors: int, neighbours: int, facts: CpuFacts) -> float:
     """Cycles of one step of the reduction over a line of pixels, for one panel."""
     full, rest = divmod(pixels, rows)
-    return full * _tile_cycles(rows, vectors, facts) + (_tile_cycles(rest, vectors, facts) if rest else 0)
+    tail = _tile_cycles(rest, vectors, neighbours, facts) if rest else 0
+    return full * _tile_cycles(rows, vectors, neighbours, facts) + tail
 
 
-def _tile_cycles(rows: int, vectors: int, facts: CpuFacts) -> float:
-    return max(rows * vectors / facts.fma_ports, (rows + vectors) / LOADS_PER_CYCLE, FMA_LATENCY)
+def _tile_cycles(rows: int, vectors: int, neighbours: int, facts: CpuFacts) -> float:
+    loads = rows / neighbours + vectors
+    return max(rows * vectors / facts.fma_ports, loads / LOADS_PER_CYCLE, FMA_LATENCY)
 
 
 def _lines(problem: Convolution) -> tuple[int, int]:
@@ -101,5 +154,6 @@ def _lines(problem: Convolution) -> tuple[int, int]:
     return problem.out_width, problem.out_height * problem.batch
 
 
-def _divisors(number: int) -> list[int]:
+def divisors(number: int) -> list[int]:
+    """The numbers that divide it, ascending."""
     return [part for part in range(1, number + 1) if number % part == 0]

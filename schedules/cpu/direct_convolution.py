@@ -23,12 +23,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgecompile.convolution import Convolution
+from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators, lanes_of_panel
-from schedules.cpu.direct_config import DirectConfig
+from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig
 from schedules.cpu.epilogue import Epilogue
+from schedules.cpu.factors import Step, multiply_line
 from schedules.cpu.image_tiles import ImageTiles, Tile
+from schedules.cpu.weight_stream import WeightStream
 
 if TYPE_CHECKING:
     from tvm import tirx
@@ -43,11 +46,13 @@ class _Task:
 
     Attributes:
         image: of the batch.
+        first: the unit that its band begins with.
         panel: of output channels.
         chunk: of input channels; None where all are one chunk.
     """
 
     image: Expr
+    first: Expr
     panel: Expr
     chunk: Expr | None
 
@@ -60,7 +65,7 @@ class DirectConvolution:
         x: `[N, C, H, W]` or `[N, C/b, H, W, b]`; `[*rows, C]` for a product of matrices.
         weight: `[panels, blocks of input channels, KH, KW, block, panel]`.
         is_product: the rows of x are its pixels, and the result is `[*rows, K]`.
-        num_cores: how many tasks there should at least be.
+        facts: of the CPU.
     """
 
     problem: Convolution
@@ -69,11 +74,13 @@ class DirectConvolution:
     weight: tirx.Buffer
     epilogue: Epilogue
     is_product: bool
-    num_cores: int
+    facts: CpuFacts
 
     def emit(self) -> tirx.Stmt:
         """The loops that compute all of the epilogue's target."""
         panels, bands = self._panels, self._bands
+        if self._chunks_outside:
+            return loops.serial(self._chunk_count, lambda chunk: [self._chunk_of_all(chunk)], "chunk")
 
         def task(index: Expr) -> list[tirx.Stmt]:
             if self.config.pixels_outside:
@@ -83,6 +90,22 @@ class DirectConvolution:
 
         tasks = self.problem.batch * bands * (1 if self.config.pixels_outside else panels)
         return loops.parallel(tasks, task)
+
+    def _chunk_of_all(self, chunk: Expr) -> tirx.Stmt:
+        bands = self._bands
+
+        def task(index: Expr) -> list[tirx.Stmt]:
+            band = index % bands
+            return self._product_band(_Task(loops.index(0), band * self._band, index // bands, chunk), band)
+
+        return loops.parallel(bands * self._panels, task)
+
+    @property
+    def _chunks_outside(self) -> bool:
+        """True where x exceeds the cache: each chunk of it stays there while all panels read it."""
+        x_bytes = math.prod(int(extent) for extent in self.x.shape) * FLOAT_BYTES
+        in_one_go = self._chunk_count == 1 or self.config.pixels_outside
+        return self.is_product and not in_one_go and x_bytes > self.facts.l2_bytes // 2
 
     @property
     def _panels(self) -> int:
@@ -108,26 +131,40 @@ class DirectConvolution:
     def _band(self) -> int:
         """Units of one task: a row of an image is work enough, and so are a few tiles of a product."""
         if self.config.pixels_outside:
-            return max(1, min(self._units // (4 * self.num_cores), 4)) if self.problem.is_pointwise else 1
-        return self._units if self._panels >= self.num_cores else math.ceil(self._units / self.num_cores)
+            return max(1, min(self._units // (4 * self.facts.num_cores), 4)) if self.problem.is_pointwise else 1
+        return self._units if self._panels >= self.facts.num_cores else math.ceil(self._units / self.facts.num_cores)
 
     @property
     def _bands(self) -> int:
         return math.ceil(self._units / self._band)
 
+    @property
+    def _run(self) -> int:
+        """Tiles of a band, which use the same weights one after the other."""
+        return self._band if self.problem.is_pointwise else self._band * self._tiles_per_line
+
+    @property
+    def _tiles_per_line(self) -> int:
+        return math.ceil(self.problem.out_width / self.config.rows)
+
+    def _turn(self, task: _Task, tile: Tile) -> Expr:
+        """The tile's number within its band."""
+        along = loops.index(tile.start) // self.config.rows
+        return along - task.first if tile.line is None else (tile.line - task.first) * self._tiles_per_line + along
+
     def _chunks(self, image: Expr, band: Expr, panel: Expr) -> list[tirx.Stmt]:
         pixels = self._product_band if self.problem.is_pointwise else self._image_band
+        first = band * self._band
         if self._chunk_count == 1:
-            return pixels(_Task(image, panel, None), band)
-        return [loops.serial(self._chunk_count, lambda chunk: pixels(_Task(image, panel, chunk), band), "chunk")]
+            return pixels(_Task(image, first, panel, None), band)
+        return [loops.serial(self._chunk_count, lambda chunk: pixels(_Task(image, first, panel, chunk), band), "chunk")]
 
     def _product_band(self, task: _Task, band: Expr) -> list[tirx.Stmt]:
         """Whole tiles in a loop; the pixels that are left, after the last one."""
         from tvm import tirx
 
-        rows = self.config.rows
+        rows, first = self.config.rows, task.first
         full, rest = divmod(self._pixels, rows)
-        first = band * self._band
         statements: list[tirx.Stmt] = []
         if full:
             whole = full == self._bands * self._band
@@ -145,11 +182,10 @@ class DirectConvolution:
 
         if self._band == 1:
             return self._line(task, band)
-        start = band * self._band
         extent: Index = self._band
         if self.problem.out_height % self._band:
-            extent = tirx.min(loops.index(self._band), self.problem.out_height - start)
-        return [loops.serial(extent, lambda line: self._line(task, line), "line", start)]
+            extent = tirx.min(loops.index(self._band), self.problem.out_height - task.first)
+        return [loops.serial(extent, lambda line: self._line(task, line), "line", task.first)]
 
     @property
     def _tiles(self) -> ImageTiles:
@@ -164,8 +200,9 @@ class DirectConvolution:
         sums = Accumulators.make(tile.rows, config.vectors, config.lanes, str(self.x.dtype))
         target = self.epilogue.target
 
-        def resume(row: int, v: int, lane: Expr) -> tirx.Stmt:
-            return sums.put(loops.load(target, self._output(task, tile, row, v, lane)), row, v, lane)
+        def join(row: int, v: int, lane: Expr) -> tirx.Stmt:
+            earlier = loops.load(target, self._output(task, tile, row, v, lane))
+            return sums.put(earlier + sums.get(row, v, lane), row, v, lane)
 
         def keep(row: int, v: int, lane: Expr) -> tirx.Stmt:
             return loops.store(target, sums.get(row, v, lane), self._output(task, tile, row, v, lane))
@@ -174,11 +211,11 @@ class DirectConvolution:
             indices = self._output(task, tile, row, v, lane)
             return loops.store(target, self.epilogue.apply(sums.get(row, v, lane), indices), indices)
 
-        def multiply(row: int, factor: Sequence[Expr], weight: Sequence[Index]) -> list[tirx.Stmt]:
-            def product(v: int, lane: Expr) -> Expr:
-                return loops.load(self.x, factor) * loops.load(self.weight, [*weight, lane + v * config.lanes])
+        def multiply(row: int, v: int, factor: Expr, weight: Sequence[Index]) -> tirx.Stmt:
+            def product(lane: Expr) -> Expr:
+                return factor * loops.load(self.weight, [*weight, lane + v * config.lanes])
 
-            return sums.add(row, product)
+            return sums.add_to(row, v, product)
 
         def by_vector(one: PerVector) -> list[tirx.Stmt]:
             return self._by_vector(task, sums, one)
@@ -189,46 +226,93 @@ class DirectConvolution:
         last = task.chunk.equal(self._chunk_count - 1)
         return [
             *sums.start(),
-            loops.when(task.chunk > 0, by_vector(resume)),
             *reduction,
+            loops.when(task.chunk > 0, by_vector(join)),
             loops.when(last, by_vector(finish), by_vector(keep)),
         ]
 
     def _reduction(
-        self, task: _Task, tile: Tile, multiply: Callable[[int, Sequence[Expr], Sequence[Index]], list[tirx.Stmt]]
+        self, task: _Task, tile: Tile, multiply: Callable[[int, int, Expr, Sequence[Index]], tirx.Stmt]
     ) -> list[tirx.Stmt]:
         """The loops over a chunk of input channels and the kernel."""
-        blocks = int(self.weight.shape[1]) // self._chunk_count
+        blocks, in_block = int(self.weight.shape[1]) // self._chunk_count, int(self.weight.shape[4])
         first = task.chunk * blocks if task.chunk is not None else loops.index(0)
+        begin = loops.index(0)
+        height, width = self.problem.kernel
+        stream = WeightStream(self.weight, self._run, blocks * height * width * in_block, self.config.panel)
+        behind = [*((task.panel + 1, first) if self._chunks_outside else (task.panel, first + blocks)), *[begin] * 4]
         at_border = self._tiles.touches_border(tile)  # there each column of the kernel has its own products
 
-        def products(block: Expr, i: Expr, j: Index, ci: Expr) -> list[tirx.Stmt]:
-            places = [self._input(task, tile, row, block, i, j, ci) for row in range(tile.rows)]
-            weight = [task.panel, block, i, j, ci]
-            return [s for row, place in enumerate(places) if place is not None for s in multiply(row, place, weight)]
-
         def channels(block: Expr, i: Expr, j: Index) -> list[tirx.Stmt]:
-            if not products(block, i, j, loops.index(0)):
+            def place(row: int, ci: Expr) -> list[Expr] | None:
+                return self._input(task, tile, row, block + first, i, j, ci)
+
+            def read(row: int, ci: Expr) -> Expr:
+                return loops.load(self.x, place(row, ci) or ())
+
+            def add(row: int, v: int, factor: Expr, ci: Expr) -> tirx.Stmt:
+                return multiply(row, v, factor, [task.panel, block + first, i, j, ci])
+
+            rows = [row for row in range(tile.rows) if place(row, loops.index(0)) is not None]
+            if not rows:
                 return []
-            return [loops.serial(int(self.weight.shape[4]), lambda ci: products(block, i, j, ci), "ci")]
+            step = Step(rows, self.config.vectors, self.config.neighbours, str(self.x.dtype))
+            if not stream.pays(self.facts):
+                return step.repeat(in_block, read, add)
+            done = ((block * height + i) * width + j) * in_block
+            request = stream.requests(behind, self._turn(task, tile), done)
+            return step.repeat(in_block, read, add, stream.strip, request)
 
         def columns(block: Expr, i: Expr) -> list[tirx.Stmt]:
-            width = self.problem.kernel[1]
+            if self.config.neighbours > 1 and in_block == 1:
+                return self._line_of_pixels(task, tile, block + first, i, multiply)
             if at_border:
                 return [statement for j in range(width) for statement in channels(block, i, j)]
             return [loops.serial(width, lambda j: channels(block, i, j), "j")]
 
+        if not columns(loops.index(0), loops.index(0)):
+            return []  # the whole tile lies in the padding
         low, extent = self._tiles.kernel_rows(tile.line)
         return [
-            loops.serial(
-                blocks, lambda block: [loops.serial(extent, lambda i: columns(block + first, i), "i", low)], "block"
-            )
+            loops.serial(blocks, lambda block: [loops.serial(extent, lambda i: columns(block, i), "i", low)], "block")
         ]
+
+    def _line_of_pixels(
+        self,
+        task: _Task,
+        tile: Tile,
+        block: Expr,
+        i: Expr,
+        multiply: Callable[[int, int, Expr, Sequence[Index]], tirx.Stmt],
+    ) -> list[tirx.Stmt]:
+        """All columns of the kernel on one channel, whose pixels lie side by side."""
+        step, dilation = self.problem.strides[1], self.problem.dilations[1]
+        zero = loops.index(0)
+        met = {
+            (row, j): row * step + j * dilation
+            for row in range(tile.rows)
+            for j in range(self.problem.kernel[1])
+            if self._input(task, tile, row, block, i, j, zero) is not None
+        }
+        if not met:
+            return []
+        first = min(met, key=lambda place: met[place])
+        origin = self._input(task, tile, first[0], block, i, first[1], zero)
+        assert origin is not None  # as for all pixels that are met
+
+        def read(pixel: Expr) -> Expr:
+            return loops.load(self.x, [*origin[:3], origin[3] + pixel, *origin[4:]])
+
+        def add(row: int, v: int, j: int, factor: Expr) -> tirx.Stmt:
+            return multiply(row, v, factor, [task.panel, block, i, j, zero])
+
+        places = {place: pixel - met[first] for place, pixel in met.items()}
+        return multiply_line(places, self.config.vectors, self.config.neighbours, str(self.x.dtype), read, add)
 
     def _input(self, task: _Task, tile: Tile, row: int, block: Expr, i: Expr, j: Index, ci: Expr) -> list[Expr] | None:
         """Where a product's factor lies in x; None when it is padding."""
         if self.is_product:
-            return [*self._row(tile.pixel(row)), ci]
+            return [*self._row(tile.pixel(row)), block * int(self.weight.shape[4]) + ci]
         if tile.line is None:
             pixel = tile.pixel(row)
             place: tuple[Expr, Expr] | None = (pixel // self.problem.width, pixel % self.problem.width)

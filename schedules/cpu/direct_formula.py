@@ -62,14 +62,18 @@ def convolve(
 
 
 def multiply(x: te.Tensor, weight: te.Tensor, out_channels: int, attributes: dict[str, str]) -> te.Tensor:
-    """`x @ w` as a formula: x is `[*rows, C]`, the weight what `pack_weight` makes of `[K, C, 1, 1]` with one block."""
+    """`x @ w` as a formula: x is `[*rows, C]`, the weight what `pack_weight` makes of `[K, C, 1, 1]`."""
     from tvm import te
 
-    inner = te.reduce_axis((loops.index(0), loops.index(int(weight.shape[4]))), "ci")
-    panel = int(weight.shape[5])
+    chunk, inner = (
+        te.reduce_axis((loops.index(0), loops.index(int(weight.shape[axis]))), name)
+        for axis, name in ((1, "c"), (4, "ci"))
+    )
+    in_block, panel = int(weight.shape[4]), int(weight.shape[5])
 
     def value(*indices: tirx.Var) -> Expr:
         *row, k = indices
-        return te.sum(x(*row, inner) * weight(k // panel, 0, 0, 0, inner, k % panel), axis=[inner])
+        factor = weight(k // panel, chunk, 0, 0, inner, k % panel)
+        return te.sum(x(*row, chunk * in_block + inner) * factor, axis=[chunk, inner])
 
     return te.compute([*x.shape[:-1], loops.index(out_channels)], value, name="matmul", attrs=attributes)

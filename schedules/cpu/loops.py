@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Expr: TypeAlias = "ir.Expr"
     Index: TypeAlias = "int | ir.Expr"
-    Body: TypeAlias = Callable[[tirx.Var], "Sequence[tirx.Stmt]"]
+    Body: TypeAlias = Callable[[ir.Expr], "Sequence[tirx.Stmt]"]
 
 INDEX_TYPE = "int64"  # of Relax's shapes; the code generator narrows what fits
 
@@ -24,6 +24,15 @@ def index(value: Index) -> Expr:
     from tvm import tirx
 
     return tirx.IntImm(INDEX_TYPE, value) if isinstance(value, int) else value
+
+
+def unflatten(place: Expr, extents: Sequence[int]) -> list[Expr]:
+    """The indices of the element `place` of a tensor of these extents."""
+    found: list[Expr] = []
+    for extent in reversed(extents[1:]):
+        found.insert(0, place % extent)
+        place = place // extent
+    return [place, *found] if extents else []
 
 
 def sequence(statements: Sequence[tirx.Stmt]) -> tirx.Stmt:
@@ -47,7 +56,7 @@ def parallel(extent: Index, body: Body, name: str = "task") -> tirx.Stmt:
     return _loop(extent, body, tirx.ForKind.PARALLEL, name, 0)
 
 
-def vector(lanes: int, body: Callable[[tirx.Var], tirx.Stmt]) -> tirx.Stmt:
+def vector(lanes: int, body: Callable[[Expr], tirx.Stmt]) -> tirx.Stmt:
     """`body(lane)` for all lanes at once."""
     from tvm import tirx
 
@@ -94,5 +103,7 @@ def allocate(buffer: tirx.Buffer) -> tirx.Stmt:
 def _loop(extent: Index, body: Body, kind: int, name: str, start: Index) -> tirx.Stmt:
     from tvm import ir, tirx
 
+    # From zero: TVM 0.27 loses the start where the bounds of a loop inside depend on the variable.
     variable = tirx.Var(name, ir.PrimType(INDEX_TYPE))
-    return tirx.For(variable, index(start), index(extent), kind, sequence(body(variable)))
+    place = variable if isinstance(start, int) and start == 0 else variable + start
+    return tirx.For(variable, index(0), index(extent), kind, sequence(body(place)))

@@ -78,7 +78,7 @@ class Template:
         for block in read_blocks(schedule)[:first] + read_blocks(schedule)[end:]:
             arrange_loops(schedule, block)
         statement = self.emitters[anchor.template](anchor, Epilogue(anchor.target, tuple(stages)), target)
-        function = _replaced(schedule.mod["main"], first, end, statement).with_attr(SCHEDULE_NAME, anchor.template)
+        function = replace_loops(schedule.mod["main"], first, end, statement).with_attr(SCHEDULE_NAME, anchor.template)
         return Schedule(IRModule({"main": function}))
 
 
@@ -114,7 +114,7 @@ def _are_read(blocks: Sequence[tvm.s_tir.SBlock], buffers: Sequence[tirx.Buffer]
     return any(region.source.same_as(buffer) for block in blocks for region in block.reads for buffer in buffers)
 
 
-def _replaced(function: tirx.PrimFunc, first: int, end: int, statement: tirx.Stmt) -> tirx.PrimFunc:
+def replace_loops(function: tirx.PrimFunc, first: int, end: int, statement: tirx.Stmt) -> tirx.PrimFunc:
     """The function with the top-level loops `first` to `end - 1` replaced; buffers that only those used go."""
     from tvm import tirx
     from tvm.s_tir import SBlock, SBlockRealize

@@ -23,6 +23,8 @@ from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators
 from schedules.cpu.direct_config import FLOAT_BYTES, MEMORY_BYTES_PER_CYCLE, DirectConfig
 from schedules.cpu.epilogue import Epilogue
+from schedules.cpu.factors import Step
+from schedules.cpu.weight_stream import WeightStream
 from schedules.cpu.winograd_matrices import TAPS, transform_weight, transforms
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class WinogradConfig:
 
     Attributes:
         outputs: m of the transform; a tile has m x m results.
-        rows, vectors, lanes: the tile of a product, as in `DirectConfig`.
+        rows, vectors, lanes, neighbours: the tile of a product, as in `DirectConfig`.
         tile_rows: rows of tiles that go through all three steps together; divides their number.
     """
 
@@ -45,6 +47,7 @@ class WinogradConfig:
     rows: int
     vectors: int
     lanes: int
+    neighbours: int
     tile_rows: int
 
     @property
@@ -74,14 +77,14 @@ class WinogradConfig:
         tile_rows = height if weight_bytes > facts.l2_bytes else max(fitting, default=1)
         product = Convolution(1, problem.in_channels, problem.out_channels, 1, tile_rows * width)
         tile = DirectConfig.choose(product, problem.in_channels, facts)
-        return WinogradConfig(outputs, tile.rows, tile.vectors, tile.lanes, tile_rows)
+        return WinogradConfig(outputs, tile.rows, tile.vectors, tile.lanes, tile.neighbours, tile_rows)
 
     def cycles(self, problem: Convolution, facts: CpuFacts) -> float:
         """What one core needs: products, transforms, and the weights' way from memory."""
         height, width = self.tiles(problem)
         blocks = problem.batch * height // self.tile_rows
         product = Convolution(1, problem.in_channels, problem.out_channels, 1, self.tile_rows * width)
-        tile = DirectConfig(self.rows, self.vectors, self.lanes, 1, True)
+        tile = DirectConfig(self.rows, self.vectors, self.lanes, 1, True, self.neighbours)
         work = tile.work(product, facts) * self.size**2 * blocks
         weight_bytes = self.size**2 * problem.in_channels * problem.out_channels * FLOAT_BYTES
         reads = weight_bytes * (blocks if weight_bytes > facts.l2_bytes else 1) / MEMORY_BYTES_PER_CYCLE
@@ -170,6 +173,7 @@ class WinogradConvolution:
     x: tirx.Buffer
     weight: tirx.Buffer
     epilogue: Epilogue
+    facts: CpuFacts
 
     def emit(self) -> tirx.Stmt:
         """The loops that compute all of the epilogue's target."""
@@ -265,26 +269,30 @@ class WinogradConvolution:
         config = self.config
         lanes = config.lanes
         sums = Accumulators.make(rows, config.vectors, lanes, str(v.dtype))
+        tiles, channels = int(v.shape[2]), int(self.weight.shape[2])
+        stream = WeightStream(self.weight, math.ceil(tiles / config.rows), channels, config.panel)
+        behind = [f, panel, loops.index(channels), loops.index(0)]
 
-        def step(block: Expr, inner: Expr) -> list[tirx.Stmt]:
-            def product(row: int) -> Callable[[int, Expr], Expr]:
-                factor = loops.load(v, [f, block, start + row, inner])
+        def products(block: Expr) -> list[tirx.Stmt]:
+            def read(row: int, inner: Expr) -> Expr:
+                return loops.load(v, [f, block, start + row, inner])
 
-                def one(vector: int, lane: Expr) -> Expr:
+            def multiply(row: int, vector: int, factor: Expr, inner: Expr) -> tirx.Stmt:
+                def product(lane: Expr) -> Expr:
                     return factor * loops.load(self.weight, [f, panel, block * lanes + inner, lane + vector * lanes])
 
-                return one
+                return sums.add_to(row, vector, product)
 
-            return [statement for row in range(rows) for statement in sums.add(row, product(row))]
+            step = Step(range(rows), config.vectors, config.neighbours, str(v.dtype))
+            if not stream.pays(self.facts):
+                return step.repeat(lanes, read, multiply)
+            request = stream.requests(behind, start // config.rows, block * lanes)
+            return step.repeat(lanes, read, multiply, stream.strip, request)
 
         def finish(row: int, vector: int, lane: Expr) -> tirx.Stmt:
             return loops.store(u, sums.get(row, vector, lane), [f, panel * config.vectors + vector, start + row, lane])
 
-        blocks = int(v.shape[1])
-        reduction = loops.serial(
-            blocks, lambda block: [loops.serial(lanes, lambda inner: step(block, inner), "inner")], "c"
-        )
-        return [*sums.start(), reduction, *sums.each(finish)]
+        return [*sums.start(), loops.serial(int(v.shape[1]), products, "block"), *sums.each(finish)]
 
     def _transform_out(self, u: tirx.Buffer, image: Expr, first: Expr, k: Expr, tile: Expr) -> list[tirx.Stmt]:
         from tvm import tirx

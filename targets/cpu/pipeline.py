@@ -5,24 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from edgecompile.implementation import Implementations
-from edgecompile.passes import LAYOUTS, Phase, standard_phases
+from edgecompile.passes import LAYOUTS, Phase, eliminate_dead_code, standard_phases
 from edgecompile.schedule import ScheduleRule
 from edgecompile.target import Target
 
 
 def phases(target: Target, watch: Callable[[Implementations], Implementations] | None = None) -> Sequence[Phase]:
     """The phases that every target shares, and the planning of layouts for this CPU; `watch` as in `Family.phases`."""
-    from edgecompile.passes.plan_layouts import PlanLayouts
+    from edgecompile.passes.fuse_attention import FuseAttention
+    from edgecompile.passes.layouts import PlanLayouts
     from schedules.cpu import CpuImplementations
 
     simplify, *rest = standard_phases()
     offered = CpuImplementations(target.cpu, variants=watch is not None)
+    implementations = watch(offered) if watch else offered
+    attention = Phase(
+        "attention",
+        "one kernel takes the products around a softmax, while each of its parts is still one call",
+        (FuseAttention(implementations), eliminate_dead_code()),
+    )
     layouts = Phase(
         LAYOUTS,
         "convolutions and matrix products get packed weights and blocked tensors, while each is still one call",
-        (PlanLayouts(watch(offered) if watch else offered),),
+        (PlanLayouts(implementations),),
     )
-    return (simplify, layouts, *rest)
+    return (simplify, attention, layouts, *rest)
 
 
 def rules(target: Target) -> Sequence[ScheduleRule]:

@@ -25,13 +25,13 @@ from tests.relax_models import constant, make_model
 from tests.tune.samples import TARGET
 
 X = TensorSpec("x", (1, 16, 10, 10), "float32")
-Y = TensorSpec("y", (1, 20), "float32")
+Y = TensorSpec("y", (1, 200), "float32")
 
 
 def two_layers() -> Model:
     """A convolution for which there are several templates, and a product of matrices."""
     rng = np.random.default_rng(0)
-    kernel, dense = (rng.standard_normal(shape).astype(np.float32) for shape in ((16, 16, 3, 3), (16, 20)))
+    kernel, dense = (rng.standard_normal(shape).astype(np.float32) for shape in ((16, 16, 3, 3), (16, 200)))
 
     def body(b: relax.BlockBuilder, x: relax.Var) -> relax.Expr:
         value = b.emit(relax.op.nn.relu(b.emit(relax.op.nn.conv2d(x, constant(kernel), padding=1))))
@@ -91,8 +91,7 @@ def test_the_fastest_ways_are_built_in_and_named(tuned: ec.Artifact, model: Mode
         same = [other.quartile_ns for other in records if other.workload == record.workload]
         assert record.quartile_ns <= min(same) / 0.98
     reasons = [decision.reason for decision in tuned.report.decisions if decision.step == "PlanLayouts"]
-    assert all("ms measured]" in reason for reason in reasons)
-    assert len(reasons) == 2
+    assert sum(" ms, " in reason and "cycles measured" in reason for reason in reasons) == 2
     assert tuned.verify().ok
     x = np.random.default_rng(1).standard_normal(X.shape).astype(np.float32)
     assert model.reference is not None

@@ -8,7 +8,7 @@ import tvm
 from tvm import te, tirx
 
 from edgecompile.convolution import Convolution
-from edgecompile.passes.blocked_tensors import blocked_shape
+from edgecompile.passes.layouts.blocked_tensors import blocked_shape
 from edgecompile.target import Target
 from schedules.cpu import CpuImplementations, Template
 from schedules.cpu.implementations import EMITTERS

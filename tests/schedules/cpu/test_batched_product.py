@@ -18,7 +18,7 @@ from targets.cpu.object_code import tvm_target
 SIZES = [1, 7, 13, 17, 31, 50]
 
 
-@pytest.mark.parametrize("target_name", ["host", "host,vector_bytes=16,vector_registers=16"])
+@pytest.mark.parametrize("target_name", ["host", "host,vector_bytes=16,features=asimd"])
 @pytest.mark.parametrize(("rows", "inner", "columns"), list(itertools.product(SIZES, repeat=3))[::9])
 def test_odd_sizes(rows: int, inner: int, columns: int, target_name: str) -> None:
     target = find_target(target_name)

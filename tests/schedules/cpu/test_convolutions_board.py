@@ -48,5 +48,8 @@ def test_odd_sizes_on_a_board(target: str, tmp_path: Path) -> None:
     for got, want in zip(artifact.run(x.numpy()), expected, strict=True):
         np.testing.assert_allclose(got, want.numpy(), rtol=0, atol=1e-5)
     templates = {decision.reason for step in artifact.report.steps for decision in step.decisions}
-    expected = {"direct convolution", "packed product", "depthwise convolution", "Winograd convolution"}
+    expected = {
+        *("direct convolution", "packed product", "depthwise convolution", "Winograd convolution"),
+        "layout conversion",
+    }
     assert expected <= templates

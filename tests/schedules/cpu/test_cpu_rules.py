@@ -65,13 +65,13 @@ CASES: dict[str, tuple[tuple[int, ...], Body, str]] = {
     "matmul_row": ((1, 128), lambda b, x: relax.op.matmul(x, weights(128, 100)), "RegisterTile"),
     "batched_matmul": ((3, 10, 20), lambda b, x: relax.op.matmul(x, weights(3, 20, 18)), "RegisterTile"),
     "max_pool": ((1, 5, 17, 17), lambda b, x: relax.op.nn.max_pool2d(x, (3, 3), (2, 2), (1, 1)), "any"),
-    "softmax": ((11, 101), lambda b, x: relax.op.nn.softmax(x), "LoopNest"),
+    "softmax": ((11, 101), lambda b, x: relax.op.nn.softmax(x), "rows"),
     "softmax_first_axis": ((101, 11), lambda b, x: relax.op.nn.softmax(x, axis=0), "LoopNest"),
-    "mean_of_image": ((1, 33, 7, 7), lambda b, x: relax.op.mean(x, [2, 3]), "LoopNest"),
-    "layer_norm": ((5, 7, 96), lambda b, x: relax.op.nn.layer_norm(x, weights(96), weights(96), axes=[-1]), "LoopNest"),
+    "mean_of_image": ((1, 33, 7, 7), lambda b, x: relax.op.mean(x, [2, 3]), "rows"),
+    "layer_norm": ((5, 7, 96), lambda b, x: relax.op.nn.layer_norm(x, weights(96), weights(96), axes=[-1]), "rows"),
     "transpose": ((3, 70, 90), lambda b, x: relax.op.permute_dims(x, [2, 0, 1]), "LoopNest"),
     "scalar": ((), lambda b, x: relax.op.exp(x), "LoopNest"),
-    "sum_of_all": ((50, 1000), lambda b, x: relax.op.sum(x), "any"),
+    "sum_of_all": ((5, 100), lambda b, x: relax.op.sum(x), "rows"),
     "large_vector": ((65536,), lambda b, x: relax.op.tanh(x), "LoopNest"),
     "no_elements": ((0, 4), lambda b, x: relax.op.exp(x), "LoopNest"),
 }
@@ -92,7 +92,8 @@ def test_scheduled_kernel_computes_the_same(name: str, isa: str) -> None:
         module.update_func(module.get_global_var(kernel), function)
     x = RNG.standard_normal(shape).astype(np.float32)
     (expected,), (found,) = run_virtual_machine(lowered.module, x), run_virtual_machine(module, x)
-    # The same sums in the same order, except that LLVM contracts other products into fused multiply-adds.
+    # The same sums, in another order where they are taken along rows, and with other products contracted into fused
+    # multiply-adds.
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * max(1.0, np.abs(expected).max(initial=0)))
 
 

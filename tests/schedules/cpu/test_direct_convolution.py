@@ -11,7 +11,7 @@ import pytest
 from edgecompile.convolution import Convolution
 from edgecompile.target import CpuFacts, find_target
 from schedules.cpu import CpuImplementations
-from schedules.cpu.direct_config import DirectConfig
+from schedules.cpu.direct_config import LONGEST_SUM, DirectConfig, product_block
 from schedules.cpu.direct_formula import pack_weight
 from tests.schedules.cpu.convolutions import check, run
 
@@ -49,6 +49,29 @@ def test_shorter_vectors(problem: Convolution, vector_bytes: int) -> None:
     check(*run(problem, find_target(f"host,vector_bytes={vector_bytes},vector_registers=16")))
 
 
+@pytest.mark.parametrize("problem", odd_problems()[::5], ids=str)
+def test_factors_by_lane(problem: Convolution) -> None:
+    """The order of AArch64, on this machine: channels that are no whole number of vectors have single factors too."""
+    check(*run(problem, find_target("host,vector_bytes=16,features=asimd")))
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        Convolution(2, 3, 32, 23, 31, (7, 7), (2, 2), (3, 3, 3, 3)),
+        Convolution(1, 1, 13, 15, 15, (3, 3), (1, 1), (1, 2, 3, 0)),
+        Convolution(1, 3, 16, 5, 1, (3, 5), (1, 3), (1, 4, 1, 4)),
+        Convolution(1, 2, 8, 9, 13, (2, 3), (2, 1), (0, 2, 1, 3), (1, 2)),
+        Convolution(1, 3, 7, 7, 8, (1, 4), (1, 5), (0, 1, 0, 0), (1, 1)),
+        Convolution(1, 3, 24, 1, 1, (1, 1), (1, 1), (1, 1, 1, 1)),
+    ],
+    ids=str,
+)
+def test_pixels_by_lane(problem: Convolution) -> None:
+    """Plain input on AArch64, in the order of its code on this machine: borders and pixels that are no whole vector."""
+    check(*run(problem, find_target("host,vector_bytes=16,features=asimd"), plain_input=True))
+
+
 def test_plain_input() -> None:
     check(*run(Convolution(2, 3, 32, 23, 31, (7, 7), (2, 2), (3, 3, 3, 3)), find_target("host"), plain_input=True))
 
@@ -62,6 +85,29 @@ def test_input_channels_in_chunks() -> None:
     check(*run(problem, target))
 
 
+@pytest.mark.parametrize("l2_bytes", [65536, 1 << 20])
+@pytest.mark.parametrize("shape", [(3072, 32, 1, 1), (2560, 40, 3, 5), (512, 16, 4, 5)])
+def test_long_sums_are_made_by_parts(shape: tuple[int, int, int, int], l2_bytes: int) -> None:
+    """The error of sums of thousands of products is that of `LONGEST_SUM`, with and without chunks for the cache."""
+    c, k, height, width = shape
+    size = 3 if c == 512 else 1
+    target = find_target(f"host,l2_bytes={l2_bytes},l1d_bytes=32768")
+    problem = Convolution(1, c, k, height, width, (size, size), padding=(size // 2,) * 4)
+    got, expected = run(problem, target)
+    products = c * size**2
+    error = np.sqrt(np.mean((got - expected) ** 2) / np.mean(expected**2))
+    # Each of n partial sums is rounded by up to 2^-24 of itself, on average by some 0.4 of that: sqrt(n / 2) of them.
+    in_one_sum = 0.4 * 2**-24 * np.sqrt(products / 2)
+    assert products > 2 * LONGEST_SUM and error < 0.6 * in_one_sum
+
+
+@pytest.mark.parametrize(
+    ("channels", "block"), [(768, 768), (25088, 896), (1040, 520), (30, 30), (1280, 640), (1153, 1153)]
+)
+def test_products_have_blocks_that_sums_can_end_behind(channels: int, block: int) -> None:
+    assert product_block(channels) == block
+
+
 def test_tile_leaves_room_in_the_registers() -> None:
     facts = find_target("host").cpu
     for registers, channels in itertools.product((16, 32), (1, 24, 64, 96, 1000)):
@@ -69,6 +115,24 @@ def test_tile_leaves_room_in_the_registers() -> None:
         config = DirectConfig.choose(Convolution(1, 16, channels, 56, 56, (3, 3)), 16, few)
         assert config.rows * config.vectors + config.vectors < registers
         assert -(-channels // config.lanes) % config.vectors == 0
+
+
+def test_tile_by_lane_leaves_room_in_the_registers() -> None:
+    facts = find_target("rpi5").cpu
+    for channels, pixels in itertools.product((4, 24, 64, 96, 1000), (7, 14, 56)):
+        config = DirectConfig.choose(Convolution(1, 16, channels, pixels, pixels, (3, 3), (2, 2)), 4, facts)
+        assert config.neighbours == config.lanes
+        pixels_met = 2 * config.rows + 1  # by three columns of the kernel, in steps of two
+        assert config.rows * config.vectors + pixels_met + 2 <= facts.vector_registers
+
+
+def test_tile_of_pixels_by_lane_leaves_room_in_the_registers() -> None:
+    facts = find_target("rpi5").cpu
+    problem = Convolution(1, 3, 64, 224, 224, (7, 7), (2, 2), (3, 3, 3, 3))
+    config = DirectConfig.choose(problem, 1, facts)
+    pixels = 2 * (config.rows - 1) + 7
+    assert config.neighbours == 4
+    assert config.rows * config.vectors + -(-pixels // 4) + 2 <= facts.vector_registers
 
 
 def test_packed_weight() -> None:

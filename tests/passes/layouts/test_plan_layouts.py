@@ -2,60 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-import tvm
 from tvm import relax
 
 from edgecompile.decision import Decision
 from edgecompile.frontend.model import TensorSpec
-from edgecompile.passes.blocked_tensors import block_constant, blocked_shape, is_reshape
-from edgecompile.passes.plan_layouts import PlanLayouts
+from edgecompile.passes.layouts import PlanLayouts
 from edgecompile.target import find_target
 from schedules.cpu import CpuImplementations
-from tests.relax_models import constant, make_model, run_virtual_machine
-
-X = TensorSpec("x", (1, 16, 9, 9), "float32")
-RNG = np.random.default_rng(0)
-
-
-def weight(*shape: int) -> tvm.ir.GenericConst:
-    return constant(RNG.standard_normal(shape).astype(np.float32))
-
-
-def conv(x: Any, out_channels: int, in_channels: int = 16, size: int = 3) -> Any:
-    return relax.op.nn.conv2d(x, weight(out_channels, in_channels, size, size), padding=size // 2)
-
-
-def plan(body: Callable[..., Any], *specs: TensorSpec) -> tuple[tvm.IRModule, tvm.IRModule, list[Decision]]:
-    """The module before and after, and what was decided."""
-    before = make_model(specs or (X,), body, ()).module
-    decisions: list[Decision] = []
-    facts = find_target("host,vector_bytes=32,vector_registers=16").cpu
-    return before, PlanLayouts(CpuImplementations(facts))(before, decisions), decisions
-
-
-def callees(module: tvm.IRModule) -> Counter[str]:
-    calls = [binding.value for block in module["main"].body.blocks for binding in block.bindings]
-    return Counter(
-        str(call.args[0].name_hint) if call.op.name == "relax.call_tir" else call.op.name.removeprefix("relax.")
-        for call in calls
-        if isinstance(call, relax.Call)
-    )
-
-
-def check_numbers(before: tvm.IRModule, after: tvm.IRModule) -> None:
-    relax.analysis.well_formed(after)
-    arrays = [
-        RNG.standard_normal([int(n) for n in parameter.ty.shape]).astype(np.float32)
-        for parameter in before["main"].params
-    ]
-    for got, want in zip(run_virtual_machine(after, *arrays), run_virtual_machine(before, *arrays), strict=True):
-        np.testing.assert_allclose(got, want, rtol=0, atol=1e-5 * max(1.0, float(np.abs(want).max())))
+from tests.passes.layouts.plans import X, callees, check_numbers, conv, plan, weight
+from tests.relax_models import constant, make_model
 
 
 def residual_block(builder: Any, x: Any) -> Any:
@@ -67,7 +27,8 @@ def residual_block(builder: Any, x: Any) -> Any:
 def test_no_conversion_inside_a_residual_block() -> None:
     before, after, decisions = plan(residual_block)
     assert callees(after) == {"to_blocks": 1, "conv2d": 2, "add": 2, "nn.relu": 2, "from_blocks": 1}
-    assert [decision.kept for decision in decisions] == [True, True]
+    assert [decision.kept for decision in decisions] == [True, True, True]
+    assert "0 conversions" not in decisions[-1].reason
     check_numbers(before, after)
 
 
@@ -167,16 +128,3 @@ def test_the_module_is_not_changed_in_place() -> None:
     text = before.script()
     PlanLayouts(CpuImplementations(find_target("host").cpu))(before, [])
     assert before.script() == text
-
-
-def test_blocked_constants() -> None:
-    array = np.arange(12, dtype=np.float32).reshape(12, 1, 1)
-    blocked = block_constant(array, 12, 4)
-    assert blocked is not None
-    assert blocked.shape == (1, 3, 1, 1, 4)
-    assert blocked[0, 2, 0, 0, 1] == 9
-    assert block_constant(np.zeros((6, 1, 1), np.float32), 12, 4) is None
-    assert block_constant(np.zeros((1, 1, 12, 1, 1), np.float32), 12, 4) is None
-    assert blocked_shape((2, 12, 5, 6), 4) == (2, 3, 5, 6, 4)
-    assert is_reshape((1, 12, 1, 1), 4)
-    assert not is_reshape((1, 12, 2, 1), 4)

@@ -1,0 +1,39 @@
+"""Which operators have ways besides the plain one: one line for each family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import tvm
+from tvm import relax
+
+from edgecompile.implementation import Implementations
+from edgecompile.passes.layouts.convolutions import convolution_ways
+from edgecompile.passes.layouts.elementwise import BINARY, UNARY, binary_ways, unary_ways
+from edgecompile.passes.layouts.joins import concat_ways, field_ways, split_ways
+from edgecompile.passes.layouts.poolings import GLOBAL_POOLS, MEANS, POOLS, global_pool_ways, mean_ways, pool_ways
+from edgecompile.passes.layouts.products import product_ways
+from edgecompile.passes.layouts.way import Way, plain_way
+
+_BY_OPERATOR: Mapping[str, Callable[[relax.Call, Implementations], Sequence[Way]]] = {
+    "relax.nn.conv2d": convolution_ways,
+    "relax.matmul": product_ways,
+    "relax.concat": concat_ways,
+    "relax.split": split_ways,
+    **dict.fromkeys(UNARY, unary_ways),
+    **dict.fromkeys(BINARY, binary_ways),
+    **dict.fromkeys(POOLS, pool_ways),
+    **dict.fromkeys(GLOBAL_POOLS, global_pool_ways),
+    **dict.fromkeys(MEANS, mean_ways),
+}
+
+
+def ways_of(value: relax.Expr, implementations: Implementations) -> Sequence[Way]:
+    """The ways to compute a binding's value, the preferred first; at least the plain one."""
+    if isinstance(value, relax.TupleGetItem):
+        return field_ways(value, implementations)
+    if isinstance(value, relax.Call) and isinstance(value.op, tvm.ir.Op):
+        list_ways = _BY_OPERATOR.get(value.op.name)
+        if list_ways is not None:
+            return list_ways(value, implementations)
+    return [plain_way(value)]

@@ -1,0 +1,31 @@
+"""`RememberedImplementations`: each distinct problem is asked about once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from edgecompile.convolution import Convolution
+from edgecompile.implementation import Implementation, Implementations
+
+
+class RememberedImplementations:
+    """What a target has, with its answers kept: networks repeat their layers."""
+
+    def __init__(self, implementations: Implementations) -> None:
+        self.block = cache(implementations.block)
+        self.conversion_cycles = cache(implementations.conversion_cycles)
+        self.plain_cycles = cache(implementations.plain_cycles)
+        self.attentions = cache(implementations.attentions)
+        self._convolutions = cache(implementations.convolutions)
+        self._products = cache(implementations.products)
+        self._batched_products = cache(implementations.batched_products)
+
+    def convolutions(self, problem: Convolution, in_block: int | None) -> Sequence[Implementation]:
+        return self._convolutions(problem, in_block)
+
+    def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
+        return self._products(tuple(rows), problem)
+
+    def batched_products(self, rows: int, inner: int, columns: int) -> Sequence[Implementation]:
+        return self._batched_products(rows, inner, columns)

@@ -1,0 +1,89 @@
+"""Where a new `main` is built: it knows each tensor in the layouts that it has so far, and converts on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import tvm
+from tvm import relax
+from tvm_ffi.structural import structural_mutate
+
+from edgecompile.passes.layouts.blocked_tensors import blocked_shape, from_blocks, is_reshape, to_blocks
+from edgecompile.passes.layouts.tensor_shapes import image_shape
+from edgecompile.passes.layouts.way import PLAIN, Layout
+
+if TYPE_CHECKING:
+    from tvm import te
+
+_ELEMENTWISE_OUTPUT, _OPAQUE = 4, 8  # OpPatternKind: other kernels may join behind it; nothing may
+
+
+class Workshop:
+    """Emits bindings, conversions and kernels.
+
+    Attributes:
+        conversions: how many kernels that only convert were emitted; where a reshape does, it does not count.
+    """
+
+    def __init__(self, builder: relax.BlockBuilder) -> None:
+        self.builder = builder
+        self.conversions = 0
+        self._known: dict[relax.Var, dict[Layout, relax.Expr]] = {}
+
+    def add(self, variable: relax.Var, layout: Layout, value: relax.Expr) -> None:
+        """Make a variable of the old `main` known."""
+        self._known[variable] = {layout: value}
+
+    def read(self, variable: relax.Var, layout: Layout) -> relax.Expr:
+        """The tensor in that layout; it is converted once, where it is first needed."""
+        known = self._known[variable]
+        if layout not in known:
+            known[layout] = self._to_plain(variable, *known) if layout == PLAIN else self._to_blocks(variable, layout)
+        return known[layout]
+
+    def substituted(self, value: relax.Expr) -> relax.Expr:
+        """`value` with the new plain tensors in place of the old variables."""
+
+        def on_variable(variable: tvm.ir.Var, mutator: Any) -> relax.Expr:
+            del mutator
+            return self.read(variable, PLAIN) if variable in self._known else variable
+
+        return structural_mutate(value, ((tvm.ir.Var, on_variable),))
+
+    def template(self, name: str, formula: Callable[..., te.Tensor], arguments: Sequence[relax.Expr]) -> relax.Call:
+        """A call of a template's formula; elementwise operators may join behind it."""
+        return self._kernel(name, _ELEMENTWISE_OUTPUT, formula, arguments)
+
+    def emit(self, value: relax.Expr, name: str) -> relax.Var:
+        """Bind a value."""
+        return self.builder.emit(value, name_hint=name)
+
+    def _to_plain(self, variable: relax.Var, block: int) -> relax.Var:
+        shape = image_shape(variable)
+        assert shape is not None
+        name, blocked = f"{variable.name}_plain", self._known[variable][block]
+        if is_reshape(shape, block):
+            return self.emit(relax.op.reshape(blocked, shape), name)
+        return self._converted("from_blocks", from_blocks, blocked, name)
+
+    def _to_blocks(self, variable: relax.Var, block: int) -> relax.Var:
+        shape = image_shape(variable)
+        assert shape is not None
+        name, plain = f"{variable.name}_blocked", self.read(variable, PLAIN)
+        if is_reshape(shape, block):
+            return self.emit(relax.op.reshape(plain, blocked_shape(shape, block)), name)
+        return self._converted("to_blocks", lambda x: to_blocks(x, block), plain, name)
+
+    def _converted(self, kernel: str, formula: Callable[..., te.Tensor], value: relax.Expr, name: str) -> relax.Var:
+        self.conversions += 1
+        return self.emit(self._kernel(kernel, _OPAQUE, formula, [value]), name)
+
+    def _kernel(
+        self, name: str, pattern: int, formula: Callable[..., te.Tensor], arguments: Sequence[relax.Expr]
+    ) -> relax.Call:
+        """A call of the formula's loops; equal loops are one function."""
+        builder = relax.BlockBuilder()
+        call = builder.call_te(formula, *arguments)
+        function = builder.get()[call.args[0]].with_attr("op_pattern", pattern)
+        return relax.call_tir(self.builder.add_func(function, name), call.args[1], call.ty_args[0])

@@ -1,0 +1,88 @@
+"""Weights on their way: while tiles use one stretch of them, the next is fetched into the first-level cache.
+
+A stretch is used by all tiles of a run. Only the first would wait for memory, at a pace that no memory keeps, while the
+others find everything in the cache. So every step of every tile asks for a few lines of what the next run needs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from edgecompile.target import CpuFacts
+
+from schedules.cpu import loops
+from schedules.cpu.direct_config import FLOAT_BYTES
+
+if TYPE_CHECKING:
+    from tvm import tirx
+
+    from schedules.cpu.loops import Expr
+
+_Number = TypeVar("_Number", int, "Expr")
+
+LINE_BYTES = 64  # of a cache line, on every CPU that we have templates for
+_LINE = LINE_BYTES // FLOAT_BYTES
+_FEWEST_STEPS, _MOST_STEPS = 4, 16  # between two requests; AArch64 does four at a time
+_MOST_LINES = 4  # of one request, more would keep loads waiting
+
+
+@dataclass(frozen=True)
+class WeightStream:
+    """Requests for the stretch behind the one that a run of tiles uses.
+
+    Attributes:
+        weight: whose elements lie in the order in which they are used.
+        tiles: of a run.
+        steps: of a tile's reduction; each uses `step_floats` of the stretch.
+    """
+
+    weight: tirx.Buffer
+    tiles: int
+    steps: int
+    step_floats: int
+
+    @property
+    def strip(self) -> int:
+        """Steps between two requests: a power of two."""
+        lines_per_step = self.step_floats / _LINE / self.tiles
+        return 1 << math.floor(math.log2(min(_MOST_STEPS, max(_FEWEST_STEPS, _MOST_LINES / lines_per_step))))
+
+    @property
+    def lines(self) -> int:
+        """Lines of one request."""
+        return math.ceil(self.strip * self.step_floats / _LINE / self.tiles)
+
+    def place(self, turn: _Number, strip: _Number) -> _Number:
+        """The first line, counted from the next stretch's begin, that one strip of one tile asks for."""
+        return (turn * math.ceil(self.steps / self.strip) + strip) * self.lines
+
+    def pays(self, facts: CpuFacts) -> bool:
+        """False where the first-level cache keeps all weights anyway."""
+        return math.prod(int(extent) for extent in self.weight.shape) * FLOAT_BYTES > facts.l1d_bytes // 2
+
+    def requests(self, at: Sequence[Expr], turn: Expr, first: Expr) -> Callable[[Expr], list[tirx.Stmt]]:
+        """What each strip of a loop asks for, by the strip's number.
+
+        Args:
+            at: the index in `weight` where the next stretch begins.
+            turn: which tile of the run this is.
+            first: which step of the tile's reduction the loop begins with.
+        """
+
+        def request(strip: Expr) -> list[tirx.Stmt]:
+            place = self.place(turn, first // self.strip + strip)
+            return [_fetch(self.weight, [*at[:-1], at[-1] + (place + line) * _LINE]) for line in range(self.lines)]
+
+        return request
+
+
+def _fetch(buffer: tirx.Buffer, indices: Sequence[Expr]) -> tirx.Stmt:
+    """Ask for a line; one beyond the buffer's end does no harm."""
+    from tvm import tirx
+
+    read, near, data = (tirx.const(number, "int32") for number in (0, 3, 1))
+    address = tirx.address_of(loops.load(buffer, indices))
+    return tirx.Evaluate(tirx.call_llvm_intrin("void", "llvm.prefetch", address, read, near, data))

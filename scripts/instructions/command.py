@@ -1,0 +1,121 @@
+"""The command line: which networks, which board, and how much about the kernels."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgecompile import zoo
+from edgecompile.cli.tables import print_json
+from edgecompile.errors import EdgeCompileError, InvalidInputError, ToolchainError
+from edgecompile.target import Target, find_target
+from scripts.bench.case import case_folder, export, read_case
+from scripts.bench.worker import in_fresh_process
+from scripts.instructions.counting import Count, count
+from scripts.instructions.disassembly import read_library
+from scripts.instructions.emulator import Emulator
+from scripts.instructions.kernels import Kernel, find_kernels
+from scripts.instructions.results import Comparison, document, print_comparison
+from scripts.instructions.runtimes import EdgeCompile, OnnxRuntime
+from scripts.instructions.throughput import find_analyzer
+
+MODELS = ("resnet18", "mobilenetv2")
+_DESCRIPTION = """Instructions that one inference executes on an emulated AArch64 board, beside ONNX Runtime.
+
+Both run under QEMU with the same emulated core, in float32, with one thread. What some inferences execute beyond two
+others is counted, so that loading does not matter. ONNX Runtime's wheel for AArch64 is downloaded once."""
+_EXAMPLES = """examples:
+  make instructions
+  make instructions ARGS="--models resnet18 --kernels"
+  make instructions ARGS="--target rpi4 --throughput --json" > build/instructions.json
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when everything was counted, 1 when something was not, 2 when the request makes no sense."""
+    options = _parser().parse_args(arguments)
+    try:
+        comparisons, target = _run(options)
+    except EdgeCompileError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        print_json(document(comparisons, target))
+    return 0 if all(comparison.ratio is not None for comparison in comparisons) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="instructions",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--models", type=_names, default=MODELS, help=f"of the zoo; default: {','.join(MODELS)}")
+    parser.add_argument("--target", default="rpi5", help="rpi4 or rpi5, overrides allowed; default: rpi5")
+    parser.add_argument("--inferences", type=_positive, default=1, help="that are counted and averaged; default: 1")
+    parser.add_argument("--kernels", action="store_true", help="show our kernels and their hottest loops")
+    parser.add_argument("--throughput", action="store_true", help="and what llvm-mca says of those loops")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> tuple[list[Comparison], Target]:
+    unknown = sorted(set(options.models) - set(zoo.names()))
+    if unknown:
+        raise InvalidInputError(f"no network is named {unknown[0]!r}; choose from {', '.join(zoo.names())}")
+    target = find_target(options.target)
+    comparisons = []
+    with tempfile.TemporaryDirectory(prefix="instructions-") as name:
+        folder = Path(name)
+        emulator = Emulator(target, folder)
+        for model in options.models:
+            comparisons.append(_compare(model, target, emulator, folder, options))
+            if not options.json:
+                print_comparison(comparisons[-1], target)
+    return comparisons, target
+
+
+def _compare(model: str, target: Target, emulator: Emulator, folder: Path, options: argparse.Namespace) -> Comparison:
+    _say(f"{model}: PyTorch exports")
+    in_fresh_process(export, model)
+    case = read_case(case_folder(model))
+    counts = []
+    for runtime in (EdgeCompile, OnnxRuntime):
+        _say(f"{model}: {runtime.name} runs in the emulator")
+        counts.append(count(runtime.name, runtime, case, target, emulator, options.inferences, folder))
+    _say("")
+    ours, theirs = counts
+    if not (options.kernels or options.throughput) or ours.library is None:
+        return Comparison(case, ours, theirs)
+    try:
+        return Comparison(case, ours, theirs, _kernels(ours, ours.library, model, options.throughput))
+    except ToolchainError as error:
+        return Comparison(case, ours, theirs, kernels_reason=str(error))
+
+
+def _kernels(ours: Count, library: Path, model: str, throughput: bool) -> list[Kernel]:
+    return find_kernels(ours, read_library(library), model, find_analyzer() if throughput else None)
+
+
+def _say(text: str) -> None:
+    """What happens now, on stderr: one line that changes on a terminal, else one line each."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+    elif text:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"at least 1 is needed, found {number}")
+    return number
