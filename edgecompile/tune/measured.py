@@ -24,8 +24,8 @@ class MeasuredImplementations(WatchedImplementations):
     """Replaces estimates by measured times, as cycles.
 
     A way without a record keeps its estimate, times the factor by which the estimates of the same workload fell short,
-    or those of all workloads where it has no record at all; so do loops without a template, and conversions. Other
-    numbers than a template's own choice are offered only where they were measured to be clearly faster than that.
+    or those of all workloads where it has no record at all. Other numbers than a template's own choice are offered only
+    where they were measured to be clearly faster than that.
 
     Args:
         offered: the target's, with variants.
@@ -57,11 +57,11 @@ class MeasuredImplementations(WatchedImplementations):
         return answer
 
     def conversion_cycles(self, elements: int) -> float:
-        """Scaled as other estimates are."""
+        """As offered, in the measured cycles of layers that keep the machine as busy."""
         return super().conversion_cycles(elements) * self._shortfall
 
     def plain_cycles(self, operations: int) -> float:
-        """Scaled as other estimates are."""
+        """As offered, likewise."""
         return super().plain_cycles(operations) * self._shortfall
 
     def _measured(self, way: Implementation, record: Record) -> Implementation:

@@ -84,14 +84,6 @@ class WatchedImplementations(ABC):
         """As offered."""
         return self._offered.block(channels)
 
-    def convolutions(self, problem: Convolution, in_block: int | None) -> Sequence[Implementation]:
-        """See `Implementations.convolutions`."""
-        return self.answer(Workload.convolution(problem, in_block), self._offered.convolutions(problem, in_block))
-
-    def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
-        """See `Implementations.products`."""
-        return self.answer(Workload.product(rows, problem), self._offered.products(rows, problem))
-
     def conversion_cycles(self, elements: int) -> float:
         """As offered."""
         return self._offered.conversion_cycles(elements)
@@ -101,8 +93,16 @@ class WatchedImplementations(ABC):
         return self._offered.plain_cycles(operations)
 
     def attentions(self, problem: Attention) -> Sequence[Implementation]:
-        """As offered: there is one way, and where it is offered it has been compared with separate kernels."""
+        """As offered: there is one way, and nothing to choose."""
         return self._offered.attentions(problem)
+
+    def convolutions(self, problem: Convolution, in_block: int | None) -> Sequence[Implementation]:
+        """See `Implementations.convolutions`."""
+        return self.answer(Workload.convolution(problem, in_block), self._offered.convolutions(problem, in_block))
+
+    def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
+        """See `Implementations.products`."""
+        return self.answer(Workload.product(rows, problem), self._offered.products(rows, problem))
 
     def batched_products(self, rows: int, inner: int, columns: int) -> Sequence[Implementation]:
         """See `Implementations.batched_products`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgecompile.convolution import Convolution
@@ -73,8 +73,13 @@ class DirectConfig:
         neighbours = lanes if facts.multiplies_by_lane and has_neighbours else 1
         pixels, _ = _lines(problem)
         best = min(
-            (_cycles(pixels, rows, vectors, neighbours, facts) / vectors, -rows * vectors, rows, vectors)
-            for rows, vectors in fitting_tiles(problem, in_block, lanes, neighbours, facts)
+            (
+                (_cycles(pixels, rows, vectors, neighbours, facts) / vectors, -rows * vectors, rows, vectors)
+                for vectors in range(1, min(count, MOST_VECTORS) + 1)
+                if count % vectors == 0
+                for rows in range(1, min(pixels, MOST_ROWS) + 1)
+                if registers_needed(problem, in_block, rows, vectors, neighbours) <= facts.vector_registers
+            ),
         )
         rows, vectors = best[2:]
         taps = problem.kernel[0] * problem.kernel[1]
@@ -83,28 +88,15 @@ class DirectConfig:
         panel_bytes = weight_bytes * vectors // count
         pixels_outside = weight_bytes <= facts.l2_bytes // 2
         panel_limit = math.inf if pixels_outside else facts.l2_bytes // 3
-        fitting = (
-            part
-            for part in divisors(blocks)
-            if part * in_block * taps <= LONGEST_SUM and panel_bytes * part // blocks <= panel_limit
-        )
-        chunk = max(fitting, default=1)
+        chunks = exact_chunks(problem, in_block)
+        chunk = max((part for part in chunks if panel_bytes * part // blocks <= panel_limit), default=1)
         return DirectConfig(rows, vectors, lanes, chunk, pixels_outside, neighbours)
 
 
-def fitting_tiles(
-    problem: Convolution, in_block: int, lanes: int, neighbours: int, facts: CpuFacts
-) -> Iterator[tuple[int, int]]:
-    """Rows and vectors of every tile that the registers hold."""
-    count = math.ceil(problem.out_channels / lanes)
-    pixels, _ = _lines(problem)
-    for vectors in range(1, min(count, MOST_VECTORS) + 1):
-        for rows in range(1, min(pixels, MOST_ROWS) + 1):
-            if (
-                count % vectors == 0
-                and _registers(problem, in_block, rows, vectors, neighbours) <= facts.vector_registers
-            ):
-                yield rows, vectors
+def exact_chunks(problem: Convolution, in_block: int) -> Sequence[int]:
+    """The numbers of blocks of input channels that one sum may hold, ascending; at least one block."""
+    products = in_block * problem.kernel[0] * problem.kernel[1]
+    return [part for part in _divisors(problem.in_channels // in_block) if part == 1 or part * products <= LONGEST_SUM]
 
 
 def product_block(channels: int) -> int:
@@ -112,11 +104,11 @@ def product_block(channels: int) -> int:
 
     The largest divisor up to `LONGEST_SUM`; all channels where only small ones divide them, whose loops would not pay.
     """
-    block = max(part for part in divisors(channels) if part <= LONGEST_SUM)
+    block = max(part for part in _divisors(channels) if part <= LONGEST_SUM)
     return block if block >= LONGEST_SUM // 4 else channels
 
 
-def _registers(problem: Convolution, in_block: int, rows: int, vectors: int, neighbours: int) -> int:
+def registers_needed(problem: Convolution, in_block: int, rows: int, vectors: int, neighbours: int) -> int:
     """What a tile holds at once: its sums, and the operands of one step.
 
     LLVM unrolls the columns of a kernel, and keeps the pixels that several of them meet.
@@ -154,6 +146,5 @@ def _lines(problem: Convolution) -> tuple[int, int]:
     return problem.out_width, problem.out_height * problem.batch
 
 
-def divisors(number: int) -> list[int]:
-    """The numbers that divide it, ascending."""
+def _divisors(number: int) -> list[int]:
     return [part for part in range(1, number + 1) if number % part == 0]

@@ -29,13 +29,9 @@ from schedules.cpu.direct_formula import convolve, multiply, pack_weight
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.template import Anchor, Emitter, attributes
 from schedules.cpu.variants import depthwise_variants, direct_variants, product_tiles, winograd_variants
-from schedules.cpu.winograd_convolution import (
-    WinogradConfig,
-    WinogradConvolution,
-    convolve_winograd,
-    fits,
-    pack_winograd,
-)
+from schedules.cpu.winograd_config import WinogradConfig, fits
+from schedules.cpu.winograd_convolution import WinogradConvolution
+from schedules.cpu.winograd_formula import convolve_winograd, pack_winograd
 from schedules.cpu.winograd_matrices import POINTS
 
 if TYPE_CHECKING:
@@ -44,14 +40,14 @@ if TYPE_CHECKING:
 DIRECT, DEPTHWISE, WINOGRAD = "direct convolution", "depthwise convolution", "Winograd convolution"
 PRODUCT, BATCHED, ATTENTION = "packed product", "batched product", "attention"
 
-Config = TypeVar("Config", DirectConfig, DepthwiseConfig, WinogradConfig)
-
 # Of `LayoutConversion` per float, on a Zen 5 server with vectors of 32 and of 64 bytes: 0.4 to 0.7 within the L1 and L2
 # caches, 0.9 to 1.2 beyond them. Blocks that do not divide into vectors of four take 2 to 5; they are rare.
 CONVERSION_CYCLES = 1.0
-# Of `RegisterTile` and `LoopNest` per multiply-add or comparison there: convolutions and products 0.04 to 0.6, poolings
-# 0.7 to 0.9, global poolings 1.9.
-PLAIN_CYCLES = 0.5
+# Of `RegisterTile` and `LoopNest` per multiply-add there: 0.04 to 0.6 where the sizes are large and divide, 0.6 to 0.8
+# for a vector times a matrix, 2 to 6 for few channels. Taken from the upper end: a template is the safer choice.
+PLAIN_CYCLES = 2.0
+
+Config = TypeVar("Config", DirectConfig, DepthwiseConfig, WinogradConfig)
 
 
 @dataclass(frozen=True)
@@ -99,6 +95,25 @@ class CpuImplementations:
         others = [tile for tile in product_tiles(problem, self.facts) if fits_stack(inner, tile)]
         return self._ways(chosen, others, lambda config: self._batched_way(problem, config))
 
+    def _ways(
+        self, chosen: Config, others: Sequence[Config], way: Callable[[Config], Implementation]
+    ) -> Sequence[Implementation]:
+        """A template with its own choice, and behind it with other numbers where they are asked for."""
+        found = [way(chosen)]
+        if self.variants:
+            found += [dataclasses.replace(way(config), is_variant=True) for config in others]
+        return found
+
+    def _batched_way(self, problem: Convolution, config: DirectConfig) -> Implementation:
+        notes = attributes(BATCHED, {"config": dataclasses.asdict(config)})
+        return Implementation(
+            name=f"batch_matmul {config.rows}x{config.panel}",
+            cycles=config.cycles(problem, self.facts),
+            pack=lambda weight: [weight],
+            compute=lambda a, w: multiply_batches(a, w, notes),
+            key=way_key(BATCHED, config),
+        )
+
     def conversion_cycles(self, elements: int) -> float:
         """In proportion to the elements."""
         return CONVERSION_CYCLES * elements
@@ -121,25 +136,6 @@ class CpuImplementations:
                 pack=lambda weight: [weight],
                 compute=lambda *arguments: attend(problem, notes, arguments),
             ),
-        )
-
-    def _ways(
-        self, chosen: Config, others: Sequence[Config], way: Callable[[Config], Implementation]
-    ) -> Sequence[Implementation]:
-        """A template with its own choice, and behind it with other numbers where they are asked for."""
-        found = [way(chosen)]
-        if self.variants:
-            found += [dataclasses.replace(way(config), is_variant=True) for config in others]
-        return found
-
-    def _batched_way(self, problem: Convolution, config: DirectConfig) -> Implementation:
-        notes = attributes(BATCHED, {"config": dataclasses.asdict(config)})
-        return Implementation(
-            name=f"batch_matmul {config.rows}x{config.panel}",
-            cycles=config.cycles(problem, self.facts),
-            pack=lambda weight: [weight],
-            compute=lambda a, w: multiply_batches(a, w, notes),
-            key=way_key(BATCHED, config),
         )
 
     def _depthwise(self, problem: Convolution, block: int) -> Sequence[Implementation]:

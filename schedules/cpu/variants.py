@@ -15,8 +15,8 @@ from edgecompile.convolution import Convolution
 from edgecompile.target import CpuFacts
 
 from schedules.cpu.depthwise_convolution import DepthwiseConfig
-from schedules.cpu.direct_config import LONGEST_SUM, DirectConfig, divisors, fitting_tiles
-from schedules.cpu.winograd_convolution import WinogradConfig
+from schedules.cpu.direct_config import MOST_ROWS, MOST_VECTORS, DirectConfig, exact_chunks, registers_needed
+from schedules.cpu.winograd_config import WinogradConfig
 
 Config = TypeVar("Config", DirectConfig, DepthwiseConfig, WinogradConfig)
 
@@ -29,8 +29,8 @@ MOST_WINOGRAD = 6
 def direct_variants(problem: Convolution, in_block: int, facts: CpuFacts) -> Sequence[DirectConfig]:
     """The best tiles by counting, each in both orders of the loops and with other chunks of input channels."""
     chosen = DirectConfig.choose(problem, in_block, facts)
-    tiles = _tiles(chosen, problem, in_block, facts)
-    orders = [order for tile in tiles for order in _orders(tile, problem, in_block)]
+    chunks = exact_chunks(problem, in_block)
+    orders = [order for tile in _tiles(chosen, problem, in_block, facts) for order in _orders(tile, chunks)]
     return _others(orders, chosen, MOST_DIRECT)
 
 
@@ -59,16 +59,11 @@ def winograd_variants(problem: Convolution, outputs: int, facts: CpuFacts) -> Se
     for tile_rows in dict.fromkeys((chosen.tile_rows, *parts[max(0, at - 1) : at + 2], height)):
         product = Convolution(1, problem.in_channels, problem.out_channels, 1, tile_rows * width)
         best = DirectConfig.choose(product, problem.in_channels, facts)
-        for tile in (best, *_tiles(best, product, problem.in_channels, facts)[:2]):
+        for tile in (best, *_tiles(best, product, product.in_channels, facts)[:2]):
             if problem.out_channels % tile.panel == 0:
                 found.append(
                     dataclasses.replace(
-                        chosen,
-                        rows=tile.rows,
-                        vectors=tile.vectors,
-                        lanes=tile.lanes,
-                        neighbours=tile.neighbours,
-                        tile_rows=tile_rows,
+                        chosen, rows=tile.rows, vectors=tile.vectors, lanes=tile.lanes, tile_rows=tile_rows
                     )
                 )
     return _others(found, chosen, MOST_WINOGRAD)
@@ -76,9 +71,13 @@ def winograd_variants(problem: Convolution, outputs: int, facts: CpuFacts) -> Se
 
 def _tiles(chosen: DirectConfig, problem: Convolution, in_block: int, facts: CpuFacts) -> list[DirectConfig]:
     """For each number of vectors the tile with the fewest cycles, the best of those first."""
+    count = math.ceil(problem.out_channels / chosen.lanes)
     every = [
         dataclasses.replace(chosen, rows=rows, vectors=vectors)
-        for rows, vectors in fitting_tiles(problem, in_block, chosen.lanes, chosen.neighbours, facts)
+        for vectors in range(1, min(count, MOST_VECTORS) + 1)
+        if count % vectors == 0
+        for rows in range(1, MOST_ROWS + 1)
+        if registers_needed(problem, in_block, rows, vectors, chosen.neighbours) <= facts.vector_registers
     ]
     every.sort(key=lambda tile: (tile.work(problem, facts), -tile.rows * tile.vectors))
     best_of_each = {tile.vectors: tile for tile in reversed(every)}
@@ -86,17 +85,14 @@ def _tiles(chosen: DirectConfig, problem: Convolution, in_block: int, facts: Cpu
     return list(dict.fromkeys((chosen, *ordered)))[:MOST_TILES]
 
 
-def _orders(tile: DirectConfig, problem: Convolution, in_block: int) -> Iterator[DirectConfig]:
-    """Both orders of the loops over pixels and panels, and other chunks; none makes a sum longer than it may be."""
-    step = in_block * problem.kernel[0] * problem.kernel[1]
-    chunks = [part for part in divisors(problem.in_channels // in_block) if part * step <= LONGEST_SUM]
-    if tile.chunk not in chunks:  # one block alone is a long sum
-        chunks = [tile.chunk]
+def _orders(tile: DirectConfig, chunks: Sequence[int]) -> Iterator[DirectConfig]:
+    """Both orders of the loops over pixels and panels; for weights that are read in turn, other chunks too."""
     yield tile
     yield dataclasses.replace(tile, pixels_outside=not tile.pixels_outside, chunk=chunks[-1])
-    at = chunks.index(tile.chunk)
-    for chunk in chunks[max(0, at - 1) : at + 2]:
-        yield dataclasses.replace(tile, chunk=chunk)
+    if not tile.pixels_outside:
+        at = chunks.index(tile.chunk)
+        for chunk in chunks[max(0, at - 1) : at + 2]:
+            yield dataclasses.replace(tile, chunk=chunk)
 
 
 def _others(configs: Iterable[Config], chosen: Config, most: int) -> list[Config]:

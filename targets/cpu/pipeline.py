@@ -18,16 +18,15 @@ def phases(target: Target, watch: Callable[[Implementations], Implementations] |
 
     simplify, *rest = standard_phases()
     offered = CpuImplementations(target.cpu, variants=watch is not None)
-    implementations = watch(offered) if watch else offered
     attention = Phase(
         "attention",
         "one kernel takes the products around a softmax, while each of its parts is still one call",
-        (FuseAttention(implementations), eliminate_dead_code()),
+        (FuseAttention(offered), eliminate_dead_code()),
     )
     layouts = Phase(
         LAYOUTS,
         "convolutions and matrix products get packed weights and blocked tensors, while each is still one call",
-        (PlanLayouts(implementations),),
+        (PlanLayouts(watch(offered) if watch else offered),),
     )
     return (simplify, attention, layouts, *rest)
 

@@ -50,7 +50,7 @@ def minimize(
         most_visits: how many nodes branches may visit before the search turns heuristic.
 
     Raises:
-        ValueError: every choice is forbidden.
+        ValueError: every choice is forbidden, or the search was cut short before it found another.
     """
     graph = _Graph()
     for node, vector in enumerate(costs):
@@ -246,6 +246,9 @@ class _Search:
         node = max(graph.costs, key=lambda node: (len(graph.links[node]), -node))
         best: _History | None = None
         for value in np.argsort(graph.promise(node), kind="stable"):
+            if best is not None and self.visits_left <= 0:
+                self.is_exact = False
+                break
             branch = graph.copy()
             branch.keep(node, np.arange(len(graph.costs[node])) == value)
             self.visits_left -= len(graph.costs)

@@ -103,7 +103,7 @@ CHOICES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(0
 @settings(max_examples=40, deadline=None)
 def test_no_other_ways_are_cheaper(choices: list[tuple[int, int, int]], per_element: float) -> None:
     main = make_model((X,), random_body(choices), ()).module["main"]
-    implementations = Priced(FACTS, per_element)
+    implementations = Priced(FACTS, per_element=per_element)
     ways = chosen_ways(state_problem(main, implementations), parameters=1)
     assert cost_of_ways(main, ways, implementations) == pytest.approx(best_cost(main, implementations), rel=1e-12)
 
@@ -112,7 +112,7 @@ def test_no_other_ways_are_cheaper(choices: list[tuple[int, int, int]], per_elem
 @settings(max_examples=5, deadline=None)
 def test_numbers_stay(choices: list[tuple[int, int, int]]) -> None:
     before = make_model((X,), random_body(choices), ()).module
-    check_numbers(before, PlanLayouts(Priced(FACTS, 0.05))(before, []))
+    check_numbers(before, PlanLayouts(Priced(FACTS, per_element=0.05))(before, []))
 
 
 def meeting(builder: Any, x: Any) -> Any:
@@ -136,7 +136,7 @@ def test_a_conversion_is_paid_once() -> None:
         return [builder.emit(conv(x, 16, size=1)) for _ in range(3)]
 
     main = make_model((X,), body, ()).module["main"]
-    problem = state_problem(main, Priced(FACTS, 7.0))
+    problem = state_problem(main, Priced(FACTS, per_element=7.0))
     converted = [cost for cost in problem.costs[0] if cost > 0]
     assert converted == [7.0 * 16 * 81]
 
