@@ -31,6 +31,7 @@ from schedules.cpu.template import Anchor, Emitter, attributes
 from schedules.cpu.variants import depthwise_variants, direct_variants, product_tiles, winograd_variants
 from schedules.cpu.winograd_config import WinogradConfig, fits
 from schedules.cpu.winograd_convolution import WinogradConvolution
+from schedules.cpu.winograd_error import LIMIT, error_ratio
 from schedules.cpu.winograd_formula import convolve_winograd, pack_winograd
 from schedules.cpu.winograd_matrices import POINTS
 
@@ -80,7 +81,12 @@ class CpuImplementations:
         direct = self._direct(problem, in_block or 1, out_block, None)
         if in_block is None or not fits(problem, in_block, out_block, self.facts):
             return direct
-        return (*direct, *(way for outputs in POINTS for way in self._winograd(problem, outputs)))
+        return (*direct, *(way for outputs in self._outputs(problem) for way in self._winograd(problem, outputs)))
+
+    @staticmethod
+    def _outputs(problem: Convolution) -> Sequence[int]:
+        """Of the Winograd transforms that are exact enough."""
+        return [outputs for outputs in POINTS if error_ratio(problem.in_channels, outputs) <= LIMIT]
 
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The same template; the rows of x are its pixels."""

@@ -26,12 +26,13 @@ from schedules.cpu.factors import Step
 from schedules.cpu.weight_stream import WeightStream
 from schedules.cpu.winograd_config import WinogradConfig
 from schedules.cpu.winograd_matrices import transforms
-from schedules.cpu.winograd_transforms import Square, both_sides
+from schedules.cpu.winograd_transforms import both_sides
 
 if TYPE_CHECKING:
     from tvm import tirx
 
     from schedules.cpu.loops import Body, Expr
+    from schedules.cpu.winograd_transforms import Vector
 
     _Loop = Callable[[int, Body, str], tirx.Stmt]
 
@@ -127,58 +128,77 @@ class WinogradConvolution:
         blocks, tiles = height // config.tile_rows, config.tile_rows * width
         block = _Block(memory, group, index // blocks, index % blocks * config.tile_rows)
 
-        def each_tile(channels: int, body: Callable[[_Block, Expr, Expr], list[tirx.Stmt]]) -> tirx.Stmt:
-            tasks = channels // config.lanes * tiles
-            return loop(tasks, lambda task: body(block, task // tiles, task % tiles), "task")
-
         return [
-            each_tile(problem.in_channels, self._transform_in),
+            loop(
+                problem.in_channels // config.lanes * config.tile_rows,
+                lambda task: self._transform_in(block, task // config.tile_rows, task % config.tile_rows),
+                "task",
+            ),
             loop(config.size**2 * int(self.weight.shape[1]), lambda task: self._multiply(block, task), "task"),
-            each_tile(problem.out_channels, self._transform_out),
+            loop(
+                problem.out_channels // config.lanes * tiles,
+                lambda task: self._transform_out(block, task // tiles, task % tiles),
+                "task",
+            ),
         ]
 
-    def _place(self, first: Expr, tile: Expr) -> tuple[Expr, Expr]:
-        """The first output row and column of a tile of a block."""
-        _, width = self.config.tiles(self.problem)
-        return (first + tile // width) * self.config.outputs, tile % width * self.config.outputs
-
-    def _transform_in(self, block: _Block, c: Expr, tile: Expr) -> list[tirx.Stmt]:
+    def _transform_in(self, block: _Block, c: Expr, line: Expr) -> list[tirx.Stmt]:
+        """A row of tiles; those at the border have a loop of their own, so that the others need not ask."""
         from tvm import tirx
 
         config, problem = self.config, self.problem
-        size, lanes = config.size, config.lanes
-        top, left, _, _ = problem.padding
-        oh, ow = self._place(block.first, tile)
-        row, column = oh - top, ow - left
-        patch = Square(size, size, lanes, str(self.x.dtype), "patch")
-        half = Square(size, size, lanes, str(self.x.dtype), "half")
+        _, width = config.tiles(problem)
+        low, high = self._columns_inside()
+        row = (block.first + line) * config.outputs - problem.padding[0]
 
-        def read(i: int, j: int, *, guarded: bool) -> tirx.Stmt:
-            def one(lane: Expr) -> tirx.Stmt:
-                value = loops.load(self.x, [block.image, c, row + i, column + j, lane])
-                if guarded:
-                    ih, iw = row + i, column + j
-                    inside = tirx.all(ih >= 0, ih < problem.height, iw >= 0, iw < problem.width)
-                    value = tirx.if_then_else(inside, value, tirx.const(0.0, str(self.x.dtype)))
-                return patch.put(i, j, lane, value)
+        def tile(column: Expr, *, guarded: bool) -> list[tirx.Stmt]:
+            place = (row, column * config.outputs - problem.padding[1])
+            return self._tile_in(block, c, line * width + column, place, guarded=guarded)
 
-            return loops.vector(lanes, one)
+        inside = tirx.all(row >= 0, row + config.size <= problem.height)
+        skipped = tirx.Select(inside, loops.index(high - low), loops.index(0))
 
-        inside = tirx.all(row >= 0, row + size <= problem.height, column >= 0, column + size <= problem.width)
-        matrix = transforms(config.outputs).input
+        def at_border(number: Expr) -> list[tirx.Stmt]:
+            return tile(tirx.Select(number >= low, number + skipped, number), guarded=True)
 
-        def store(r: int, s: int, lane: Expr, value: Expr) -> tirx.Stmt:
-            return loops.store(block.memory.v, value, [block.group, r * size + s, c, tile, lane])
-
-        def transform(*, guarded: bool) -> list[tirx.Stmt]:
-            return both_sides(matrix, lambda i, j: read(i, j, guarded=guarded), patch, half, store)
-
-        # Not only the reads: what they bring would wait in memory where both branches meet.
+        plain = loops.serial(high - low, lambda column: tile(column, guarded=False), "tile", low)
         return [
-            loops.allocate(patch.buffer),
-            loops.allocate(half.buffer),
-            loops.when(inside, transform(guarded=False), transform(guarded=True)),
+            *([loops.when(inside, [plain])] if high > low else []),
+            loops.serial(width - skipped, at_border, "tile"),
         ]
+
+    def _columns_inside(self) -> tuple[int, int]:
+        """The first tile of a row that no padding touches from the side, and the first one after them."""
+        config, problem = self.config, self.problem
+        starts = [column * config.outputs - problem.padding[1] for column in range(config.tiles(problem)[1])]
+        inside = [at for at, start in enumerate(starts) if start >= 0 and start + config.size <= problem.width]
+        return (inside[0], inside[-1] + 1) if inside else (0, 0)
+
+    def _tile_in(
+        self, block: _Block, c: Expr, tile: Expr, place: tuple[Expr, Expr], *, guarded: bool
+    ) -> list[tirx.Stmt]:
+        """One tile of one block of channels; `place` is its first row and column in x."""
+        from tvm import tirx
+
+        problem, size, lanes = self.problem, self.config.size, self.config.lanes
+        row, column = place
+        dtype = str(self.x.dtype)
+
+        def read(i: int, j: int) -> Vector:
+            ih, iw = row + i, column + j
+            inside = tirx.all(ih >= 0, ih < problem.height, iw >= 0, iw < problem.width)
+
+            def value(lane: Expr) -> Expr:
+                found = loops.load(self.x, [block.image, c, ih, iw, lane])
+                return tirx.if_then_else(inside, found, tirx.const(0.0, dtype)) if guarded else found
+
+            return value
+
+        def write(r: int, s: int, value: Vector) -> tirx.Stmt:
+            target = [block.group, r * size + s, c, tile]
+            return loops.vector(lanes, lambda lane: loops.store(block.memory.v, value(lane), [*target, lane]))
+
+        return both_sides(transforms(self.config.outputs).input, read, write, lanes, dtype)
 
     def _multiply(self, block: _Block, task: Expr) -> list[tirx.Stmt]:
         """All tiles of a frequency and a panel of output channels, by chunks of input channels."""
@@ -252,29 +272,23 @@ class WinogradConvolution:
 
         config, problem, u = self.config, self.problem, block.memory.u
         size, outputs, lanes = config.size, config.outputs, config.lanes
-        oh, ow = self._place(block.first, tile)
-        square = Square(size, size, lanes, str(u.dtype), "square")
-        half = Square(outputs, size, lanes, str(u.dtype), "half")
+        _, width = config.tiles(problem)
+        oh, ow = (block.first + tile // width) * outputs, tile % width * outputs
 
-        def read(i: int, j: int) -> tirx.Stmt:
-            return loops.vector(
-                lanes, lambda lane: square.put(i, j, lane, loops.load(u, [block.group, i * size + j, k, tile, lane]))
-            )
+        def read(i: int, j: int) -> Vector:
+            return lambda lane: loops.load(u, [block.group, i * size + j, k, tile, lane])
 
-        def store(a: int, b: int, lane: Expr, value: Expr) -> tirx.Stmt:
-            indices = [block.image, k, oh + a, ow + b, lane]
-            return loops.store(self.epilogue.target, self.epilogue.apply(value, indices), indices)
+        def write(a: int, b: int, value: Vector) -> tirx.Stmt:
+            def one(lane: Expr) -> tirx.Stmt:
+                indices = [block.image, k, oh + a, ow + b, lane]
+                return loops.store(self.epilogue.target, self.epilogue.apply(value(lane), indices), indices)
 
-        def guard(a: int, b: int, statement: tirx.Stmt) -> tirx.Stmt:
             conditions = []
             if problem.out_height % outputs and a:
                 conditions.append(oh + a < problem.out_height)
             if problem.out_width % outputs and b:
                 conditions.append(ow + b < problem.out_width)
+            statement = loops.vector(lanes, one)
             return loops.when(tirx.all(*conditions), [statement]) if conditions else statement
 
-        return [
-            loops.allocate(square.buffer),
-            loops.allocate(half.buffer),
-            *both_sides(transforms(outputs).output, read, square, half, store, guard),
-        ]
+        return both_sides(transforms(outputs).output, read, write, lanes, str(u.dtype))
