@@ -20,13 +20,14 @@ class Implementation:
 
     Attributes:
         name: for people, such as "direct 14x32".
-        cycles: of one core, estimated.
+        cycles: of one core, estimated unless `is_measured`.
         pack: the weight `[K, C / groups, KH, KW]` to the constants that the kernel reads; done once, at compile time.
         compute: (x, constants...) to the result, as a formula whose blocks are annotated for the template.
         key: the template and its frozen numbers as canonical JSON, by which a tuning record names this way; "" where
             none can.
         is_variant: other numbers than the template's own choice, right behind it in the list. Counting cannot tell them
             apart, so only a measured time speaks for one.
+        is_measured: `cycles` is a measured time, not an estimate.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Implementation:
     compute: Callable[..., te.Tensor]
     key: str = ""
     is_variant: bool = False
+    is_measured: bool = False
 
 
 class Implementations(Protocol):

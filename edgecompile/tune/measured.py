@@ -70,8 +70,8 @@ class MeasuredImplementations(WatchedImplementations):
                 self.used.append(record)
             return way.compute(*operands)
 
-        name = f"{way.name} [{record.ms:.3f} ms measured]"
-        return dataclasses.replace(way, name=name, cycles=record.cycles, compute=compute)
+        name = f"{way.name} in {record.ms:.3f} ms"
+        return dataclasses.replace(way, name=name, cycles=record.cycles, compute=compute, is_measured=True)
 
 
 def _shortfall(records: Sequence[Record], otherwise: float) -> float:

@@ -29,7 +29,7 @@ from edgecompile.tune.trial_plan import ConstantPool
 from edgecompile.tune.workload import Workload
 
 QUICK_SECONDS = 25.0
-MOST_TRIALS = 16  # of a column: what is compiled between two signs of life
+MOST_TRIALS, COLUMN_SECONDS = 16, 4.0  # of a column: what is compiled between two signs of life
 FIRST_ROUNDS, LAST_ROUNDS = 4, 15
 LAST_SECONDS = 4.0
 DROPPED = 1.15  # a library whose every way takes so many times the best of its workload
@@ -124,10 +124,11 @@ class _Tuning(contextlib.AbstractContextManager["_Tuning"]):
 
     def _column(self) -> list[Trial]:
         """One way each of the workloads that take longest, as many as the time allows."""
-        room = int((self._left - LAST_SECONDS) / self._trial_seconds) if self._libraries else MOST_TRIALS
+        seconds = min(COLUMN_SECONDS, self._left - LAST_SECONDS) if self._libraries else COLUMN_SECONDS
+        room = min(MOST_TRIALS, int(seconds / self._trial_seconds))
         column: list[Trial] = []
         for contest in sorted(self._contests, key=lambda contest: (bool(contest.times), -contest.size)):
-            way = contest.take() if len(column) < min(room, MOST_TRIALS) else None
+            way = contest.take() if len(column) < room else None
             if way is not None:
                 trial = Trial(f"trial{len(self._of_trial)}", contest.workload, way)
                 self._of_trial[trial] = contest

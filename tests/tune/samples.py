@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from edgecompile.attention import Attention
 from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation
 from edgecompile.target import find_target
@@ -51,6 +52,15 @@ class Offered:
 
     def convolutions(self, problem: Convolution, in_block: int | None) -> Sequence[Implementation]:
         return self.ways
+
+    def conversion_cycles(self, elements: int) -> float:
+        return elements
+
+    def plain_cycles(self, operations: int) -> float:
+        return operations
+
+    def attentions(self, problem: Attention) -> Sequence[Implementation]:
+        return ()
 
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         return self.ways

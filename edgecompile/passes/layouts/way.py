@@ -63,10 +63,11 @@ def variables_of(value: relax.Expr) -> Sequence[relax.Var]:
 
 def explain(chosen: Implementation, offered: Sequence[Implementation]) -> str:
     """The line about choosing one implementation out of those offered."""
-    return explain_price(chosen.name, chosen.cycles, [other for other in offered if other is not chosen])
+    others = [other for other in offered if other is not chosen]
+    return explain_price(chosen.name, chosen.cycles, others, "measured" if chosen.is_measured else "estimated")
 
 
-def explain_price(name: str, cycles: float, others: Sequence[Implementation]) -> str:
+def explain_price(name: str, cycles: float, others: Sequence[Implementation], how: str = "estimated") -> str:
     """The line about choosing what has this name and price."""
     prices = ", ".join(f"{other.name} {other.cycles / 1e3:.0f}k" for other in others)
-    return f"{name}, {cycles / 1e3:.0f}k cycles estimated" + (f" (others: {prices})" if prices else "")
+    return f"{name}, {cycles / 1e3:.0f}k cycles {how}" + (f" (others: {prices})" if prices else "")
