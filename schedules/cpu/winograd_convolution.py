@@ -230,22 +230,20 @@ class WinogradConvolution:
 
             return loops.vector(lanes, one)
 
-        places = [(i, j) for j in range(size) for i in range(size)]
         inside = tirx.all(row >= 0, row + size <= problem.height, column >= 0, column + size <= problem.width)
         matrix = transforms(config.outputs).input
 
         def store(r: int, s: int, lane: Expr, value: Expr) -> tirx.Stmt:
             return loops.store(v, value, [r * size + s, c, tile, lane])
 
+        def transform(*, guarded: bool) -> list[tirx.Stmt]:
+            return _both_sides(matrix, lambda i, j: read(i, j, guarded=guarded), patch, half, store)
+
+        # Not only the reads: what they bring would wait in memory where both branches meet.
         return [
             loops.allocate(patch.buffer),
             loops.allocate(half.buffer),
-            loops.when(
-                inside,
-                [read(i, j, guarded=False) for i, j in places],
-                [read(i, j, guarded=True) for i, j in places],
-            ),
-            *_both_sides(matrix, patch, half, store),
+            loops.when(inside, transform(guarded=False), transform(guarded=True)),
         ]
 
     def _multiply(self, v: tirx.Buffer, u: tirx.Buffer, tiles: int) -> tirx.Stmt:
@@ -335,8 +333,7 @@ class WinogradConvolution:
         return [
             loops.allocate(square.buffer),
             loops.allocate(half.buffer),
-            *[read(i, j) for j in range(size) for i in range(size)],
-            *_both_sides(transforms(outputs).output, square, half, store, guard),
+            *_both_sides(transforms(outputs).output, read, square, half, store, guard),
         ]
 
 
@@ -357,14 +354,17 @@ class _Square:
 
 def _both_sides(
     matrix: np.ndarray,
+    read: Callable[[int, int], tirx.Stmt],
     square: _Square,
     half: _Square,
     store: Callable[[int, int, Expr, Expr], tirx.Stmt],
     guard: Callable[[int, int, tirx.Stmt], tirx.Stmt] = lambda a, b, statement: statement,
 ) -> list[tirx.Stmt]:
-    """`matrix @ square @ matrix^T`, `half` holding the product of the first two, each result given to `store`."""
+    """`matrix @ square @ matrix^T`, `half` holding the product of the first two, each result given to `store`.
+
+    Column by column: `read` fills one element of the square, shortly before it is used.
+    """
     rows, size = matrix.shape
-    statements: list[tirx.Stmt] = []
 
     def first(r: int, j: int) -> Callable[[Expr], tirx.Stmt]:
         return lambda lane: half.put(r, j, lane, _combination(matrix[r], [square.get(i, j, lane) for i in range(size)]))
@@ -372,7 +372,10 @@ def _both_sides(
     def second(r: int, s: int) -> Callable[[Expr], tirx.Stmt]:
         return lambda lane: store(r, s, lane, _combination(matrix[s], [half.get(r, j, lane) for j in range(size)]))
 
-    statements += [loops.vector(square.lanes, first(r, j)) for j in range(size) for r in range(rows)]
+    statements: list[tirx.Stmt] = []
+    for j in range(size):
+        statements += [read(i, j) for i in range(size)]
+        statements += [loops.vector(square.lanes, first(r, j)) for r in range(rows)]
     return statements + [
         guard(r, s, loops.vector(square.lanes, second(r, s))) for r in range(rows) for s in range(rows)
     ]

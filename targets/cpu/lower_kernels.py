@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgecompile.errors import CompilerBugError
 from edgecompile.plan.execution_plan import align
+from targets.cpu.bound_by_intrinsics import bound_by_intrinsics
 from targets.cpu.unroll_scalar_functions import unroll_scalar_functions
 from targets.cpu.widen_half_functions import widen_half_functions
 
@@ -47,9 +48,12 @@ def lower_kernels(kernels: Mapping[str, tvm.tirx.PrimFunc], target: tvm.target.T
 
     from schedules.cpu.polynomials import use_polynomials
 
+    def prepare(body: tvm.tirx.Stmt) -> tvm.tirx.Stmt:
+        body = unroll_scalar_functions(use_polynomials(body))
+        return bound_by_intrinsics(body) if str(target.attrs["mtriple"]).startswith("aarch64") else body
+
     functions = {
-        tvm.ir.GlobalVar(name): function.with_body(unroll_scalar_functions(use_polynomials(function.body)))
-        for name, function in kernels.items()
+        tvm.ir.GlobalVar(name): function.with_body(prepare(function.body)) for name, function in kernels.items()
     }
     module = tvm.IRModule(functions)
     module = _loop_passes(target)(module)
