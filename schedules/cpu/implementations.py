@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgecompile.attention import Attention
 from edgecompile.convolution import Convolution
-from edgecompile.implementation import Implementation
+from edgecompile.implementation import Implementation, Preference
 from edgecompile.target import CpuFacts, Target
 
 from schedules.cpu.attention import AttentionLoops
@@ -36,13 +36,20 @@ from schedules.cpu.winograd_convolution import (
     fits,
     pack_winograd,
 )
-from schedules.cpu.winograd_matrices import POINTS
+from schedules.cpu.winograd_error import error_ratio
+from schedules.cpu.winograd_matrices import POINTS, weight_growth
 
 if TYPE_CHECKING:
     from tvm import te, tirx
 
 DIRECT, DEPTHWISE, WINOGRAD = "direct convolution", "depthwise convolution", "Winograd convolution"
 PRODUCT, BATCHED, ATTENTION = "packed product", "batched product", "attention"
+
+# Times the error of a direct sum made like ONNX Runtime's, as `winograd_error` estimates it for one layer: the bar for
+# whole networks. Errors of layers add up in quadrature, so a network none of whose layers is beyond the bar stays below
+# it, such as VGG-16, 12 of whose 16 layers are Winograd's (`make accuracy`). F(2,3) and F(4,3) are within it for any
+# number of channels, F(6,3) for none. It would save little: 12 % by counting at 224x224 pixels, nothing at 28x28.
+WINOGRAD_ERROR_LIMIT = 4.0
 
 # Of `LayoutConversion` per float, on a Zen 5 server with vectors of 32 and of 64 bytes: 0.4 to 0.7 within the L1 and L2
 # caches, 0.9 to 1.2 beyond them. Blocks that do not divide into vectors of four take 2 to 5; they are rare.
@@ -59,11 +66,13 @@ class CpuImplementations:
     """The templates of this folder, for a CPU of these facts.
 
     Attributes:
+        prefer: "size" refuses ways whose constants are larger than the layer's weight.
         variants: offer each template with other numbers than its own choice too, for measuring.
     """
 
     facts: CpuFacts
     variants: bool = False
+    prefer: Preference = "speed"
 
     @property
     def lanes(self) -> int:
@@ -84,7 +93,11 @@ class CpuImplementations:
         direct = self._direct(problem, in_block or 1, out_block, None)
         if in_block is None or not fits(problem, in_block, out_block, self.facts):
             return direct
-        return (*direct, *(way for outputs in POINTS for way in self._winograd(problem, outputs)))
+        refusals = {outputs: self._why_not_winograd(problem, outputs) for outputs in POINTS}
+        allowed = [outputs for outputs, reason in refusals.items() if not reason]
+        note = "; ".join(f"F({outputs},3) refused: {reason}" for outputs, reason in refusals.items() if reason)
+        ways = (*direct, *(way for outputs in allowed for way in self._winograd(problem, outputs)))
+        return tuple(dataclasses.replace(way, note=note) for way in ways)
 
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The same template; the rows of x are its pixels."""
@@ -156,6 +169,15 @@ class CpuImplementations:
             compute=lambda x, weight: convolve_depthwise(x, weight, problem, notes),
             key=way_key(DEPTHWISE, config),
         )
+
+    def _why_not_winograd(self, problem: Convolution, outputs: int) -> str:
+        """Why a transform is not offered for a layer; "" where it is."""
+        error = error_ratio(problem.in_channels, outputs)
+        if error > WINOGRAD_ERROR_LIMIT:
+            return f"{error:.1f} times the error of a direct sum, at most {WINOGRAD_ERROR_LIMIT:g} are allowed"
+        if self.prefer == "size":
+            return f"its weights are {weight_growth(outputs):.1f} times as large, and size is preferred"
+        return ""
 
     def _winograd(self, problem: Convolution, outputs: int) -> Sequence[Implementation]:
         chosen = WinogradConfig.choose(problem, outputs, self.facts)

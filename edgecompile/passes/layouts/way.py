@@ -63,7 +63,8 @@ def variables_of(value: relax.Expr) -> Sequence[relax.Var]:
 
 def explain(chosen: Implementation, offered: Sequence[Implementation]) -> str:
     """The line about choosing one implementation out of those offered."""
-    return explain_price(chosen.name, chosen.cycles, [other for other in offered if other is not chosen])
+    price = explain_price(chosen.name, chosen.cycles, [other for other in offered if other is not chosen])
+    return f"{price}; {chosen.note}" if chosen.note else price
 
 
 def explain_price(name: str, cycles: float, others: Sequence[Implementation]) -> str:
