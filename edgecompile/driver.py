@@ -26,6 +26,7 @@ from edgecompile.artifact.write import seal, staging
 from edgecompile.errors import CompilerBugError, EdgeCompileError, InvalidInputError
 from edgecompile.family import EmittedFiles, Family, family_of
 from edgecompile.frontend.model import Model, TensorSpec
+from edgecompile.implementation import Preference
 from edgecompile.passes import Lowered, lower
 from edgecompile.plan import ExecutionPlan, build_plan
 from edgecompile.plan.static_program import why_not_static
@@ -47,6 +48,7 @@ def compile(
     *,
     threads: int = 1,
     embed_weights: bool = False,
+    prefer: Preference = "speed",
     tune: Tune | None = None,
     records: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -59,6 +61,7 @@ def compile(
         out: the folder to write; an artifact that is there is replaced when the new one is complete.
         threads: how many work on one inference unless the artifact's user says otherwise.
         embed_weights: put the weights into the library instead of a file beside it.
+        prefer: "size" leaves out ways to compute a layer that make its weights larger, such as Winograd convolution.
         tune: "quick" measures on this machine, within half a minute, which way to compute each layer is the fastest,
             adds what it finds to `records` and chooses by them. Layers that have records are not measured again.
         records: the file with measured times by which kernels are chosen; a folder holds one file for each family of
@@ -75,6 +78,8 @@ def compile(
         raise InvalidInputError("compile needs the folder to write, found none: give out='build/net'")
     if not 1 <= threads <= 1024:
         raise InvalidInputError(f"threads must be from 1 to 1024, found {threads}")
+    if prefer not in get_args(Preference):
+        raise InvalidInputError(f"prefer must be one of {', '.join(get_args(Preference))}, found {prefer!r}")
     if tune not in (None, *get_args(Tune)):
         raise InvalidInputError(f"tune must be None or one of {', '.join(get_args(Tune))}, found {tune!r}")
     device = find_target(target) if isinstance(target, str) else target
@@ -82,7 +87,7 @@ def compile(
         check_can_tune(device)
     report_progress = progress or (lambda phase: None)
     with staging(out) as folder:
-        build = _Build(model, device, folder, threads, embed_weights, report_progress)
+        build = _Build(model, device, folder, threads, embed_weights, prefer, report_progress)
         if tune is not None or records is not None:
             build.choice = MeasuredChoice(records, device, threads)
         with _typed_errors(build):
@@ -94,7 +99,14 @@ class _Build:
     """One compilation into a staging folder."""
 
     def __init__(
-        self, model: Model, target: Target, folder: Path, threads: int, embed_weights: bool, progress: Progress
+        self,
+        model: Model,
+        target: Target,
+        folder: Path,
+        threads: int,
+        embed_weights: bool,
+        prefer: Preference,
+        progress: Progress,
     ) -> None:
         self.model = model
         self.target = target
@@ -102,6 +114,7 @@ class _Build:
         self.folder = folder
         self.threads = threads
         self.embed_weights = embed_weights
+        self.prefer = prefer
         self.choice: MeasuredChoice | None = None
         self.phase = "set-up"
         self.in_callback = False
@@ -121,7 +134,7 @@ class _Build:
             if tune is not None:
                 self.choice.tune(self.model.module, self.model.weight_bytes, self.progress)
             watch = self.choice.read()
-        phases = self.family.phases(self.target, watch)
+        phases = self.family.phases(self.target, watch, self.prefer)
         lowered = lower(self.model.module, phases, self.family.tvm_target(self.target), self.progress)
         reason = why_not_static(lowered.module)
         facts, report = self._emit_plan(lowered) if reason is None else self._emit_virtual_machine(lowered, reason)
@@ -164,6 +177,7 @@ class _Build:
             opset=self.model.opset,
             records=self.choice.used if self.choice else (),
             threads=self.threads,
+            prefer=self.prefer,
             arena_bytes=plan.memory.arena_bytes if plan else 0,
             weight_bytes=len(plan.constants.data) if plan else self.model.weight_bytes,
             weights_embedded=files.weights is None,

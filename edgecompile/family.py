@@ -16,7 +16,7 @@ from edgecompile.target import ENTRY_POINT_GROUP, Target
 if TYPE_CHECKING:
     import tvm
 
-    from edgecompile.implementation import Implementations
+    from edgecompile.implementation import Implementations, Preference
     from edgecompile.passes import Phase
     from edgecompile.plan import ExecutionPlan
     from edgecompile.schedule import ScheduleRule
@@ -114,12 +114,13 @@ class Family(Protocol):
         """The target in TVM's terms."""
 
     @staticmethod
-    def phases(target: Target, watch: Watch | None = None) -> Sequence[Phase]:
+    def phases(target: Target, watch: Watch | None = None, prefer: Preference = "speed") -> Sequence[Phase]:
         """The passes from a model to kernels.
 
         Args:
             watch: takes the ways to compute a layer, variants of the templates' numbers among them, and gives back what
                 the passes shall ask instead.
+            prefer: "size" leaves out ways that make the weights larger.
         """
 
     @staticmethod

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from edgecompile.attention import Attention
 from edgecompile.convolution import Convolution
+
+Preference: TypeAlias = Literal["speed", "size"]  # what the ways are chosen by; "size" keeps the weights small
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +27,7 @@ class Implementation:
         compute: (x, constants...) to the result, as a formula whose blocks are annotated for the template.
         key: the template and its frozen numbers as canonical JSON, by which a tuning record names this way; "" where
             none can.
+        note: what to tell beside the choice, such as other ways that are refused and why; "" where there is nothing.
         is_variant: other numbers than the template's own choice, right behind it in the list. Counting cannot tell them
             apart, so only a measured time speaks for one.
         is_measured: `cycles` is a measured time, not an estimate.
@@ -35,6 +38,7 @@ class Implementation:
     pack: Callable[[np.ndarray], Sequence[np.ndarray]]
     compute: Callable[..., te.Tensor]
     key: str = ""
+    note: str = ""
     is_variant: bool = False
     is_measured: bool = False
 

@@ -165,6 +165,35 @@ def test_a_reference_that_differs_is_reported(tmp_path: Path) -> None:
     assert "differs from numpy" in artifact.report.warnings[0]
 
 
+def test_size_can_be_preferred_to_speed(tmp_path: Path) -> None:
+    """Winograd's weights for this layer are at least 16 / 9 times as large, and its code is longer."""
+    rng = np.random.default_rng(0)
+    kernel = rng.standard_normal((64, 64, 3, 3)).astype(np.float32)
+    x = TensorSpec("x", (1, 64, 28, 28), "float32")
+
+    def body(b: relax.BlockBuilder, x: relax.Var) -> list[relax.Expr]:
+        value = b.emit(relax.op.nn.conv2d(x, constant(kernel), padding=1), name_hint="layer")
+        return [b.emit(relax.op.nn.relu(value))]
+
+    model = make_model([x], body, [TensorSpec("y", (1, 64, 28, 28), "float32")])
+    fast = ec.compile(model, out=tmp_path / "fast")
+    small = ec.compile(model, out=tmp_path / "small", prefer="size")
+    assert (fast.manifest.prefer, small.manifest.prefer) == ("speed", "size")
+    assert fast.manifest.weight_bytes >= kernel.nbytes * 16 / 9
+    assert small.manifest.weight_bytes == kernel.nbytes
+    assert small.manifest.files[small.manifest.library].bytes <= fast.manifest.files[fast.manifest.library].bytes
+    decisions = [*small.report.decisions, *(entry for step in small.report.steps for entry in step.decisions)]
+    reasons = [entry.reason for entry in decisions]
+    assert any("F(4,3) refused: its weights are 4.0 times as large" in reason for reason in reasons)
+    image = rng.standard_normal((1, 64, 28, 28)).astype(np.float32)
+    padded = np.pad(image.astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))
+    expected = np.maximum(np.einsum("nchwyx,ocyx->nohw", windows, kernel, optimize=True), 0)
+    for artifact in (fast, small):
+        # Sums of 576 products whose root of the mean square is 24.
+        np.testing.assert_allclose(artifact.run(image)[0], expected, rtol=0, atol=24 * 2e-5)
+
+
 def test_bad_arguments_are_refused_before_anything_is_written(network: Model, tmp_path: Path) -> None:
     with pytest.raises(UnknownTargetError, match="rpi5"):
         ec.compile(network, target="rpi6", out=tmp_path / "net")
@@ -172,6 +201,8 @@ def test_bad_arguments_are_refused_before_anything_is_written(network: Model, tm
         ec.compile(network)
     with pytest.raises(InvalidInputError, match="threads"):
         ec.compile(network, out=tmp_path / "net", threads=0)
+    with pytest.raises(InvalidInputError, match="prefer must be one of speed, size, found 'space'"):
+        ec.compile(network, out=tmp_path / "net", prefer="space")  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 
 

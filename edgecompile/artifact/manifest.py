@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from edgecompile.artifact.dtypes import DtypeName
 from edgecompile.errors import InvalidArtifactError
+from edgecompile.implementation import Preference
 from edgecompile.target import Target
 
 SCHEMA_VERSION = 1
@@ -76,6 +77,7 @@ class Facts(Frozen):
         recipe: how the model was compressed; None when it was not.
         records: the tuning records that chose kernels, by their keys.
         threads: how many work on one inference unless the caller says otherwise.
+        prefer: what the ways to compute the layers were chosen by.
         arena_bytes: working memory of one instance.
         weight_bytes: all constants together.
         weights_embedded: True when the library holds them, False when they are in the file `weights`.
@@ -99,6 +101,7 @@ class Facts(Frozen):
     recipe: None = None
     records: tuple[str, ...] = ()
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    prefer: Preference = "speed"
     arena_bytes: Count
     weight_bytes: Count
     weights_embedded: bool

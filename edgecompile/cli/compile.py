@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from edgecompile.cli.arguments import load_model, model_options
 from edgecompile.cli.progress import phases
 from edgecompile.cli.tables import json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from edgecompile.implementation import Preference
 
 
 @click.command("compile", short_help="Make a library for a device from a model.")
@@ -20,6 +23,13 @@ from edgecompile.cli.tables import json_option, print_json, print_table
 @model_options
 @click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="For one inference.")
 @click.option("--embed-weights", is_flag=True, help="Put the weights into the library instead of a file beside it.")
+@click.option(
+    "--prefer",
+    type=click.Choice(["speed", "size"]),
+    default="speed",
+    show_default=True,
+    help="With `size`, no layer is computed in a way that makes its weights larger.",
+)
 @click.option(
     "--tune",
     type=click.Choice(["quick"]),
@@ -39,6 +49,7 @@ def command(
     freeze: tuple[str, ...],
     threads: int,
     embed_weights: bool,
+    prefer: Preference,
     tune: Literal["quick"] | None,
     records: str | None,
     as_json: bool,
@@ -51,6 +62,7 @@ def command(
       edgecompile compile model.onnx --target rpi4,num_cores=2 --threads 2 -o build/net
       edgecompile compile model.onnx --shape image=1,3,224,224 -o build/net
       edgecompile compile zoo:resnet18 --target android-arm64 --embed-weights -o build/net
+      edgecompile compile zoo:resnet18 --prefer size -o build/net              # 48 MB of weights instead of 79
       edgecompile compile model.onnx --tune quick --records host.jsonl -o build/net
       edgecompile compile model.onnx --records host.jsonl -o build/net         # the same bytes, nothing measured
     """
@@ -70,6 +82,7 @@ def command(
             out,
             threads=threads,
             embed_weights=embed_weights,
+            prefer=prefer,
             tune=tune,
             records=records,
             progress=progress,
@@ -86,6 +99,7 @@ def command(
         "weights_embedded": manifest.weights_embedded,
         "arena_bytes": manifest.arena_bytes,
         "threads": manifest.threads,
+        "prefer": manifest.prefer,
         "records_used": len(manifest.records),
     }
     if as_json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgecompile.attention import Attention
 from edgecompile.convolution import Convolution
-from edgecompile.implementation import Implementation
+from edgecompile.implementation import Implementation, Preference
 from edgecompile.target import CpuFacts, Target
 
 from schedules.cpu.attention import AttentionLoops
@@ -33,7 +33,7 @@ from schedules.cpu.winograd_config import WinogradConfig, fits
 from schedules.cpu.winograd_convolution import WinogradConvolution
 from schedules.cpu.winograd_error import LIMIT, error_ratio
 from schedules.cpu.winograd_formula import convolve_winograd, pack_winograd
-from schedules.cpu.winograd_matrices import POINTS
+from schedules.cpu.winograd_matrices import POINTS, weight_growth
 
 if TYPE_CHECKING:
     from tvm import te, tirx
@@ -56,12 +56,14 @@ class CpuImplementations:
     """The templates of this folder, for a CPU of these facts.
 
     Attributes:
+        prefer: "size" refuses ways whose constants are larger than the layer's weight.
         variants: offer each template with other numbers than its own choice too, for measuring.
         error_limit: of one layer, as a multiple of a direct convolution's; see `winograd_error`.
     """
 
     facts: CpuFacts
     variants: bool = False
+    prefer: Preference = "speed"
     error_limit: float = LIMIT
 
     @property
@@ -83,11 +85,11 @@ class CpuImplementations:
         direct = self._direct(problem, in_block or 1, out_block, None)
         if in_block is None or not fits(problem, in_block, out_block, self.facts):
             return direct
-        return (*direct, *(way for outputs in self._outputs(problem) for way in self._winograd(problem, outputs)))
-
-    def _outputs(self, problem: Convolution) -> Sequence[int]:
-        """Of the Winograd transforms that are exact enough."""
-        return [outputs for outputs in POINTS if error_ratio(problem.in_channels, outputs) <= self.error_limit]
+        refusals = {outputs: self._why_not_winograd(problem, outputs) for outputs in POINTS}
+        allowed = [outputs for outputs, reason in refusals.items() if not reason]
+        note = "; ".join(f"F({outputs},3) refused: {reason}" for outputs, reason in refusals.items() if reason)
+        ways = (*direct, *(way for outputs in allowed for way in self._winograd(problem, outputs)))
+        return tuple(dataclasses.replace(way, note=note) for way in ways)
 
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The same template; the rows of x are its pixels."""
@@ -159,6 +161,15 @@ class CpuImplementations:
             compute=lambda x, weight: convolve_depthwise(x, weight, problem, notes),
             key=way_key(DEPTHWISE, config),
         )
+
+    def _why_not_winograd(self, problem: Convolution, outputs: int) -> str:
+        """Why a transform is not offered for a layer; "" where it is."""
+        error = error_ratio(problem.in_channels, outputs)
+        if error > self.error_limit:
+            return f"{error:.1f} times the error of a direct sum, at most {self.error_limit:g} are allowed"
+        if self.prefer == "size":
+            return f"its weights are {weight_growth(outputs):.1f} times as large, and size is preferred"
+        return ""
 
     def _winograd(self, problem: Convolution, outputs: int) -> Sequence[Implementation]:
         chosen = WinogradConfig.choose(problem, outputs, self.facts)

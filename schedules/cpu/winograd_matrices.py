@@ -66,6 +66,11 @@ def transforms(outputs: int) -> Transforms:
     return Transforms(_array(rows_in), _array(rows_weight), _array(output))
 
 
+def weight_growth(outputs: int) -> float:
+    """The size of a transformed weight, as a multiple of the weight's own."""
+    return ((outputs + TAPS - 1) / TAPS) ** 2
+
+
 def transform_weight(weight: np.ndarray, outputs: int) -> np.ndarray:
     """`[K, C, 3, 3]` -> `[n, n, K, C]` float32, computed in float64."""
     matrix = transforms(outputs).weight

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from edgecompile.implementation import Implementations
+from edgecompile.implementation import Implementations, Preference
 from edgecompile.passes import LAYOUTS, Phase, eliminate_dead_code, standard_phases
 from edgecompile.schedule import ScheduleRule
 from edgecompile.target import Target
 
 
-def phases(target: Target, watch: Callable[[Implementations], Implementations] | None = None) -> Sequence[Phase]:
-    """The phases that every target shares, and the planning of layouts for this CPU; `watch` as in `Family.phases`."""
+def phases(
+    target: Target,
+    watch: Callable[[Implementations], Implementations] | None = None,
+    prefer: Preference = "speed",
+) -> Sequence[Phase]:
+    """The phases that every target shares, and the planning of layouts for this CPU; options as in `Family.phases`."""
     from edgecompile.passes.fuse_attention import FuseAttention
     from edgecompile.passes.layouts import PlanLayouts
     from schedules.cpu import CpuImplementations
 
     simplify, *rest = standard_phases()
-    offered = CpuImplementations(target.cpu, variants=watch is not None)
+    offered = CpuImplementations(target.cpu, variants=watch is not None, prefer=prefer)
     attention = Phase(
         "attention",
         "one kernel takes the products around a softmax, while each of its parts is still one call",

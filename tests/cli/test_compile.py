@@ -64,9 +64,10 @@ def test_the_main_job(model: Path, capsys: pytest.CaptureFixture[str], tmp_path:
 
 def test_options_reach_the_compiler(model: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = tmp_path / "net"
-    run(capsys, "compile", model, "--shape", "x=1,4", "--threads", 2, "--embed-weights", "-o", out)
+    run(capsys, "compile", model, "--shape", "x=1,4", "--threads", 2, "--embed-weights", "--prefer", "size", "-o", out)
     manifest = read_manifest(out)
     assert (manifest.threads, manifest.weights_embedded, manifest.weights) == (2, True, None)
+    assert manifest.prefer == "size"
     assert manifest.inputs[0].shape == (1, 4)
     assert json.loads(run(capsys, "verify", out, "--json"))["ok"]
 

@@ -21,7 +21,7 @@ WORKLOAD = Workload.convolution(PROBLEM, 16)
 
 def way(name: str, cycles: float, *, is_variant: bool = False) -> Implementation:
     """One way, whose key is its name and whose formula is its operand."""
-    return Implementation(name, cycles, lambda weight: [weight], lambda x: x, name, is_variant)
+    return Implementation(name, cycles, lambda weight: [weight], lambda x: x, name, is_variant=is_variant)
 
 
 def record(way: str, ns: float, **changes: Any) -> Record:

@@ -64,7 +64,8 @@ def variables_of(value: relax.Expr) -> Sequence[relax.Var]:
 def explain(chosen: Implementation, offered: Sequence[Implementation]) -> str:
     """The line about choosing one implementation out of those offered."""
     others = [other for other in offered if other is not chosen]
-    return explain_price(chosen.name, chosen.cycles, others, "measured" if chosen.is_measured else "estimated")
+    price = explain_price(chosen.name, chosen.cycles, others, "measured" if chosen.is_measured else "estimated")
+    return f"{price}; {chosen.note}" if chosen.note else price
 
 
 def explain_price(name: str, cycles: float, others: Sequence[Implementation], how: str = "estimated") -> str:
