@@ -41,9 +41,9 @@ PRODUCT, BATCHED = "packed product", "batched product"
 # Of `LayoutConversion` per float, on a Zen 5 server with vectors of 32 and of 64 bytes: 0.4 to 0.7 within the L1 and L2
 # caches, 0.9 to 1.2 beyond them. Blocks that do not divide into vectors of four take 2 to 5; they are rare.
 CONVERSION_CYCLES = 1.0
-# Of `RegisterTile` and `LoopNest` per multiply-add or comparison there: convolutions and products 0.04 to 0.6, poolings
-# 0.7 to 0.9, global poolings 1.9.
-PLAIN_CYCLES = 0.5
+# Of `RegisterTile` and `LoopNest` per multiply-add there: 0.04 to 0.6 where the sizes are large and divide, 0.6 to 0.8
+# for a vector times a matrix, 2 to 6 for few channels. Taken from the upper end: a template is the safer choice.
+PLAIN_CYCLES = 2.0
 
 
 @dataclass(frozen=True)

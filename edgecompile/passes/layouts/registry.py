@@ -11,6 +11,7 @@ from edgecompile.implementation import Implementations
 from edgecompile.passes.layouts.convolutions import convolution_ways
 from edgecompile.passes.layouts.elementwise import BINARY, UNARY, binary_ways, unary_ways
 from edgecompile.passes.layouts.joins import concat_ways, field_ways, split_ways
+from edgecompile.passes.layouts.pixels import pad_ways, resize_ways
 from edgecompile.passes.layouts.poolings import GLOBAL_POOLS, MEANS, POOLS, global_pool_ways, mean_ways, pool_ways
 from edgecompile.passes.layouts.products import product_ways
 from edgecompile.passes.layouts.way import Way, plain_way
@@ -20,6 +21,8 @@ _BY_OPERATOR: Mapping[str, Callable[[relax.Call, Implementations], Sequence[Way]
     "relax.matmul": product_ways,
     "relax.concat": concat_ways,
     "relax.split": split_ways,
+    "relax.image.resize2d": resize_ways,
+    "relax.nn.pad": pad_ways,
     **dict.fromkeys(UNARY, unary_ways),
     **dict.fromkeys(BINARY, binary_ways),
     **dict.fromkeys(POOLS, pool_ways),

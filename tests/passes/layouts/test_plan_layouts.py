@@ -73,9 +73,16 @@ def test_numbers_stay(body: Callable[..., Any]) -> None:
     check_numbers(before, after)
 
 
-def test_a_head_needs_no_conversion() -> None:
-    _, after, _ = plan(head)
+def flat_head(builder: Any, x: Any) -> Any:
+    y = builder.emit(relax.op.mean(builder.emit(conv(x, 32)), [-1, -2]))
+    return relax.op.matmul(y, weight(32, 10))
+
+
+@pytest.mark.parametrize("body", [head, flat_head])
+def test_a_head_needs_no_conversion(body: Callable[..., Any]) -> None:
+    before, after, _ = plan(body)
     assert callees(after)["from_blocks"] == 0
+    check_numbers(before, after)
 
 
 def test_few_channels_are_read_as_they_are() -> None:
