@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation
@@ -22,6 +22,8 @@ from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig
 from schedules.cpu.direct_convolution import DirectConvolution
 from schedules.cpu.direct_formula import convolve, multiply, pack_weight
 from schedules.cpu.epilogue import Epilogue
+from schedules.cpu.grouped_convolution import GROUPED, emit_grouped, grouped_ways
+from schedules.cpu.problem_numbers import read_problem
 from schedules.cpu.template import Anchor, Emitter, attributes
 from schedules.cpu.winograd_convolution import (
     WinogradConfig,
@@ -62,12 +64,14 @@ class CpuImplementations:
         return self.lanes if channels % self.lanes == 0 else channels
 
     def convolutions(self, problem: Convolution, in_block: int | None) -> Sequence[Implementation]:
-        """Direct convolution, or depthwise; none for other groups."""
-        if problem.is_depthwise and in_block is not None:
-            return (self._depthwise(problem, in_block),)
-        if problem.groups != 1:
-            return ()
+        """Direct convolution and Winograd's, or those for groups, which read blocked tensors only."""
         out_block = self.block(problem.out_channels)
+        if problem.groups != 1:
+            if in_block is None:
+                return ()
+            if problem.is_depthwise:
+                return (self._depthwise(problem, in_block),)
+            return grouped_ways(problem, in_block, out_block, self.facts)
         direct = self._direct(problem, in_block or 1, out_block, None)
         if in_block is None or not fits(problem, in_block, out_block, self.facts):
             return (direct,)
@@ -147,27 +151,22 @@ class CpuImplementations:
 
 def _emit_direct(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
     x, weight = anchor.reads
-    problem, config = _problem(anchor.numbers["problem"]), DirectConfig(**anchor.numbers["config"])
+    problem, config = read_problem(anchor.numbers["problem"]), DirectConfig(**anchor.numbers["config"])
     is_product = bool(anchor.numbers["is_product"])
     return DirectConvolution(problem, config, x, weight, epilogue, is_product, target.cpu).emit()
-
-
-def _problem(numbers: Mapping[str, Any]) -> Convolution:
-    fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in numbers.items()}
-    return Convolution(**fields)
 
 
 def _emit_winograd(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
     # The small matrices are numbers in the code.
     x, weight = (next(buffer for buffer in anchor.reads if len(buffer.shape) == rank) for rank in (5, 4))
-    problem, config = _problem(anchor.numbers["problem"]), WinogradConfig(**anchor.numbers["config"])
+    problem, config = read_problem(anchor.numbers["problem"]), WinogradConfig(**anchor.numbers["config"])
     return WinogradConvolution(problem, config, x, weight, epilogue, target.cpu).emit()
 
 
 def _emit_depthwise(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
     del target
     x, weight = anchor.reads
-    problem, config = _problem(anchor.numbers["problem"]), DepthwiseConfig(**anchor.numbers["config"])
+    problem, config = read_problem(anchor.numbers["problem"]), DepthwiseConfig(**anchor.numbers["config"])
     return DepthwiseConvolution(problem, config, x, weight, epilogue).emit()
 
 
@@ -183,4 +182,5 @@ EMITTERS: Mapping[str, Emitter] = {
     BATCHED: _emit_batched,
     DEPTHWISE: _emit_depthwise,
     WINOGRAD: _emit_winograd,
+    GROUPED: emit_grouped,
 }
