@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Expr: TypeAlias = "ir.Expr"
     Index: TypeAlias = "int | ir.Expr"
-    Body: TypeAlias = Callable[[tirx.Var], "Sequence[tirx.Stmt]"]
+    Body: TypeAlias = Callable[[Expr], "Sequence[tirx.Stmt]"]
 
 INDEX_TYPE = "int64"  # of Relax's shapes; the code generator narrows what fits
 
@@ -47,7 +47,7 @@ def parallel(extent: Index, body: Body, name: str = "task") -> tirx.Stmt:
     return _loop(extent, body, tirx.ForKind.PARALLEL, name, 0)
 
 
-def vector(lanes: int, body: Callable[[tirx.Var], tirx.Stmt]) -> tirx.Stmt:
+def vector(lanes: int, body: Callable[[Expr], tirx.Stmt]) -> tirx.Stmt:
     """`body(lane)` for all lanes at once."""
     from tvm import tirx
 
@@ -92,7 +92,13 @@ def allocate(buffer: tirx.Buffer) -> tirx.Stmt:
 
 
 def _loop(extent: Index, body: Body, kind: int, name: str, start: Index) -> tirx.Stmt:
+    """A loop from zero whose body is given its variable and the start together.
+
+    A loop that begins elsewhere would be wrong: `s_tir.CanonicalizeLoop` of TVM 0.27 moves it to zero, but leaves the
+    variable as it is in the extent of an inner loop that it moves too.
+    """
     from tvm import ir, tirx
 
     variable = tirx.Var(name, ir.PrimType(INDEX_TYPE))
-    return tirx.For(variable, index(start), index(extent), kind, sequence(body(variable)))
+    value = variable if isinstance(start, int) and start == 0 else variable + start
+    return tirx.For(variable, index(0), index(extent), kind, sequence(body(value)))

@@ -68,6 +68,12 @@ def test_input_channels_in_chunks() -> None:
     check(*run(problem, target))
 
 
+def test_bands_of_lines_with_input_channels_in_chunks() -> None:
+    """Each of several cores has its own lines, of one tile each, and comes back to them with every chunk."""
+    target = find_target("host,l2_bytes=65536,l1d_bytes=32768,num_cores=3")
+    check(*run(Convolution(1, 128, 32, 9, 7, (3, 3), (1, 1), (1, 1, 1, 1)), target, way_name="conv2d "))
+
+
 def test_tile_leaves_room_in_the_registers() -> None:
     facts = find_target("host").cpu
     for registers, channels in itertools.product((16, 32), (1, 24, 64, 96, 1000)):
