@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from edgecompile.convolution import Convolution
+from edgecompile.transposed_convolution import TransposedConvolution
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +43,13 @@ class Implementations(Protocol):
         Args:
             in_block: channels side by side in x; None where x is `[N, C, H, W]`. The result is blocked by
                 `block(problem.out_channels)`.
+        """
+
+    def transposed_convolutions(self, problem: TransposedConvolution, in_block: int) -> Sequence[Implementation]:
+        """The ways to compute `problem` on blocked tensors; `pack` is given its weight as `[C, K, KH, KW]`.
+
+        Args:
+            in_block: channels side by side in x. The result is blocked by `block(problem.out_channels)`.
         """
 
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:

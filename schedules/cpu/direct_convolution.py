@@ -220,7 +220,7 @@ class DirectConvolution:
         first = task.chunk * blocks if task.chunk is not None else loops.index(0)
         height, width = self.problem.kernel
         stream = WeightStream(self.weight, self._run, blocks * height * width * in_block, self.config.panel)
-        behind = [task.panel, first + blocks, *[loops.index(0)] * 4]
+        behind = [self._weight(task.panel), first + blocks, *[loops.index(0)] * 4]
         at_border = self._tiles.touches_border(tile)  # there each column of the kernel has its own products
 
         def channels(block: Expr, i: Expr, j: Index) -> list[tirx.Stmt]:
@@ -231,7 +231,7 @@ class DirectConvolution:
                 return loops.load(self.x, place(row, ci) or ())
 
             def add(row: int, v: int, factor: Expr, ci: Expr) -> tirx.Stmt:
-                return multiply(row, v, factor, [task.panel, block + first, i, j, ci])
+                return multiply(row, v, factor, [self._weight(task.panel), block + first, i, j, ci])
 
             rows = [row for row in range(tile.rows) if place(row, loops.index(0)) is not None]
             if not rows:
@@ -278,10 +278,19 @@ class DirectConvolution:
         h, w = (
             (tile.line, pixel) if tile.line is not None else (pixel // self.problem.width, pixel % self.problem.width)
         )
+        h, w = self._place(h, w)
         block = int(self.epilogue.anchor.shape[4])
         if block % self.config.lanes == 0:  # a vector lies in one block
             return [task.image, channel // block, h, w, channel % block + lane]
         return [task.image, loops.index(0), h, w, channel + lane]
+
+    def _weight(self, panel: Expr) -> Expr:
+        """Where a panel's weights lie."""
+        return panel
+
+    def _place(self, h: Expr, w: Expr) -> tuple[Expr, Expr]:
+        """Where a pixel of the result is stored."""
+        return h, w
 
     def _row(self, pixel: Expr) -> list[Expr]:
         """The index of a row of a matrix whose rows have several dimensions."""

@@ -11,8 +11,8 @@ from edgecompile.target import CpuFacts
 
 from schedules.cpu.direct_config import FLOAT_BYTES, FMA_LATENCY, LOADS_PER_CYCLE, MOST_ROWS, MOST_VECTORS
 
-# Of vectors; with the multiply-adds they share ports on most cores, so that both are added up.
-SHUFFLES_PER_CYCLE = 2
+# Of one shuffle on top of its multiply-add, on a Zen 5 server: within quads of lanes, and across a whole vector.
+QUAD_SHUFFLE_CYCLES, SHUFFLE_CYCLES = 0.4, 0.9
 MOST_SHUFFLED_CHANNELS = 16  # of a group: each has code of its own
 MOST_SOURCES = 2  # vectors that one shuffle picks from
 
@@ -52,15 +52,17 @@ class GroupedConfig:
         """What one core needs, when all operands come in time."""
         line, lines = lines_of(problem)
         full, rest = divmod(line, self.rows)
-        step = full * self._step_cycles(self.rows, facts) + (self._step_cycles(rest, facts) if rest else 0)
+        step = full * self._step_cycles(problem, self.rows, facts)
+        step += self._step_cycles(problem, rest, facts) if rest else 0
         panels = math.ceil(problem.out_channels / self.panel)
         return problem.batch * lines * panels * math.prod(problem.kernel) * self.span * step
 
-    def _step_cycles(self, rows: int, facts: CpuFacts) -> float:
+    def _step_cycles(self, problem: Convolution, rows: int, facts: CpuFacts) -> float:
         """Of the products of one input channel with a tile's vectors."""
         products = rows * self.vectors / facts.fma_ports
         if self.shuffles:
-            return max(products + rows * self.vectors / SHUFFLES_PER_CYCLE, FMA_LATENCY)
+            cycles = QUAD_SHUFFLE_CYCLES if _stays_in_quads(problem) else SHUFFLE_CYCLES
+            return max(products + rows * self.vectors * cycles, FMA_LATENCY)
         return max(products, (rows / self.neighbours + self.vectors) / LOADS_PER_CYCLE, FMA_LATENCY)
 
     def first_group(self, problem: Convolution, panel: int) -> int:
@@ -112,6 +114,11 @@ def _registers(problem: Convolution, rows: int, vectors: int, shuffles: bool, ne
     width, step = problem.kernel[1], problem.strides[1]
     pixels = (rows - 1) * step + width if step < width and problem.dilations[1] == 1 else rows
     return rows * vectors + pixels + 2
+
+
+def _stays_in_quads(problem: Convolution) -> bool:
+    """True where every four lanes of outputs read the same four lanes of inputs."""
+    return 4 % group_outputs(problem) == 0 and problem.group_channels == group_outputs(problem)
 
 
 def _groups_met(problem: Convolution, panel: int) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation
 from edgecompile.target import CpuFacts, Target
+from edgecompile.transposed_convolution import TransposedConvolution
 
 from schedules.cpu.batched_product import BatchedProduct, choose_tile, multiply_batches
 from schedules.cpu.depthwise_convolution import (
@@ -25,6 +26,7 @@ from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.grouped_convolution import GROUPED, emit_grouped, grouped_ways
 from schedules.cpu.problem_numbers import read_problem
 from schedules.cpu.template import Anchor, Emitter, attributes
+from schedules.cpu.transposed_convolution import TRANSPOSED, emit_transposed, transposed_ways
 from schedules.cpu.winograd_convolution import (
     WinogradConfig,
     WinogradConvolution,
@@ -76,6 +78,10 @@ class CpuImplementations:
         if in_block is None or not fits(problem, in_block, out_block, self.facts):
             return (direct,)
         return (direct, *(self._winograd(problem, outputs) for outputs in POINTS))
+
+    def transposed_convolutions(self, problem: TransposedConvolution, in_block: int) -> Sequence[Implementation]:
+        """A direct convolution for each phase."""
+        return transposed_ways(problem, in_block, self.block(problem.out_channels), self.facts)
 
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The same template; the rows of x are its pixels."""
@@ -183,4 +189,5 @@ EMITTERS: Mapping[str, Emitter] = {
     DEPTHWISE: _emit_depthwise,
     WINOGRAD: _emit_winograd,
     GROUPED: emit_grouped,
+    TRANSPOSED: emit_transposed,
 }

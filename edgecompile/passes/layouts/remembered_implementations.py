@@ -17,6 +17,7 @@ class RememberedImplementations:
         self.conversion_cycles = cache(implementations.conversion_cycles)
         self.plain_cycles = cache(implementations.plain_cycles)
         self._convolutions = cache(implementations.convolutions)
+        self.transposed_convolutions = cache(implementations.transposed_convolutions)
         self._products = cache(implementations.products)
         self._batched_products = cache(implementations.batched_products)
 
