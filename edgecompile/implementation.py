@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from edgecompile.convolution import Convolution
+from edgecompile.pooling import Pooling
 from edgecompile.transposed_convolution import TransposedConvolution
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ class Implementations(Protocol):
         Args:
             in_block: channels side by side in x. The result is blocked by `block(problem.out_channels)`.
         """
+
+    def poolings(self, pooling: Pooling, block: int) -> Sequence[Implementation]:
+        """The ways to compute `pooling` on tensors of blocks; `compute` takes x alone, and nothing is packed."""
 
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The ways to compute `x @ w`.

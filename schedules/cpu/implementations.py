@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation
+from edgecompile.pooling import Pooling
 from edgecompile.target import CpuFacts, Target
 from edgecompile.transposed_convolution import TransposedConvolution
 
@@ -24,6 +25,7 @@ from schedules.cpu.direct_convolution import DirectConvolution
 from schedules.cpu.direct_formula import convolve, multiply, pack_weight
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.grouped_convolution import GROUPED, emit_grouped, grouped_ways
+from schedules.cpu.pooling import POOLING, emit_pooling, pooling_ways
 from schedules.cpu.problem_numbers import read_problem
 from schedules.cpu.template import Anchor, Emitter, attributes
 from schedules.cpu.transposed_convolution import TRANSPOSED, emit_transposed, transposed_ways
@@ -82,6 +84,10 @@ class CpuImplementations:
     def transposed_convolutions(self, problem: TransposedConvolution, in_block: int) -> Sequence[Implementation]:
         """A direct convolution for each phase."""
         return transposed_ways(problem, in_block, self.block(problem.out_channels), self.facts)
+
+    def poolings(self, pooling: Pooling, block: int) -> Sequence[Implementation]:
+        """The template."""
+        return pooling_ways(pooling, block, self.facts)
 
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The same template; the rows of x are its pixels."""
@@ -190,4 +196,5 @@ EMITTERS: Mapping[str, Emitter] = {
     WINOGRAD: _emit_winograd,
     GROUPED: emit_grouped,
     TRANSPOSED: emit_transposed,
+    POOLING: emit_pooling,
 }

@@ -18,7 +18,7 @@ from targets.cpu.object_code import tvm_target
 def run_with_epilogue(
     compute: Callable[..., te.Tensor], arrays: Sequence[np.ndarray], residual: np.ndarray, target: Target
 ) -> np.ndarray:
-    """`max(compute(*arrays), 0) * residual`, `[N, C, H, W]`, by the template that annotated the formula.
+    """`max(compute(*arrays), residual) * residual`, `[N, C, H, W]`, by the template that annotated the formula.
 
     Args:
         compute: makes a tensor `[N, C/b, H, W, b]`.
@@ -29,7 +29,7 @@ def run_with_epilogue(
     ]
     result = compute(*sources)
     other = te.placeholder(result.shape, name="residual")
-    final = te.compute(result.shape, lambda *i: tirx.max(result[i], tirx.const(0.0)) * other[i])
+    final = te.compute(result.shape, lambda *i: tirx.max(result[i], other[i]) * other[i])
     function = te.create_prim_func([*sources, other, final])
     function = function.with_attr("global_symbol", "main").with_attr("tirx.noalias", True)
     schedule = Template(EMITTERS).apply(function, target)
