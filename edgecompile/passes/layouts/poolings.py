@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edgecompile.passes.layouts.workshop import Workshop
 
 POOLS = frozenset(("relax.nn.max_pool2d", "relax.nn.avg_pool2d"))
-GLOBAL_POOLS = frozenset(("relax.nn.adaptive_avg_pool2d", "relax.nn.adaptive_max_pool2d"))
+GLOBAL_POOLS = frozenset(("relax.nn.adaptive_avg_pool2d",))
 MEANS = frozenset(("relax.mean",))
 
 
@@ -71,7 +71,10 @@ def mean_ways(call: relax.Call, implementations: Implementations) -> Sequence[Wa
 
 
 def _windows(call: relax.Call) -> Pooling | None:
-    """The windows of a pooling; None where a shape is not known."""
+    """The windows of a pooling.
+
+    None where a shape is not known, and where averages count padding, but not the part of a window beyond it.
+    """
     attributes, shape, result = call.attrs, image_shape(call.args[0]), image_shape(call)
     if shape is None or result is None:
         return None
@@ -94,8 +97,11 @@ def _windows(call: relax.Call) -> Pooling | None:
     )
     padding = top, left, bottom, right
     windows = Convolution(shape[0], shape[1], *shape[1:], kernel, strides, padding, dilations, shape[1])
+    counts = bool(attributes.count_include_pad)
+    if counts and (bottom > int(attributes.padding[2]) or right > int(attributes.padding[3])):
+        return None
     kind: PoolingKind = "max" if call.op.name.endswith("max_pool2d") else "average"
-    return Pooling(kind, windows, bool(attributes.count_include_pad))
+    return Pooling(kind, windows, counts)
 
 
 def _equal_windows(call: relax.Call) -> Pooling | None:
@@ -103,8 +109,7 @@ def _equal_windows(call: relax.Call) -> Pooling | None:
     shape, result = image_shape(call.args[0]), image_shape(call)
     if shape is None or result is None or shape[2] % result[2] or shape[3] % result[3]:
         return None
-    kind: PoolingKind = "max" if call.op.name.endswith("max_pool2d") else "average"
-    return Pooling(kind, _image_windows(shape, result[2:]))
+    return Pooling("average", _image_windows(shape, result[2:]))
 
 
 def _image_windows(shape: tuple[int, int, int, int], size: tuple[int, int]) -> Convolution:

@@ -32,7 +32,7 @@ class OddConvolutions(nn.Module):
                 nn.Sequential(nn.Conv2d(7, 34, 1), nn.Conv2d(34, 62, 3, 1, 2, groups=2), nn.Hardswish()),
                 nn.Sequential(nn.Conv2d(7, 13, 1), nn.Conv2d(13, 39, 5, 2, 2, groups=13)),
                 nn.Sequential(nn.Conv2d(7, 24, 1), nn.ConvTranspose2d(24, 17, 3, 2, 1, 1), nn.ReLU()),
-                nn.ConvTranspose2d(7, 20, (2, 5), (3, 2), 1),
+                nn.Sequential(nn.Conv2d(7, 16, 1), nn.ConvTranspose2d(16, 20, (2, 5), (3, 2), 1)),
                 nn.Sequential(nn.Conv2d(7, 31, 1), nn.MaxPool2d(3, 2, 1), nn.SiLU()),
                 nn.Sequential(nn.Conv2d(7, 24, 1), nn.AvgPool2d(3, 2, 1, count_include_pad=False)),
                 nn.Sequential(nn.Conv2d(7, 24, 1), nn.AdaptiveAvgPool2d(1)),
