@@ -220,7 +220,7 @@ class DirectConvolution:
         first = task.chunk * blocks if task.chunk is not None else loops.index(0)
         height, width = self.problem.kernel
         stream = WeightStream(self.weight, self._run, blocks * height * width * in_block, self.config.panel)
-        behind = [self._weight(task.panel), first + blocks, *[loops.index(0)] * 4]
+        behind = [self._weight(task.panel), *stream.begin(first, blocks)]
         at_border = self._tiles.touches_border(tile)  # there each column of the kernel has its own products
 
         def channels(block: Expr, i: Expr, j: Index) -> list[tirx.Stmt]:
