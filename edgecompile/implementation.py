@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from edgecompile.attention import Attention
 from edgecompile.convolution import Convolution
+from edgecompile.pooling import Pooling
+from edgecompile.transposed_convolution import TransposedConvolution
 
 Preference: TypeAlias = Literal["speed", "size"]  # what the ways are chosen by; "size" keeps the weights small
 
@@ -56,6 +58,16 @@ class Implementations(Protocol):
             in_block: channels side by side in x; None where x is `[N, C, H, W]`. The result is blocked by
                 `block(problem.out_channels)`.
         """
+
+    def transposed_convolutions(self, problem: TransposedConvolution, in_block: int) -> Sequence[Implementation]:
+        """The ways to compute `problem` on blocked tensors; `pack` is given its weight as `[C, K, KH, KW]`.
+
+        Args:
+            in_block: channels side by side in x. The result is blocked by `block(problem.out_channels)`.
+        """
+
+    def poolings(self, pooling: Pooling, block: int) -> Sequence[Implementation]:
+        """The ways to compute `pooling` on tensors of blocks; `compute` takes x alone, and nothing is packed."""
 
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The ways to compute `x @ w`.

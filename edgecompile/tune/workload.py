@@ -12,6 +12,8 @@ from typing import Any
 from edgecompile.attention import Attention
 from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation, Implementations
+from edgecompile.pooling import Pooling
+from edgecompile.transposed_convolution import TransposedConvolution
 
 Shape = tuple[int, ...]
 
@@ -91,6 +93,14 @@ class WatchedImplementations(ABC):
     def plain_cycles(self, operations: int) -> float:
         """As offered."""
         return self._offered.plain_cycles(operations)
+
+    def poolings(self, pooling: Pooling, block: int) -> Sequence[Implementation]:
+        """As offered."""
+        return self._offered.poolings(pooling, block)
+
+    def transposed_convolutions(self, problem: TransposedConvolution, in_block: int) -> Sequence[Implementation]:
+        """As offered."""
+        return self._offered.transposed_convolutions(problem, in_block)
 
     def attentions(self, problem: Attention) -> Sequence[Implementation]:
         """As offered: there is one way, and nothing to choose."""

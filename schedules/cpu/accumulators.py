@@ -35,12 +35,12 @@ class Accumulators:
         """Sums for a tile, not yet allocated."""
         return Accumulators(rows, vectors, lanes, loops.local_buffer([rows * vectors * lanes], dtype, "sums"))
 
-    def start(self) -> list[tirx.Stmt]:
-        """Allocate them and set them to zero."""
+    def start(self, value: Expr | None = None) -> list[tirx.Stmt]:
+        """Allocate them and set them to a value, which is zero where none is given."""
         from tvm import tirx
 
-        zero = tirx.const(0.0, str(self.buffer.dtype))
-        return [loops.allocate(self.buffer), *self.each(lambda row, v, lane: self.put(zero, row, v, lane))]
+        first = tirx.const(0.0, str(self.buffer.dtype)) if value is None else value
+        return [loops.allocate(self.buffer), *self.each(lambda row, v, lane: self.put(first, row, v, lane))]
 
     def add(self, row: int, product: Callable[[int, Expr], Expr]) -> list[tirx.Stmt]:
         """`sums[row, v] += product(v, lane)` for all vectors of a row."""

@@ -23,6 +23,7 @@ from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators
+from schedules.cpu.block_vectors import over_vectors
 from schedules.cpu.direct_config import FLOAT_BYTES
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.image_tiles import ImageTiles, Tile
@@ -107,23 +108,17 @@ class DepthwiseConvolution:
 
         def task(index: Expr) -> list[tirx.Stmt]:
             image, block, line = index // (blocks * lines), index // lines % blocks, index % lines
-            return tiles.of_line(line, lambda tile: self._vectors(tiles, tile, image, block))
+
+            def vectors(tile: Tile) -> list[tirx.Stmt]:
+                return over_vectors(
+                    int(self.x.shape[4]),
+                    self.config.lanes,
+                    lambda first, lanes: self._tile(tiles, tile, image, block, first, lanes),
+                )
+
+            return tiles.of_line(line, vectors)
 
         return loops.parallel(self.problem.batch * blocks * lines, task)
-
-    def _vectors(self, tiles: ImageTiles, tile: Tile, image: Expr, block: Expr) -> list[tirx.Stmt]:
-        lanes = self.config.lanes
-        whole, rest = divmod(int(self.x.shape[4]), lanes)
-        statements: list[tirx.Stmt] = []
-        if whole == 1:
-            statements += self._tile(tiles, tile, image, block, loops.index(0), lanes)
-        elif whole:
-            statements.append(
-                loops.serial(whole, lambda v: self._tile(tiles, tile, image, block, v * lanes, lanes), "v")
-            )
-        if rest:
-            statements += self._tile(tiles, tile, image, block, loops.index(whole * lanes), rest)
-        return statements
 
     def _tile(
         self, tiles: ImageTiles, tile: Tile, image: Expr, block: Expr, first: Expr, lanes: int

@@ -237,10 +237,10 @@ class DirectConvolution:
         """The loops over a chunk of input channels and the kernel."""
         blocks, in_block = int(self.weight.shape[1]) // self._chunk_count, int(self.weight.shape[4])
         first = task.chunk * blocks if task.chunk is not None else loops.index(0)
-        begin = loops.index(0)
         height, width = self.problem.kernel
         stream = WeightStream(self.weight, self._run, blocks * height * width * in_block, self.config.panel)
-        behind = [*((task.panel + 1, first) if self._chunks_outside else (task.panel, first + blocks)), *[begin] * 4]
+        next_panel = task.panel + 1 if self._chunks_outside else task.panel
+        behind = [self._weight(next_panel), *stream.begin(first, 0 if self._chunks_outside else blocks)]
         at_border = self._tiles.touches_border(tile)  # there each column of the kernel has its own products
 
         def channels(block: Expr, i: Expr, j: Index) -> list[tirx.Stmt]:
@@ -251,7 +251,7 @@ class DirectConvolution:
                 return loops.load(self.x, place(row, ci) or ())
 
             def add(row: int, v: int, factor: Expr, ci: Expr) -> tirx.Stmt:
-                return multiply(row, v, factor, [task.panel, block + first, i, j, ci])
+                return multiply(row, v, factor, [self._weight(task.panel), block + first, i, j, ci])
 
             rows = [row for row in range(tile.rows) if place(row, loops.index(0)) is not None]
             if not rows:
@@ -304,7 +304,7 @@ class DirectConvolution:
             return loops.load(self.x, [*origin[:3], origin[3] + pixel, *origin[4:]])
 
         def add(row: int, v: int, j: int, factor: Expr) -> tirx.Stmt:
-            return multiply(row, v, factor, [task.panel, block, i, j, zero])
+            return multiply(row, v, factor, [self._weight(task.panel), block, i, j, zero])
 
         places = {place: pixel - met[first] for place, pixel in met.items()}
         return multiply_line(places, self.config.vectors, self.config.neighbours, str(self.x.dtype), read, add)
@@ -332,10 +332,19 @@ class DirectConvolution:
         h, w = (
             (tile.line, pixel) if tile.line is not None else (pixel // self.problem.width, pixel % self.problem.width)
         )
+        h, w = self._place(h, w)
         block = int(self.epilogue.anchor.shape[4])
         if block % self.config.lanes == 0:  # a vector lies in one block
             return [task.image, channel // block, h, w, channel % block + lane]
         return [task.image, loops.index(0), h, w, channel + lane]
+
+    def _weight(self, panel: Expr) -> Expr:
+        """Where a panel's weights lie."""
+        return panel
+
+    def _place(self, h: Expr, w: Expr) -> tuple[Expr, Expr]:
+        """Where a pixel of the result is stored."""
+        return h, w
 
     def _row(self, pixel: Expr) -> list[Expr]:
         """The index of a row of a matrix whose rows have several dimensions."""

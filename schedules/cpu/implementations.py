@@ -6,12 +6,14 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from edgecompile.attention import Attention
 from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation, Preference
+from edgecompile.pooling import Pooling
 from edgecompile.target import CpuFacts, Target
+from edgecompile.transposed_convolution import TransposedConvolution
 
 from schedules.cpu.attention import AttentionLoops
 from schedules.cpu.attention_config import AttentionConfig, separate_cycles
@@ -27,7 +29,11 @@ from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig, product_block
 from schedules.cpu.direct_convolution import DirectConvolution
 from schedules.cpu.direct_formula import convolve, multiply, pack_weight
 from schedules.cpu.epilogue import Epilogue
+from schedules.cpu.grouped_convolution import GROUPED, emit_grouped, grouped_ways
+from schedules.cpu.pooling import POOLING, emit_pooling, pooling_ways
+from schedules.cpu.problem_numbers import read_problem
 from schedules.cpu.template import Anchor, Emitter, attributes
+from schedules.cpu.transposed_convolution import TRANSPOSED, emit_transposed, transposed_ways
 from schedules.cpu.variants import depthwise_variants, direct_variants, product_tiles, winograd_variants
 from schedules.cpu.winograd_config import WinogradConfig, fits
 from schedules.cpu.winograd_convolution import WinogradConvolution
@@ -76,12 +82,14 @@ class CpuImplementations:
         return self.lanes if channels % self.lanes == 0 else channels
 
     def convolutions(self, problem: Convolution, in_block: int | None) -> Sequence[Implementation]:
-        """Direct convolution, or depthwise; none for other groups."""
-        if problem.is_depthwise and in_block is not None:
-            return self._depthwise(problem, in_block)
-        if problem.groups != 1:
-            return ()
+        """Direct convolution and Winograd's, or those for groups, which read blocked tensors only."""
         out_block = self.block(problem.out_channels)
+        if problem.groups != 1:
+            if in_block is None:
+                return ()
+            if problem.is_depthwise:
+                return self._depthwise(problem, in_block)
+            return grouped_ways(problem, in_block, out_block, self.facts)
         direct = self._direct(problem, in_block or 1, out_block, None)
         if in_block is None or not fits(problem, in_block, out_block, self.facts):
             return direct
@@ -90,6 +98,14 @@ class CpuImplementations:
         note = "; ".join(f"F({outputs},3) refused: {reason}" for outputs, reason in refusals.items() if reason)
         ways = (*direct, *(way for outputs in allowed for way in self._winograd(problem, outputs)))
         return tuple(dataclasses.replace(way, note=note) for way in ways)
+
+    def transposed_convolutions(self, problem: TransposedConvolution, in_block: int) -> Sequence[Implementation]:
+        """A direct convolution for each phase."""
+        return transposed_ways(problem, in_block, self.block(problem.out_channels), self.facts)
+
+    def poolings(self, pooling: Pooling, block: int) -> Sequence[Implementation]:
+        """The template."""
+        return pooling_ways(pooling, block, self.facts)
 
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The same template; the rows of x are its pixels."""
@@ -227,27 +243,22 @@ def way_key(template: str, config: Config) -> str:
 
 def _emit_direct(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
     x, weight = anchor.reads
-    problem, config = _problem(anchor.numbers["problem"]), DirectConfig(**anchor.numbers["config"])
+    problem, config = read_problem(anchor.numbers["problem"]), DirectConfig(**anchor.numbers["config"])
     is_product = bool(anchor.numbers["is_product"])
     return DirectConvolution(problem, config, x, weight, epilogue, is_product, target.cpu).emit()
-
-
-def _problem(numbers: Mapping[str, Any]) -> Convolution:
-    fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in numbers.items()}
-    return Convolution(**fields)
 
 
 def _emit_winograd(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
     # The small matrices are numbers in the code.
     x, weight = (next(buffer for buffer in anchor.reads if len(buffer.shape) == rank) for rank in (5, 4))
-    problem, config = _problem(anchor.numbers["problem"]), WinogradConfig(**anchor.numbers["config"])
+    problem, config = read_problem(anchor.numbers["problem"]), WinogradConfig(**anchor.numbers["config"])
     return WinogradConvolution(problem, config, x, weight, epilogue, target.cpu).emit()
 
 
 def _emit_depthwise(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
     del target
     x, weight = anchor.reads
-    problem, config = _problem(anchor.numbers["problem"]), DepthwiseConfig(**anchor.numbers["config"])
+    problem, config = read_problem(anchor.numbers["problem"]), DepthwiseConfig(**anchor.numbers["config"])
     return DepthwiseConvolution(problem, config, x, weight, epilogue).emit()
 
 
@@ -272,4 +283,7 @@ EMITTERS: Mapping[str, Emitter] = {
     ATTENTION: _emit_attention,
     DEPTHWISE: _emit_depthwise,
     WINOGRAD: _emit_winograd,
+    GROUPED: emit_grouped,
+    TRANSPOSED: emit_transposed,
+    POOLING: emit_pooling,
 }

@@ -101,9 +101,13 @@ def allocate(buffer: tirx.Buffer) -> tirx.Stmt:
 
 
 def _loop(extent: Index, body: Body, kind: int, name: str, start: Index) -> tirx.Stmt:
+    """A loop from zero whose body is given its variable and the start together.
+
+    A loop that begins elsewhere would be wrong: `s_tir.CanonicalizeLoop` of TVM 0.27 moves it to zero, but leaves the
+    variable as it is in the extent of an inner loop that it moves too.
+    """
     from tvm import ir, tirx
 
-    # From zero: TVM 0.27 loses the start where the bounds of a loop inside depend on the variable.
     variable = tirx.Var(name, ir.PrimType(INDEX_TYPE))
-    place = variable if isinstance(start, int) and start == 0 else variable + start
-    return tirx.For(variable, index(0), index(extent), kind, sequence(body(place)))
+    value = variable if isinstance(start, int) and start == 0 else variable + start
+    return tirx.For(variable, index(0), index(extent), kind, sequence(body(value)))

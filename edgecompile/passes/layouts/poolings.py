@@ -1,6 +1,7 @@
 """The ways of poolings, and of means over the pixels.
 
-No template computes them. On blocked tensors the lanes of a vector are channels, and none of their loads is strided.
+The template reads blocked tensors: the lanes of a vector are channels, and none of their loads is strided. Without it,
+loops over blocks are still faster than over plain tensors.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from typing import TYPE_CHECKING
 
 from tvm import relax
 
-from edgecompile.implementation import Implementations
-from edgecompile.passes.layouts.tensor_shapes import image_shape
-from edgecompile.passes.layouts.way import PLAIN, Way, plain_way
+from edgecompile.convolution import Convolution
+from edgecompile.implementation import Implementation, Implementations
+from edgecompile.passes.layouts.tensor_shapes import image_shape, static_shape
+from edgecompile.passes.layouts.way import PLAIN, Way, explain, plain_way
+from edgecompile.pooling import Pooling, PoolingKind
 
 if TYPE_CHECKING:
     from edgecompile.passes.layouts.workshop import Workshop
 
 POOLS = frozenset(("relax.nn.max_pool2d", "relax.nn.avg_pool2d"))
-GLOBAL_POOLS = frozenset(("relax.nn.adaptive_avg_pool2d", "relax.nn.adaptive_max_pool2d"))
+GLOBAL_POOLS = frozenset(("relax.nn.adaptive_avg_pool2d",))
 MEANS = frozenset(("relax.mean",))
 
 
@@ -45,7 +48,7 @@ def pool_ways(call: relax.Call, implementations: Implementations) -> Sequence[Wa
     window = math.prod(int(extent) for extent in call.attrs.pool_size)
     if shape is None or call.attrs.layout != "NCHW":
         return [plain_way(call)]
-    return _ways(call, implementations, math.prod(shape) * window, _WINDOWS, _pool)
+    return _ways(call, implementations, math.prod(shape) * window, _WINDOWS, _pool, _windows(call))
 
 
 def global_pool_ways(call: relax.Call, implementations: Implementations) -> Sequence[Way]:
@@ -53,7 +56,7 @@ def global_pool_ways(call: relax.Call, implementations: Implementations) -> Sequ
     shape = image_shape(call.args[0])
     if shape is None or call.attrs.layout != "NCHW":
         return [plain_way(call)]
-    return _ways(call, implementations, math.prod(shape), _IMAGES, _global_pool)
+    return _ways(call, implementations, math.prod(shape), _IMAGES, _global_pool, _equal_windows(call))
 
 
 def mean_ways(call: relax.Call, implementations: Implementations) -> Sequence[Way]:
@@ -62,19 +65,85 @@ def mean_ways(call: relax.Call, implementations: Implementations) -> Sequence[Wa
     axes = {int(axis) % 4 for axis in call.attrs.axis} if shape is not None and call.attrs.axis else set()
     if shape is None or axes != {2, 3}:
         return [plain_way(call)]
-    on_blocks, *plain = _ways(call, implementations, math.prod(shape), _IMAGES, _mean)
+    whole = Pooling("average", _image_windows(shape, (1, 1)))
+    on_blocks, *plain = _ways(call, implementations, math.prod(shape), _IMAGES, _mean, whole)
     return [on_blocks if call.attrs.keepdims else replace(on_blocks, writes=PLAIN), *plain]
 
 
+def _windows(call: relax.Call) -> Pooling | None:
+    """The windows of a pooling.
+
+    None where a shape is not known, and where averages count padding, but not the part of a window beyond it.
+    """
+    attributes, shape, result = call.attrs, image_shape(call.args[0]), image_shape(call)
+    if shape is None or result is None:
+        return None
+    kernel, strides, dilations = (
+        (int(numbers[0]), int(numbers[1]))
+        for numbers in (attributes.pool_size, attributes.strides, attributes.dilation)
+    )
+    top, left = int(attributes.padding[0]), int(attributes.padding[1])
+    # What rounding up the size of the result adds is padding too; what no window meets is none.
+    bottom, right = (
+        max(
+            0,
+            (result[axis + 2] - 1) * strides[axis]
+            + dilations[axis] * (kernel[axis] - 1)
+            + 1
+            - shape[axis + 2]
+            - before,
+        )
+        for axis, before in ((0, top), (1, left))
+    )
+    padding = top, left, bottom, right
+    windows = Convolution(shape[0], shape[1], *shape[1:], kernel, strides, padding, dilations, shape[1])
+    counts = bool(attributes.count_include_pad)
+    if counts and (bottom > int(attributes.padding[2]) or right > int(attributes.padding[3])):
+        return None
+    kind: PoolingKind = "max" if call.op.name.endswith("max_pool2d") else "average"
+    return Pooling(kind, windows, counts)
+
+
+def _equal_windows(call: relax.Call) -> Pooling | None:
+    """The windows of a pooling to a given size; None where they differ."""
+    shape, result = image_shape(call.args[0]), image_shape(call)
+    if shape is None or result is None or shape[2] % result[2] or shape[3] % result[3]:
+        return None
+    return Pooling("average", _image_windows(shape, result[2:]))
+
+
+def _image_windows(shape: tuple[int, int, int, int], size: tuple[int, int]) -> Convolution:
+    """The image cut into a number of equal windows."""
+    kernel = shape[2] // size[0], shape[3] // size[1]
+    return Convolution(shape[0], shape[1], shape[1], shape[2], shape[3], kernel, kernel, groups=shape[1])
+
+
 def _ways(
-    call: relax.Call, implementations: Implementations, elements: int, share: _Share, build: _OnBlocks
+    call: relax.Call,
+    implementations: Implementations,
+    elements: int,
+    share: _Share,
+    build: _OnBlocks,
+    pooling: Pooling | None,
 ) -> Sequence[Way]:
+    """The template on blocks, or loops without one; and loops on plain tensors."""
     x, shape, cycles = call.args[0], image_shape(call.args[0]), implementations.plain_cycles(elements)
     plain = plain_way(call, share.plain * cycles)
     if shape is None or not isinstance(x, relax.Var):
         return [plain]
     block = implementations.block(shape[1])
-    return [Way({x: block}, block, share.blocked * cycles, partial(_build, call, block, build)), plain]
+    offers = implementations.poolings(pooling, block) if pooling is not None else ()
+    if not offers:
+        return [Way({x: block}, block, share.blocked * cycles, partial(_build, call, block, build)), plain]
+    best = min(offers, key=lambda offer: offer.cycles)
+    return [Way({x: block}, block, best.cycles, partial(_template, call, block, best), explain(best, offers)), plain]
+
+
+def _template(call: relax.Call, block: int, offer: Implementation, workshop: Workshop) -> relax.Expr:
+    result = workshop.template(offer.name.split()[0], offer.compute, [workshop.read(call.args[0], block)])
+    shape = static_shape(call)
+    assert shape is not None
+    return result if len(shape) == 4 else relax.op.reshape(workshop.emit(result, "mean"), shape)
 
 
 def _build(call: relax.Call, block: int, build: _OnBlocks, workshop: Workshop) -> relax.Expr:

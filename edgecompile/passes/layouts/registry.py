@@ -14,10 +14,12 @@ from edgecompile.passes.layouts.joins import concat_ways, field_ways, split_ways
 from edgecompile.passes.layouts.pixels import pad_ways, resize_ways
 from edgecompile.passes.layouts.poolings import GLOBAL_POOLS, MEANS, POOLS, global_pool_ways, mean_ways, pool_ways
 from edgecompile.passes.layouts.products import product_ways
+from edgecompile.passes.layouts.transposed_convolutions import transposed_convolution_ways
 from edgecompile.passes.layouts.way import Way, plain_way
 
 _BY_OPERATOR: Mapping[str, Callable[[relax.Call, Implementations], Sequence[Way]]] = {
     "relax.nn.conv2d": convolution_ways,
+    "relax.nn.conv2d_transpose": transposed_convolution_ways,
     "relax.matmul": product_ways,
     "relax.concat": concat_ways,
     "relax.split": split_ways,

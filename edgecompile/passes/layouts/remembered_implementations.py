@@ -18,6 +18,8 @@ class RememberedImplementations:
         self.plain_cycles = cache(implementations.plain_cycles)
         self.attentions = cache(implementations.attentions)
         self._convolutions = cache(implementations.convolutions)
+        self.transposed_convolutions = cache(implementations.transposed_convolutions)
+        self.poolings = cache(implementations.poolings)
         self._products = cache(implementations.products)
         self._batched_products = cache(implementations.batched_products)
 

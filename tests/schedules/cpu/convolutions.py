@@ -10,11 +10,11 @@ import tvm
 from tvm import te, tirx
 
 from edgecompile.convolution import Convolution
-from edgecompile.passes.layouts.blocked_tensors import blocked_shape
 from edgecompile.target import Target
 from schedules.cpu import CpuImplementations, Template
 from schedules.cpu.implementations import EMITTERS
 from targets.cpu.object_code import tvm_target
+from tests.schedules.cpu.kernels import to_blocks
 
 # Sums of up to some thousand products in float32.
 TOLERANCE = 1e-5
@@ -65,12 +65,6 @@ def run(
     )
     got = tensors[-1].numpy().transpose(0, 1, 4, 2, 3).reshape(shape)
     return got, expected.relu().numpy() * residual
-
-
-def to_blocks(array: np.ndarray, block: int) -> np.ndarray:
-    """`[N, C, H, W]` -> `[N, C/b, H, W, b]`."""
-    n, blocks, h, w, b = blocked_shape(array.shape, block)
-    return np.ascontiguousarray(array.reshape(n, blocks, b, h, w).transpose(0, 1, 3, 4, 2))
 
 
 def check(got: np.ndarray, expected: np.ndarray) -> None:

@@ -28,6 +28,14 @@ class OddConvolutions(nn.Module):
                 nn.Sequential(nn.Conv2d(7, 32, 3, 2, 1), nn.ReLU6(), nn.Conv2d(32, 24, 1), nn.SiLU()),
                 nn.Sequential(nn.Conv2d(7, 32, 1), nn.Conv2d(32, 48, 3, padding=1), nn.Hardswish()),
                 nn.Sequential(nn.Conv2d(7, 20, 1), nn.Conv2d(20, 20, 3, 2, 1, groups=20), nn.Hardswish()),
+                nn.Sequential(nn.Conv2d(7, 48, 1), nn.Conv2d(48, 48, 3, 2, 1, groups=24), nn.ReLU()),
+                nn.Sequential(nn.Conv2d(7, 34, 1), nn.Conv2d(34, 62, 3, 1, 2, groups=2), nn.Hardswish()),
+                nn.Sequential(nn.Conv2d(7, 13, 1), nn.Conv2d(13, 39, 5, 2, 2, groups=13)),
+                nn.Sequential(nn.Conv2d(7, 24, 1), nn.ConvTranspose2d(24, 17, 3, 2, 1, 1), nn.ReLU()),
+                nn.Sequential(nn.Conv2d(7, 16, 1), nn.ConvTranspose2d(16, 20, (2, 5), (3, 2), 1)),
+                nn.Sequential(nn.Conv2d(7, 31, 1), nn.MaxPool2d(3, 2, 1), nn.SiLU()),
+                nn.Sequential(nn.Conv2d(7, 24, 1), nn.AvgPool2d(3, 2, 1, count_include_pad=False)),
+                nn.Sequential(nn.Conv2d(7, 24, 1), nn.AdaptiveAvgPool2d(1)),
             ]
         )
         self.linear = nn.Linear(15, 21)
@@ -50,6 +58,6 @@ def test_odd_sizes_on_a_board(target: str, tmp_path: Path) -> None:
     templates = {decision.reason for step in artifact.report.steps for decision in step.decisions}
     expected = {
         *("direct convolution", "packed product", "depthwise convolution", "Winograd convolution"),
-        "layout conversion",
+        *("grouped convolution", "transposed convolution", "pooling", "layout conversion"),
     }
     assert expected <= templates

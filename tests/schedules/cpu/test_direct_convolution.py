@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgecompile.convolution import Convolution
-from edgecompile.target import CpuFacts, find_target
+from edgecompile.target import find_target
 from schedules.cpu import CpuImplementations
 from schedules.cpu.direct_config import LONGEST_SUM, DirectConfig, product_block
 from schedules.cpu.direct_formula import pack_weight
@@ -108,6 +108,12 @@ def test_products_have_blocks_that_sums_can_end_behind(channels: int, block: int
     assert product_block(channels) == block
 
 
+def test_bands_of_lines_with_input_channels_in_chunks() -> None:
+    """Each of several cores has its own lines, of one tile each, and comes back to them with every chunk."""
+    target = find_target("host,l2_bytes=65536,l1d_bytes=32768,num_cores=3")
+    check(*run(Convolution(1, 128, 32, 9, 7, (3, 3), (1, 1), (1, 1, 1, 1)), target, way_name="conv2d "))
+
+
 def test_tile_leaves_room_in_the_registers() -> None:
     facts = find_target("host").cpu
     for registers, channels in itertools.product((16, 32), (1, 24, 64, 96, 1000)):
@@ -144,6 +150,8 @@ def test_packed_weight() -> None:
     assert not packed[..., 3].any()
 
 
-def test_groups_are_refused() -> None:
-    facts: CpuFacts = find_target("host").cpu
-    assert not CpuImplementations(facts).convolutions(Convolution(1, 8, 8, 5, 5, (3, 3), groups=2), 8)
+def test_groups_read_blocked_tensors_only() -> None:
+    offered = CpuImplementations(find_target("host").cpu)
+    problem = Convolution(1, 8, 8, 5, 5, (3, 3), groups=2)
+    assert offered.convolutions(problem, 8)
+    assert not offered.convolutions(problem, None)

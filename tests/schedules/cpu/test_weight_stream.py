@@ -6,6 +6,7 @@ import math
 
 import pytest
 from tvm import ir, tirx
+from tvm.sym import Analyzer
 from tvm_ffi.structural import structural_walk
 
 from edgecompile.target import find_target
@@ -34,6 +35,16 @@ def test_requests_cover_the_next_stretch(tiles: int, steps: int, step_floats: in
 def test_small_weights_need_no_requests() -> None:
     assert not stream_of(7, 64, 16).pays(FACTS)
     assert stream_of(7, 64, 512).pays(FACTS)
+
+
+def test_one_tile_alone_looks_a_little_ahead() -> None:
+    """A product with one row reads all its weights once: what is wanted next lies behind what is in use."""
+    first, blocks = loops.index(0), 3
+    ahead = [int(place) for place in stream_of(1, 4096, 96).begin(first, blocks)]
+    assert ahead[:4] == [0, 0, 0, 0] and 0 < ahead[4] * 4 <= FACTS.l1d_bytes // 2
+    analyzer = Analyzer()
+    for stream in (stream_of(2, 4096, 96), stream_of(1, 16, 32)):
+        assert [int(analyzer.simplify(place)) for place in stream.begin(first, blocks)] == [3, 0, 0, 0, 0]
 
 
 def test_strips_and_what_is_left_behind_them() -> None:
