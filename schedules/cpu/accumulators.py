@@ -50,15 +50,6 @@ class Accumulators:
         """`sums[row, v] += product(lane)`."""
         return loops.vector(self.lanes, lambda lane: self.put(self.get(row, v, lane) + product(lane), row, v, lane))
 
-    def add_parts(self, count: Expr, products: Callable[[Accumulators, Expr], list[tirx.Stmt]]) -> tirx.Stmt:
-        """`for part in range(count): sums += products of the part`, each part's added up in accumulators of its own."""
-        part = Accumulators.make(self.rows, self.vectors, self.lanes, str(self.buffer.dtype))
-
-        def join(row: int, v: int, lane: Expr) -> tirx.Stmt:
-            return self.put(self.get(row, v, lane) + part.get(row, v, lane), row, v, lane)
-
-        return loops.serial(count, lambda index: [*part.start(), *products(part, index), *part.each(join)], "part")
-
     def each(self, one: PerVector, lanes: Sequence[int] | None = None) -> list[tirx.Stmt]:
         """`one` for every vector, of which `lanes[v]` lanes count."""
         counts = lanes or [self.lanes] * self.vectors

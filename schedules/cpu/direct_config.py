@@ -93,11 +93,6 @@ class DirectConfig:
         return DirectConfig(rows, vectors, lanes, chunk, pixels_outside, neighbours)
 
 
-def summed_blocks(blocks: int, products: int, longest: int) -> int:
-    """How many of some blocks, of so many products each, one sum of at most `longest` holds: a divisor of `blocks`."""
-    return max((part for part in _divisors(blocks) if part * products <= longest), default=1)
-
-
 def exact_chunks(problem: Convolution, in_block: int) -> Sequence[int]:
     """The numbers of blocks of input channels that one sum may hold, ascending; at least one block."""
     products = in_block * problem.kernel[0] * problem.kernel[1]

@@ -29,14 +29,10 @@ from schedules.cpu.direct_formula import convolve, multiply, pack_weight
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.template import Anchor, Emitter, attributes
 from schedules.cpu.variants import depthwise_variants, direct_variants, product_tiles, winograd_variants
-from schedules.cpu.winograd_convolution import (
-    WinogradConfig,
-    WinogradConvolution,
-    convolve_winograd,
-    fits,
-    pack_winograd,
-)
-from schedules.cpu.winograd_error import error_ratio
+from schedules.cpu.winograd_config import WinogradConfig, fits
+from schedules.cpu.winograd_convolution import WinogradConvolution
+from schedules.cpu.winograd_error import LIMIT, error_ratio
+from schedules.cpu.winograd_formula import convolve_winograd, pack_winograd
 from schedules.cpu.winograd_matrices import POINTS, weight_growth
 
 if TYPE_CHECKING:
@@ -44,12 +40,6 @@ if TYPE_CHECKING:
 
 DIRECT, DEPTHWISE, WINOGRAD = "direct convolution", "depthwise convolution", "Winograd convolution"
 PRODUCT, BATCHED, ATTENTION = "packed product", "batched product", "attention"
-
-# Times the error of a direct sum made like ONNX Runtime's, as `winograd_error` estimates it for one layer: the bar for
-# whole networks. Errors of layers add up in quadrature, so a network none of whose layers is beyond the bar stays below
-# it, such as VGG-16, 12 of whose 16 layers are Winograd's (`make accuracy`). F(2,3) and F(4,3) are within it for any
-# number of channels, F(6,3) for none. It would save little: 12 % by counting at 224x224 pixels, nothing at 28x28.
-WINOGRAD_ERROR_LIMIT = 4.0
 
 # Of `LayoutConversion` per float, on a Zen 5 server with vectors of 32 and of 64 bytes: 0.4 to 0.7 within the L1 and L2
 # caches, 0.9 to 1.2 beyond them. Blocks that do not divide into vectors of four take 2 to 5; they are rare.
@@ -173,8 +163,8 @@ class CpuImplementations:
     def _why_not_winograd(self, problem: Convolution, outputs: int) -> str:
         """Why a transform is not offered for a layer; "" where it is."""
         error = error_ratio(problem.in_channels, outputs)
-        if error > WINOGRAD_ERROR_LIMIT:
-            return f"{error:.1f} times the error of a direct sum, at most {WINOGRAD_ERROR_LIMIT:g} are allowed"
+        if error > LIMIT:
+            return f"{error:.1f} times the error of a direct sum, at most {LIMIT:g} are allowed"
         if self.prefer == "size":
             return f"its weights are {weight_growth(outputs):.1f} times as large, and size is preferred"
         return ""

@@ -100,24 +100,6 @@ def allocate(buffer: tirx.Buffer) -> tirx.Stmt:
     return tirx.AllocBuffer(buffer)
 
 
-def hidden_zero(unknown: Expr) -> tuple[list[tirx.Stmt], Expr]:
-    """Zero as a variable of which the code generator does not know that it is zero, and the statements that set it.
-
-    A loop whose extent it is added to stays a loop. LLVM 22 unrolls loops of two or three steps; where two inner loops
-    of sums then follow each other, it moves sums of the second to the stack: a product of matrices took 1.3 times as
-    long.
-
-    Args:
-        unknown: a number that is known at run time only, such as the task's.
-    """
-    from tvm import ir, tirx
-
-    zeros = local_buffer([2], INDEX_TYPE, "zeros")
-    zero = tirx.Var("zero", ir.PrimType(INDEX_TYPE))
-    clear = [store(zeros, index(0), [at]) for at in range(2)]
-    return [allocate(zeros), *clear, tirx.Bind(zero, load(zeros, [unknown % 2]))], zero
-
-
 def _loop(extent: Index, body: Body, kind: int, name: str, start: Index) -> tirx.Stmt:
     from tvm import ir, tirx
 

@@ -1,0 +1,81 @@
+"""Winograd convolution as formulas, and its weight as the template reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from edgecompile.convolution import Convolution
+
+from schedules.cpu import loops
+from schedules.cpu.winograd_config import WinogradConfig
+from schedules.cpu.winograd_matrices import transform_weight, transforms
+
+if TYPE_CHECKING:
+    from tvm import te, tirx
+
+    from schedules.cpu.loops import Expr
+
+
+def pack_winograd(weight: np.ndarray, config: WinogradConfig) -> list[np.ndarray]:
+    """The arrays that `convolve_winograd` takes beside x: the transformed weight
+    `[n * n, panels, C, panel]`, and B^T and A^T."""
+    transformed = transform_weight(weight, config.outputs)
+    size, _, out_channels, in_channels = transformed.shape
+    panels = transformed.reshape(size * size, out_channels // config.panel, config.panel, in_channels)
+    matrices = transforms(config.outputs)
+    packed = np.ascontiguousarray(panels.transpose(0, 1, 3, 2))
+    return [packed, matrices.input.astype(np.float32), matrices.output.astype(np.float32)]
+
+
+def convolve_winograd(
+    x: te.Tensor,
+    weight: te.Tensor,
+    b: te.Tensor,
+    a: te.Tensor,
+    problem: Convolution,
+    config: WinogradConfig,
+    attributes: dict[str, str],
+) -> te.Tensor:
+    """The three steps as formulas; x and the result are `[N, C / lanes, H, W, lanes]`."""
+    from tvm import te, tirx
+
+    size, outputs, lanes = config.size, config.outputs, config.lanes
+    height, width = config.tiles(problem)
+    top, left, _, _ = problem.padding
+    blocks = problem.in_channels // lanes
+    count = problem.batch * height * width
+
+    def axis(extent: int, name: str) -> tirx.IterVar:
+        return te.reduce_axis((loops.index(0), loops.index(extent)), name)
+
+    def extents(*numbers: int) -> list[Expr]:
+        return [loops.index(number) for number in numbers]
+
+    i, j = axis(size, "i"), axis(size, "j")
+
+    def transformed(r: Expr, s: Expr, block: Expr, tile: Expr, lane: Expr) -> Expr:
+        ih = tile // width % height * outputs + i - top
+        iw = tile % width * outputs + j - left
+        inside = tirx.all(ih >= 0, ih < problem.height, iw >= 0, iw < problem.width)
+        read = tirx.if_then_else(inside, x(tile // (height * width), block, ih, iw, lane), tirx.const(0.0, x.dtype))
+        return te.sum(b(r, i) * b(s, j) * read, axis=[i, j])
+
+    v = te.compute(extents(size, size, blocks, count, lanes), transformed, name="winograd_input", attrs=attributes)
+    c = axis(problem.in_channels, "c")
+
+    def multiplied(r: Expr, s: Expr, k: Expr, tile: Expr) -> Expr:
+        factor = weight(r * size + s, k // config.panel, c, k % config.panel)
+        return te.sum(v(r, s, c // lanes, tile, c % lanes) * factor, axis=[c])
+
+    u = te.compute(
+        extents(size, size, problem.out_channels, count), multiplied, name="winograd_products", attrs=attributes
+    )
+    p, q = axis(size, "p"), axis(size, "q")
+
+    def output(n: Expr, block: Expr, h: Expr, w: Expr, lane: Expr) -> Expr:
+        tile = (n * height + h // outputs) * width + w // outputs
+        return te.sum(a(h % outputs, p) * a(w % outputs, q) * u(p, q, block * lanes + lane, tile), axis=[p, q])
+
+    shape = extents(problem.batch, problem.out_channels // lanes, problem.out_height, problem.out_width, lanes)
+    return te.compute(shape, output, name="conv2d_winograd", attrs=attributes)
