@@ -2,7 +2,7 @@
 
 y[n, c, h, w] = sum over i, j of  x[n, c, h*s + i*d - p, w*s + j*d - p] * weight[c, i, j]
 
-for image, block, line in parallel(...):
+for image, band of lines, block, line in parallel(...):
     for tile in ...:                           # rows pixels along the width
         for v in ...:                          # the block's vectors
             for i in kernel rows:
@@ -100,14 +100,21 @@ class DepthwiseConvolution:
     x: tirx.Buffer
     weight: tirx.Buffer
     epilogue: Epilogue
+    cores: int
 
     def emit(self) -> tirx.Stmt:
-        """The loops that compute all of the epilogue's target."""
+        """The loops that compute all of the epilogue's target.
+
+        Each core has a band of lines of all blocks, as it has where channels are mixed before and behind: then it finds
+        what it wrote itself.
+        """
         blocks, lines = int(self.x.shape[1]), self.problem.out_height
         tiles = ImageTiles(self.problem, self.config.rows)
+        band = lines // math.gcd(lines, self.cores)
 
         def task(index: Expr) -> list[tirx.Stmt]:
-            image, block, line = index // (blocks * lines), index // lines % blocks, index % lines
+            image, rest = index // (blocks * lines), index % (blocks * lines)
+            block, line = rest // band % blocks, rest // (blocks * band) * band + rest % band
 
             def vectors(tile: Tile) -> list[tirx.Stmt]:
                 return over_vectors(

@@ -72,16 +72,23 @@ class DirectConfig:
         has_neighbours = in_block >= lanes or (in_block == 1 and not problem.is_pointwise)
         neighbours = lanes if facts.multiplies_by_lane and has_neighbours else 1
         pixels, _ = _lines(problem)
-        best = min(
-            (
-                (_cycles(pixels, rows, vectors, neighbours, facts) / vectors, -rows * vectors, rows, vectors)
-                for vectors in range(1, min(count, MOST_VECTORS) + 1)
-                if count % vectors == 0
-                for rows in range(1, min(pixels, MOST_ROWS) + 1)
-                if registers_needed(problem, in_block, rows, vectors, neighbours) <= facts.vector_registers
-            ),
+
+        def price(tile: tuple[int, int]) -> tuple[float, ...]:
+            """Cycles per vector of channels; of equally cheap tiles those that give every core as many panels, then
+            those with the most sums."""
+            rows, vectors = tile
+            panels = count // vectors
+            uneven = math.ceil(panels / facts.num_cores) * facts.num_cores / panels
+            return _cycles(pixels, rows, vectors, neighbours, facts) / vectors, uneven, -rows * vectors, rows
+
+        tiles = (
+            (rows, vectors)
+            for vectors in range(1, min(count, MOST_VECTORS) + 1)
+            if count % vectors == 0
+            for rows in range(1, min(pixels, MOST_ROWS) + 1)
+            if registers_needed(problem, in_block, rows, vectors, neighbours) <= facts.vector_registers
         )
-        rows, vectors = best[2:]
+        rows, vectors = min(tiles, key=price)
         taps = problem.kernel[0] * problem.kernel[1]
         blocks = problem.in_channels // in_block
         weight_bytes = blocks * in_block * taps * count * lanes * FLOAT_BYTES

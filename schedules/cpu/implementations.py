@@ -256,10 +256,9 @@ def _emit_winograd(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.S
 
 
 def _emit_depthwise(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
-    del target
     x, weight = anchor.reads
     problem, config = read_problem(anchor.numbers["problem"]), DepthwiseConfig(**anchor.numbers["config"])
-    return DepthwiseConvolution(problem, config, x, weight, epilogue).emit()
+    return DepthwiseConvolution(problem, config, x, weight, epilogue, target.cpu.num_cores).emit()
 
 
 def _emit_batched(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:

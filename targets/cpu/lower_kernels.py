@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from edgecompile.errors import CompilerBugError
 from edgecompile.plan.execution_plan import align
 from targets.cpu.bound_by_intrinsics import bound_by_intrinsics
+from targets.cpu.deal_parallel_loops import deal_parallel_loops
 from targets.cpu.unroll_scalar_functions import unroll_scalar_functions
 from targets.cpu.widen_half_functions import widen_half_functions
 
@@ -48,8 +49,10 @@ def lower_kernels(kernels: Mapping[str, tvm.tirx.PrimFunc], target: tvm.target.T
 
     from schedules.cpu.polynomials import use_polynomials
 
+    cores = int(target.attrs["num-cores"]) if "num-cores" in target.attrs else 1
+
     def prepare(body: tvm.tirx.Stmt) -> tvm.tirx.Stmt:
-        body = unroll_scalar_functions(use_polynomials(body))
+        body = unroll_scalar_functions(use_polynomials(deal_parallel_loops(body, cores)))
         return bound_by_intrinsics(body) if str(target.attrs["mtriple"]).startswith("aarch64") else body
 
     functions = {
