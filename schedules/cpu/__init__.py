@@ -7,8 +7,17 @@ from schedules.cpu.layout_conversion import LayoutConversion
 from schedules.cpu.loop_nest import LoopNest
 from schedules.cpu.register_tile import RegisterTile
 from schedules.cpu.template import Template
+from schedules.cpu.transposition import Transposition
 
 # The specific before the general; the last one takes any kernel.
-CPU_RULES = (Template(EMITTERS), LayoutConversion(), RegisterTile(), LoopNest())
+CPU_RULES = (Template(EMITTERS), LayoutConversion(), Transposition(), RegisterTile(), LoopNest())
 
-__all__ = ["CPU_RULES", "CpuImplementations", "LayoutConversion", "LoopNest", "RegisterTile", "Template"]
+__all__ = [
+    "CPU_RULES",
+    "CpuImplementations",
+    "LayoutConversion",
+    "LoopNest",
+    "RegisterTile",
+    "Template",
+    "Transposition",
+]
