@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from edgecompile.convolution import Convolution
 from edgecompile.pooling import Pooling
+from edgecompile.resizing import Resizing
 from edgecompile.transposed_convolution import TransposedConvolution
 
 if TYPE_CHECKING:
@@ -55,6 +56,13 @@ class Implementations(Protocol):
 
     def poolings(self, pooling: Pooling, block: int) -> Sequence[Implementation]:
         """The ways to compute `pooling` on tensors of blocks; `compute` takes x alone, and nothing is packed."""
+
+    def resizings(self, problem: Resizing, block: int) -> Sequence[Implementation]:
+        """The ways to compute `problem` on tensors of blocks; nothing is packed.
+
+        `compute` takes x, then places as `[OH, taps]` and `[1, OW, taps]` int32, and for several taps as much float32
+        weights.
+        """
 
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The ways to compute `x @ w`.

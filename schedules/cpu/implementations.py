@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation
 from edgecompile.pooling import Pooling
+from edgecompile.resizing import Resizing
 from edgecompile.target import CpuFacts, Target
 from edgecompile.transposed_convolution import TransposedConvolution
 
@@ -27,6 +28,7 @@ from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.grouped_convolution import GROUPED, emit_grouped, grouped_ways
 from schedules.cpu.pooling import POOLING, emit_pooling, pooling_ways
 from schedules.cpu.problem_numbers import read_problem
+from schedules.cpu.resizing import RESIZING, emit_resizing, resizing_ways
 from schedules.cpu.template import Anchor, Emitter, attributes
 from schedules.cpu.transposed_convolution import TRANSPOSED, emit_transposed, transposed_ways
 from schedules.cpu.winograd_convolution import (
@@ -88,6 +90,10 @@ class CpuImplementations:
     def poolings(self, pooling: Pooling, block: int) -> Sequence[Implementation]:
         """The template."""
         return pooling_ways(pooling, block, self.facts)
+
+    def resizings(self, problem: Resizing, block: int) -> Sequence[Implementation]:
+        """The template."""
+        return resizing_ways(problem, block, self.facts)
 
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The same template; the rows of x are its pixels."""
@@ -197,4 +203,5 @@ EMITTERS: Mapping[str, Emitter] = {
     GROUPED: emit_grouped,
     TRANSPOSED: emit_transposed,
     POOLING: emit_pooling,
+    RESIZING: emit_resizing,
 }

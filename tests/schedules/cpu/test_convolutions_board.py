@@ -36,12 +36,14 @@ class OddConvolutions(nn.Module):
                 nn.Sequential(nn.Conv2d(7, 31, 1), nn.MaxPool2d(3, 2, 1), nn.SiLU()),
                 nn.Sequential(nn.Conv2d(7, 24, 1), nn.AvgPool2d(3, 2, 1, count_include_pad=False)),
                 nn.Sequential(nn.Conv2d(7, 24, 1), nn.AdaptiveAvgPool2d(1)),
+                nn.Sequential(nn.Conv2d(7, 24, 1), nn.Upsample((17, 31), mode="bilinear"), nn.ReLU()),
+                nn.Sequential(nn.Conv2d(7, 31, 1), nn.Upsample(scale_factor=2), nn.ReLU()),
             ]
         )
         self.linear = nn.Linear(15, 21)
 
     def forward(self, x: torch.Tensor) -> tuple[Any, ...]:
-        return (*(layer(x) for layer in self.layers), self.linear(x))
+        return (*(layer(x) for layer in self.layers), self.linear(x), x.permute(0, 2, 3, 1).contiguous())
 
 
 @pytest.mark.board
@@ -58,6 +60,7 @@ def test_odd_sizes_on_a_board(target: str, tmp_path: Path) -> None:
     templates = {decision.reason for step in artifact.report.steps for decision in step.decisions}
     expected = {
         *("direct convolution", "packed product", "depthwise convolution", "Winograd convolution"),
-        *("grouped convolution", "transposed convolution", "pooling", "layout conversion"),
+        *("grouped convolution", "transposed convolution", "pooling", "resizing"),
+        *("layout conversion", "transposition"),
     }
     assert expected <= templates
