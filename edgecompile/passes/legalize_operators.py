@@ -25,8 +25,14 @@ class LegalizeOperators:
 
         from edgecompile.passes.legalize_clipping import clipping_legalizations
         from edgecompile.passes.legalize_comparisons import comparison_legalizations
+        from edgecompile.passes.legalize_joins import joining_legalizations
         from edgecompile.passes.legalize_sorting import sorting_legalizations
 
         del decisions  # every operator is replaced; those that cannot be are reported by `why_not_static`
-        ours = {**clipping_legalizations(), **comparison_legalizations(), **sorting_legalizations()}
+        ours = {
+            **clipping_legalizations(),
+            **comparison_legalizations(),
+            **joining_legalizations(),
+            **sorting_legalizations(),
+        }
         return transform.LegalizeOps(ours)(module)

@@ -13,6 +13,18 @@ from torch import nn
 import edgecompile as ec
 
 
+class Branches(nn.Module):
+    """Two results side by side, in the place where both are wanted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Conv2d(7, 16, 1), nn.Conv2d(16, 32, 3, 1, 1), nn.Conv2d(48, 8, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first = self.first(x)
+        return self.last(torch.cat([first, self.second(first)], dim=1))
+
+
 class OddConvolutions(nn.Module):
     """Independent convolutions of one input, so that one library holds them all."""
 
@@ -38,6 +50,7 @@ class OddConvolutions(nn.Module):
                 nn.Sequential(nn.Conv2d(7, 24, 1), nn.AdaptiveAvgPool2d(1)),
                 nn.Sequential(nn.Conv2d(7, 24, 1), nn.Upsample((17, 31), mode="bilinear"), nn.ReLU()),
                 nn.Sequential(nn.Conv2d(7, 31, 1), nn.Upsample(scale_factor=2), nn.ReLU()),
+                Branches(),
             ]
         )
         self.linear = nn.Linear(15, 21)
