@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 from edgecompile.attention import Attention
 from edgecompile.convolution import Convolution
 from edgecompile.pooling import Pooling
+from edgecompile.resizing import Resizing
 from edgecompile.transposed_convolution import TransposedConvolution
 
 Preference: TypeAlias = Literal["speed", "size"]  # what the ways are chosen by; "size" keeps the weights small
@@ -68,6 +69,13 @@ class Implementations(Protocol):
 
     def poolings(self, pooling: Pooling, block: int) -> Sequence[Implementation]:
         """The ways to compute `pooling` on tensors of blocks; `compute` takes x alone, and nothing is packed."""
+
+    def resizings(self, problem: Resizing, block: int) -> Sequence[Implementation]:
+        """The ways to compute `problem` on tensors of blocks; nothing is packed.
+
+        `compute` takes x, then places as `[OH, taps]` and `[1, OW, taps]` int32, and for several taps as much float32
+        weights.
+        """
 
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The ways to compute `x @ w`.

@@ -25,6 +25,7 @@ class LegalizeOperators:
 
         from edgecompile.passes.legalize_clipping import clipping_legalizations
         from edgecompile.passes.legalize_comparisons import comparison_legalizations
+        from edgecompile.passes.legalize_joins import joining_legalizations
         from edgecompile.passes.legalize_normalization import normalization_legalizations
         from edgecompile.passes.legalize_sorting import sorting_legalizations
 
@@ -32,6 +33,7 @@ class LegalizeOperators:
         ours = {
             **clipping_legalizations(),
             **comparison_legalizations(),
+            **joining_legalizations(),
             **normalization_legalizations(),
             **sorting_legalizations(),
         }

@@ -10,6 +10,7 @@ from edgecompile.frontend.model import TensorSpec
 from edgecompile.plan.arena import Lifetime, lay_out
 from edgecompile.plan.constants import ConstantBlobBuilder
 from edgecompile.plan.execution_plan import ExecutionPlan, KernelCall, Operand, Origin
+from edgecompile.plan.joins import JOINS_ATTRIBUTE, Joins, find_joins
 from edgecompile.plan.static_program import StaticCall, StaticProgram, Value, read_static_program
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def build_plan(
         CompilerBugError: the module breaks a rule above.
     """
     program = read_static_program(module)
-    arena = _Arena(program, scratch_bytes)
+    joins = find_joins(program, _joining_kernels(module))
+    arena = _Arena(program, scratch_bytes, joins)
     constants = ConstantBlobBuilder()
 
     def operand(value: Value) -> Operand:
@@ -51,6 +53,8 @@ def build_plan(
 
     calls = []
     for step, call in enumerate(program.calls):
+        if step in joins.steps:
+            continue
         scratch = scratch_bytes.get(call.kernel, 0)
         origin = origins.get(call.variable, Origin())
         calls.append(
@@ -67,24 +71,46 @@ def build_plan(
     return ExecutionPlan(name, tuple(inputs), tuple(outputs), tuple(calls), constants.build(), arena.memory)
 
 
-class _Arena:
-    """Lifetimes of all tensors that are neither inputs, constants nor outputs, and of every call's scratch."""
+def _joining_kernels(module: tvm.IRModule) -> set[str]:
+    return {
+        variable.name_hint
+        for variable, function in module.functions_items()
+        if function.attrs is not None and JOINS_ATTRIBUTE in function.attrs
+    }
 
-    def __init__(self, program: StaticProgram, scratch_bytes: Mapping[str, int]) -> None:
+
+class _Arena:
+    """Lifetimes of all tensors that are neither inputs, constants nor outputs, and of every call's scratch.
+
+    A tensor that is part of another lives there: it has no place of its own.
+    """
+
+    def __init__(self, program: StaticProgram, scratch_bytes: Mapping[str, int], joins: Joins) -> None:
         self.output_index = _index_outputs(program)
         last_use = _last_uses(program.calls)
-        values: list[Value] = []
-        lifetimes: list[Lifetime] = []
-        for step, call in enumerate(program.calls):
-            for value in call.results:
-                if value not in self.output_index:
-                    values.append(value)
-                    lifetimes.append(Lifetime(value.size_bytes, step, last_use.get(value, step)))
-        scratch_steps = [step for step, call in enumerate(program.calls) if scratch_bytes.get(call.kernel)]
+        produced = {value: step for step, call in enumerate(program.calls) for value in call.results}
+        alive: dict[Value, tuple[int, int]] = {}
+        for value, step in produced.items():
+            if value not in self.output_index:
+                root, _ = joins.root(value)
+                first, last = alive.get(root, (step, step))
+                alive[root] = min(first, step), max(last, last_use.get(value, step))
+        values = list(alive)
+        lifetimes = [Lifetime(value.size_bytes, *alive[value]) for value in values]
+        scratch_steps = [
+            step
+            for step, call in enumerate(program.calls)
+            if scratch_bytes.get(call.kernel) and step not in joins.steps
+        ]
         for step in scratch_steps:
             lifetimes.append(Lifetime(scratch_bytes[program.calls[step].kernel], step, step))
         offsets, self.memory = lay_out(lifetimes)
-        self.offsets = dict(zip(values, offsets[: len(values)], strict=True))
+        roots = dict(zip(values, offsets[: len(values)], strict=True))
+        self.offsets: dict[Value, int] = {}
+        for value in produced:
+            root, offset = joins.root(value)
+            if root in roots:
+                self.offsets[value] = roots[root] + offset
         self.scratch_offsets = dict(zip(scratch_steps, offsets[len(values) :], strict=True))
 
 

@@ -13,6 +13,7 @@ from edgecompile.attention import Attention
 from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation, Implementations
 from edgecompile.pooling import Pooling
+from edgecompile.resizing import Resizing
 from edgecompile.transposed_convolution import TransposedConvolution
 
 Shape = tuple[int, ...]
@@ -97,6 +98,10 @@ class WatchedImplementations(ABC):
     def poolings(self, pooling: Pooling, block: int) -> Sequence[Implementation]:
         """As offered."""
         return self._offered.poolings(pooling, block)
+
+    def resizings(self, resizing: Resizing, block: int) -> Sequence[Implementation]:
+        """As offered."""
+        return self._offered.resizings(resizing, block)
 
     def transposed_convolutions(self, problem: TransposedConvolution, in_block: int) -> Sequence[Implementation]:
         """As offered."""

@@ -8,8 +8,18 @@ from schedules.cpu.loop_nest import LoopNest
 from schedules.cpu.register_tile import RegisterTile
 from schedules.cpu.row_template import RowTemplate
 from schedules.cpu.template import Template
+from schedules.cpu.transposition import Transposition
 
 # The specific before the general; the last one takes any kernel.
-CPU_RULES = (Template(EMITTERS), LayoutConversion(), RowTemplate(), RegisterTile(), LoopNest())
+CPU_RULES = (Template(EMITTERS), LayoutConversion(), Transposition(), RowTemplate(), RegisterTile(), LoopNest())
 
-__all__ = ["CPU_RULES", "CpuImplementations", "LayoutConversion", "LoopNest", "RegisterTile", "RowTemplate", "Template"]
+__all__ = [
+    "CPU_RULES",
+    "CpuImplementations",
+    "LayoutConversion",
+    "LoopNest",
+    "RegisterTile",
+    "RowTemplate",
+    "Template",
+    "Transposition",
+]

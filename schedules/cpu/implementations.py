@@ -12,6 +12,7 @@ from edgecompile.attention import Attention
 from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation, Preference
 from edgecompile.pooling import Pooling
+from edgecompile.resizing import Resizing
 from edgecompile.target import CpuFacts, Target
 from edgecompile.transposed_convolution import TransposedConvolution
 
@@ -32,6 +33,7 @@ from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.grouped_convolution import GROUPED, emit_grouped, grouped_ways
 from schedules.cpu.pooling import POOLING, emit_pooling, pooling_ways
 from schedules.cpu.problem_numbers import read_problem
+from schedules.cpu.resizing import RESIZING, emit_resizing, resizing_ways
 from schedules.cpu.template import Anchor, Emitter, attributes
 from schedules.cpu.transposed_convolution import TRANSPOSED, emit_transposed, transposed_ways
 from schedules.cpu.variants import depthwise_variants, direct_variants, product_tiles, winograd_variants
@@ -106,6 +108,10 @@ class CpuImplementations:
     def poolings(self, pooling: Pooling, block: int) -> Sequence[Implementation]:
         """The template."""
         return pooling_ways(pooling, block, self.facts)
+
+    def resizings(self, problem: Resizing, block: int) -> Sequence[Implementation]:
+        """The template."""
+        return resizing_ways(problem, block, self.facts)
 
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The same template; the rows of x are its pixels."""
@@ -285,4 +291,5 @@ EMITTERS: Mapping[str, Emitter] = {
     GROUPED: emit_grouped,
     TRANSPOSED: emit_transposed,
     POOLING: emit_pooling,
+    RESIZING: emit_resizing,
 }

@@ -1,19 +1,22 @@
 """The ways of operators that move pixels and leave channels where they are: `resize2d` and `pad`.
 
-No template computes them; on plain and on blocked tensors they are priced alike.
+A template resizes blocked tensors by tables of places and weights. What it does not take is priced alike on plain and
+on blocked tensors.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from tvm import relax
 
-from edgecompile.implementation import Implementations
+from edgecompile.implementation import Implementation, Implementations
 from edgecompile.passes.layouts.tensor_shapes import image_shape
-from edgecompile.passes.layouts.way import Way, plain_way
+from edgecompile.passes.layouts.way import Way, explain, plain_way
+from edgecompile.resizing import COORDINATES, METHODS, Axis, Resizing
 
 if TYPE_CHECKING:
     from edgecompile.passes.layouts.workshop import Workshop
@@ -25,7 +28,18 @@ def resize_ways(call: relax.Call, implementations: Implementations) -> Sequence[
     if shape is None or call.attrs.layout != "NCHW" or not isinstance(x, relax.Var) or image_shape(x) is None:
         return [plain]
     block = implementations.block(shape[1])
-    return [Way({x: block}, block, 0.0, partial(_build_resize, call, block)), plain]
+    axes = _axes(call)
+    if axes is not None:
+        rows, columns = axes
+        taps = 1 if rows.method == "nearest_neighbor" else 2
+        problem = Resizing(*shape[:2], rows.extent, columns.extent, *shape[2:], taps)
+        offers = implementations.resizings(problem, block)
+        plain = plain_way(call, implementations.plain_cycles(math.prod(shape)))
+        if offers:
+            best = min(offers, key=lambda offer: offer.cycles)
+            build = partial(_build_template, call, block, axes, best)
+            return [Way({x: block}, block, best.cycles, build, explain(best, offers)), plain]
+    return [Way({x: block}, block, plain.cycles, partial(_build_resize, call, block)), plain]
 
 
 def pad_ways(call: relax.Call, implementations: Implementations) -> Sequence[Way]:
@@ -37,6 +51,28 @@ def pad_ways(call: relax.Call, implementations: Implementations) -> Sequence[Way
         return [plain]
     block = implementations.block(shape[1])
     return [Way({x: block}, block, 0.0, partial(_build_pad, call, block)), plain]
+
+
+def _axes(call: relax.Call) -> tuple[Axis, Axis] | None:
+    """How places along height and width are found; None where tables of this project do not say it."""
+    attributes, shape, result = call.attrs, image_shape(call.args[0]), image_shape(call)
+    method, coordinates = str(attributes.method), str(attributes.coordinate_transformation_mode)
+    if shape is None or result is None or method not in METHODS or coordinates not in COORDINATES:
+        return None
+    if coordinates == "align_corners" and 1 in result[2:]:
+        return None  # the operator divides by zero
+    rounding = str(attributes.rounding_method)
+    rows, columns = (Axis(shape[axis], result[axis], method, coordinates, rounding) for axis in (2, 3))
+    return rows, columns
+
+
+def _build_template(
+    call: relax.Call, block: int, axes: tuple[Axis, Axis], offer: Implementation, workshop: Workshop
+) -> relax.Expr:
+    (rows, row_weights), (columns, column_weights) = (axis.taps() for axis in axes)
+    tables = [rows, columns[None], *((row_weights, column_weights[None]) if rows.shape[1] > 1 else ())]
+    constants = [relax.const(table) for table in tables]
+    return workshop.template("resize", offer.compute, [workshop.read(call.args[0], block), *constants])
 
 
 def _build_resize(call: relax.Call, block: int, workshop: Workshop) -> relax.Expr:

@@ -20,6 +20,7 @@ class RememberedImplementations:
         self._convolutions = cache(implementations.convolutions)
         self.transposed_convolutions = cache(implementations.transposed_convolutions)
         self.poolings = cache(implementations.poolings)
+        self.resizings = cache(implementations.resizings)
         self._products = cache(implementations.products)
         self._batched_products = cache(implementations.batched_products)
 

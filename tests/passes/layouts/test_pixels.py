@@ -19,8 +19,41 @@ def test_resizing_stays_in_blocks(method: str, channels: int) -> None:
         return conv(y, 8, channels)
 
     before, after, _ = plan(body)
-    assert callees(after) == {"to_blocks": 1, "conv2d": 2, "image.resize2d": 1, "from_blocks": 1}
+    kernel = "image.resize2d" if method == "cubic" else "resize"
+    assert callees(after) == {"to_blocks": 1, "conv2d": 2, kernel: 1, "from_blocks": 1}
     check_numbers(before, after)
+
+
+SIZES = [(18, 27), (5, 4), (13, 9), (31, 2), (7, 7)]
+
+
+@pytest.mark.parametrize(
+    "coordinates", ["half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel", "tf_half_pixel_for_nn"]
+)
+@pytest.mark.parametrize("method", ["linear", "floor", "ceil", "round", "round_prefer_floor", "round_prefer_ceil", ""])
+def test_every_kind_of_place(method: str, coordinates: str) -> None:
+    """One size after the other: a wrong place anywhere would show in the end."""
+    names = ("linear", "") if method == "linear" else ("nearest_neighbor", method)
+
+    def body(builder: Any, x: Any) -> Any:
+        y = builder.emit(conv(x, 8, size=1))
+        for size in SIZES:
+            y = builder.emit(relax.op.image.resize2d(y, size, None, "NCHW", names[0], coordinates, names[1]))
+        return y
+
+    before, after, _ = plan(body)
+    assert callees(after)["resize"] == len(SIZES)
+    check_numbers(before, after)
+
+
+def test_one_pixel_between_corners_has_no_place() -> None:
+    def body(builder: Any, x: Any) -> Any:
+        y = builder.emit(conv(x, 16))
+        y = builder.emit(relax.op.image.resize2d(y, (1, 5), coordinate_transformation_mode="align_corners"))
+        return conv(y, 8)
+
+    _, after, _ = plan(body)
+    assert callees(after)["image.resize2d"] == 1
 
 
 def padded(widths: list[int], mode: str) -> Any:

@@ -25,7 +25,8 @@ def run_with_epilogue(
         residual: `[N, C, H, W]`.
     """
     sources = [
-        te.placeholder([tirx.IntImm("int64", n) for n in array.shape], name=f"x{at}") for at, array in enumerate(arrays)
+        te.placeholder([tirx.IntImm("int64", n) for n in array.shape], str(array.dtype), name=f"x{at}")
+        for at, array in enumerate(arrays)
     ]
     result = compute(*sources)
     other = te.placeholder(result.shape, name="residual")

@@ -13,6 +13,18 @@ from torch import nn
 import edgecompile as ec
 
 
+class Branches(nn.Module):
+    """Two results side by side, in the place where both are wanted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Conv2d(7, 16, 1), nn.Conv2d(16, 32, 3, 1, 1), nn.Conv2d(48, 8, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first = self.first(x)
+        return self.last(torch.cat([first, self.second(first)], dim=1))
+
+
 class OddConvolutions(nn.Module):
     """Independent convolutions of one input, so that one library holds them all."""
 
@@ -36,12 +48,15 @@ class OddConvolutions(nn.Module):
                 nn.Sequential(nn.Conv2d(7, 31, 1), nn.MaxPool2d(3, 2, 1), nn.SiLU()),
                 nn.Sequential(nn.Conv2d(7, 24, 1), nn.AvgPool2d(3, 2, 1, count_include_pad=False)),
                 nn.Sequential(nn.Conv2d(7, 24, 1), nn.AdaptiveAvgPool2d(1)),
+                nn.Sequential(nn.Conv2d(7, 24, 1), nn.Upsample((17, 31), mode="bilinear"), nn.ReLU()),
+                nn.Sequential(nn.Conv2d(7, 31, 1), nn.Upsample(scale_factor=2), nn.ReLU()),
+                Branches(),
             ]
         )
         self.linear = nn.Linear(15, 21)
 
     def forward(self, x: torch.Tensor) -> tuple[Any, ...]:
-        return (*(layer(x) for layer in self.layers), self.linear(x))
+        return (*(layer(x) for layer in self.layers), self.linear(x), x.permute(0, 2, 3, 1).contiguous())
 
 
 @pytest.mark.board
@@ -58,6 +73,7 @@ def test_odd_sizes_on_a_board(target: str, tmp_path: Path) -> None:
     templates = {decision.reason for step in artifact.report.steps for decision in step.decisions}
     expected = {
         *("direct convolution", "packed product", "depthwise convolution", "Winograd convolution"),
-        *("grouped convolution", "transposed convolution", "pooling", "layout conversion"),
+        *("grouped convolution", "transposed convolution", "pooling", "resizing"),
+        *("layout conversion", "transposition"),
     }
     assert expected <= templates

@@ -69,7 +69,7 @@ CASES: dict[str, tuple[tuple[int, ...], Body, str]] = {
     "softmax_first_axis": ((101, 11), lambda b, x: relax.op.nn.softmax(x, axis=0), "LoopNest"),
     "mean_of_image": ((1, 33, 7, 7), lambda b, x: relax.op.mean(x, [2, 3]), "rows"),
     "layer_norm": ((5, 7, 96), lambda b, x: relax.op.nn.layer_norm(x, weights(96), weights(96), axes=[-1]), "rows"),
-    "transpose": ((3, 70, 90), lambda b, x: relax.op.permute_dims(x, [2, 0, 1]), "LoopNest"),
+    "transpose": ((3, 70, 90), lambda b, x: relax.op.permute_dims(x, [2, 0, 1]), "transposition"),
     "scalar": ((), lambda b, x: relax.op.exp(x), "LoopNest"),
     "sum_of_all": ((5, 100), lambda b, x: relax.op.sum(x), "rows"),
     "large_vector": ((65536,), lambda b, x: relax.op.tanh(x), "LoopNest"),

@@ -12,7 +12,7 @@ from edgecompile.target import CpuFacts, Target
 from schedules.cpu import LayoutConversion
 from schedules.cpu.transposed_tile import rounds
 from targets.cpu.object_code import tvm_target
-from tests.schedules.cpu import convolutions
+from tests.schedules.cpu import kernels
 
 FACTS = {
     "sse": CpuFacts(16, 16, 1, 32 * 1024, 256 * 1024, 2, ()),
@@ -49,7 +49,7 @@ def test_every_element_arrives(isa: str, back: bool, shape: tuple[int, ...], blo
     assert schedule is not None
     compiled = tvm.compile(schedule.mod, target=tvm_target(target("sse")))  # runs anywhere; LLVM splits long vectors
     plain = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    blocked = convolutions.to_blocks(plain, block)
+    blocked = kernels.to_blocks(plain, block)
     given, expected = (blocked, plain) if back else (plain, blocked)
     out = tvm.runtime.tensor(np.full(expected.shape, np.nan, np.float32))
     compiled["main"](tvm.runtime.tensor(given), out)
