@@ -15,6 +15,7 @@ FMA_LATENCY = 4  # cycles, as on every core since Skylake, Zen and Cortex-A76
 # What one core reads of weights that no cache kept since the last inference. With it the sum of work and reading is
 # within 15 % of what each layer of ResNet-18 took on a Zen 5 server.
 MEMORY_BYTES_PER_CYCLE = 8
+L2_BYTES_PER_CYCLE = 20  # measured there too, by tiles of few rows
 FEW_CHANNELS = 4  # of a block: LLVM unrolls the loop over them, and the one over the columns of the kernel around it
 # Products that one accumulator adds up before its sum joins the others. The error of a sum grows with the root of its
 # length: with 25,088 products in one sum, VGG-16 had 4 times the error of ONNX Runtime.
@@ -73,13 +74,20 @@ class DirectConfig:
         neighbours = lanes if facts.multiplies_by_lane and has_neighbours else 1
         pixels, _ = _lines(problem)
 
+        steps = problem.group_channels * problem.kernel[0] * problem.kernel[1]
+
         def price(tile: tuple[int, int]) -> tuple[float, ...]:
             """Cycles per vector of channels; of equally cheap tiles those that give every core as many panels, then
             those with the most sums."""
             rows, vectors = tile
+            cycles = _cycles(pixels, rows, vectors, neighbours, facts)
+            if (
+                steps * vectors * lanes * FLOAT_BYTES > facts.l1d_bytes // 2
+            ):  # every tile reads them from the next cache
+                cycles = max(cycles, math.ceil(pixels / rows) * vectors * lanes * FLOAT_BYTES / L2_BYTES_PER_CYCLE)
             panels = count // vectors
             uneven = math.ceil(panels / facts.num_cores) * facts.num_cores / panels
-            return _cycles(pixels, rows, vectors, neighbours, facts) / vectors, uneven, -rows * vectors, rows
+            return cycles / vectors, uneven, -rows * vectors, rows
 
         tiles = (
             (rows, vectors)
