@@ -15,6 +15,9 @@ FMA_LATENCY = 4  # cycles, as on every core since Skylake, Zen and Cortex-A76
 # What one core reads of weights that no cache kept since the last inference. With it the sum of work and reading is
 # within 15 % of what each layer of ResNet-18 took on a Zen 5 server.
 MEMORY_BYTES_PER_CYCLE = 8
+# With fewer free ones products of matrices ran 1 to 3 % slower there; of 16 registers sums need every one: 8 vectors of
+# them reach 84 % of the peak, 12 reach 98 %.
+FREE_REGISTERS, MANY_REGISTERS = 3, 32
 L2_BYTES_PER_CYCLE = 20  # measured there too, by tiles of few rows
 FEW_CHANNELS = 4  # of a block: LLVM unrolls the loop over them, and the one over the columns of the kernel around it
 # Products that one accumulator adds up before its sum joins the others. The error of a sum grows with the root of its
@@ -78,7 +81,7 @@ class DirectConfig:
 
         def price(tile: tuple[int, int]) -> tuple[float, ...]:
             """Cycles per vector of channels; of equally cheap tiles those that give every core as many panels, then
-            those with the most sums."""
+            what else was measured to be faster: some free registers and few loads, or else the most sums."""
             rows, vectors = tile
             cycles = _cycles(pixels, rows, vectors, neighbours, facts)
             if (
@@ -87,7 +90,12 @@ class DirectConfig:
                 cycles = max(cycles, math.ceil(pixels / rows) * vectors * lanes * FLOAT_BYTES / L2_BYTES_PER_CYCLE)
             panels = count // vectors
             uneven = math.ceil(panels / facts.num_cores) * facts.num_cores / panels
-            return cycles / vectors, uneven, -rows * vectors, rows
+            tight, loads = 0.0, 0.0
+            if problem.is_pointwise and neighbours == 1:
+                needed = registers_needed(problem, in_block, rows, vectors, neighbours)
+                free = FREE_REGISTERS if facts.vector_registers >= MANY_REGISTERS else 0
+                tight, loads = float(needed > facts.vector_registers - free), 1 / rows + 1 / vectors
+            return cycles / vectors, uneven, tight, loads, -rows * vectors, rows
 
         tiles = (
             (rows, vectors)
