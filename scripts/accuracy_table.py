@@ -22,6 +22,7 @@ from rich.table import Table
 
 from edgecompile import zoo
 from edgecompile.errors import EdgeCompileError, InvalidInputError, ToolchainError
+from scripts.arguments import names, positive
 from scripts.bench.case import case_folder, export, read_case
 from scripts.bench.worker import in_fresh_process
 
@@ -196,23 +197,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--models", type=_names, default=zoo.names(), help="of the zoo; default: all")
+    parser.add_argument("--models", type=names, default=zoo.names(), help="of the zoo; default: all")
     parser.add_argument("--target", default="host", help="that this machine can run; default: host")
-    parser.add_argument("--inputs", type=_count, default=8, help="random inputs for each network; default: 8")
+    parser.add_argument("--inputs", type=positive, default=8, help="random inputs for each network; default: 8")
     parser.add_argument("--limit", type=float, default=LIMIT, help=f"largest ratio that passes; default: {LIMIT:g}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file too")
     return parser
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"at least 1 is needed, found {number}")
-    return number
 
 
 if __name__ == "__main__":

@@ -79,3 +79,20 @@ class Accumulators:
 def lanes_of_panel(channels: int, vectors: int, lanes: int) -> list[int]:
     """How many lanes of each vector hold channels, where only `channels` are left."""
     return [min(lanes, max(0, channels - v * lanes)) for v in range(vectors)]
+
+
+def fill_panel(
+    lanes: Sequence[int], width: int, copy: Callable[[int, Expr], tirx.Stmt], clear: Callable[[int, Expr], tirx.Stmt]
+) -> list[tirx.Stmt]:
+    """`copy(v, lane)` for the lanes that hold channels; `clear` first where some of a vector's `width` do not."""
+
+    def one(v: int, count: int, body: Callable[[int, Expr], tirx.Stmt]) -> tirx.Stmt:
+        return loops.vector(count, lambda lane: body(v, lane))
+
+    statements = []
+    for v, count in enumerate(lanes):
+        if count < width:
+            statements.append(one(v, width, clear))
+        if count:
+            statements.append(one(v, count, copy))
+    return statements

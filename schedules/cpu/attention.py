@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from edgecompile.attention import Attention, Placed
 
 from schedules.cpu import loops
-from schedules.cpu.accumulators import Accumulators, lanes_of_panel
+from schedules.cpu.accumulators import Accumulators, fill_panel, lanes_of_panel
 from schedules.cpu.attention_config import MOST_STACK_BYTES, AttentionConfig
 from schedules.cpu.attention_formula import address, step_of
 from schedules.cpu.attention_softmax import exponentials
@@ -159,13 +159,7 @@ class AttentionLoops:
                 zero = tirx.const(0.0, _FLOAT)
                 return loops.store(panels.buffer, zero, [panels.head, panel, at, lane + v * tile.lanes])
 
-            statements: list[tirx.Stmt] = []
-            for v, count in enumerate(lanes):
-                if count < tile.lanes:
-                    statements.append(loops.vector(tile.lanes, lambda lane, v=v: clear(v, lane)))  # type: ignore[misc]
-                if count:
-                    statements.append(loops.vector(count, lambda lane, v=v: copy(v, lane)))  # type: ignore[misc]
-            return statements
+            return fill_panel(lanes, tile.lanes, copy, clear)
 
         return _by_panel(
             panels,

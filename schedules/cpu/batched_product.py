@@ -22,7 +22,7 @@ from edgecompile.convolution import Convolution
 from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
-from schedules.cpu.accumulators import Accumulators, lanes_of_panel
+from schedules.cpu.accumulators import Accumulators, fill_panel, lanes_of_panel
 from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.factors import Step
@@ -131,13 +131,7 @@ class BatchedProduct:
         def clear(v: int, lane: Expr) -> tirx.Stmt:
             return loops.store(packed, tirx.const(0.0, str(self.w.dtype)), [k, lane + v * config.lanes])
 
-        statements = []
-        for v, count in enumerate(lanes):
-            if count < config.lanes:
-                statements.append(loops.vector(config.lanes, lambda lane, v=v: clear(v, lane)))  # type: ignore[misc]
-            if count:
-                statements.append(loops.vector(count, lambda lane, v=v: copy(v, lane)))  # type: ignore[misc]
-        return statements
+        return fill_panel(lanes, config.lanes, copy, clear)
 
     def _tile(
         self, packed: tirx.Buffer, batch: list[Expr], panel: Expr, start: Index, rows: int, lanes: list[int]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edgecompile import zoo
 from edgecompile.errors import EdgeCompileError, InvalidInputError, ToolchainError
+from scripts.arguments import names, positive
 from scripts.bench.case import case_folder, export, read_case
 from scripts.bench.peak import Peak, measure_peak
 from scripts.bench.results import document, print_comparison, print_summary
@@ -52,10 +53,10 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     others = [name for name in RIVALS if name != OURS]
-    parser.add_argument("--models", type=_names, default=MODELS, help=f"of the zoo; default: {','.join(MODELS)}")
+    parser.add_argument("--models", type=names, default=MODELS, help=f"of the zoo; default: {','.join(MODELS)}")
     parser.add_argument("--threads", type=_counts, default=(1, 2), help="numbers of threads; default: 1,2")
-    parser.add_argument("--repeat", type=_count, default=15, help="rounds, of about 0.3 s for each; default: 15")
-    parser.add_argument("--rivals", type=_names, default=others, help=f"default: {','.join(others)}")
+    parser.add_argument("--repeat", type=positive, default=15, help="rounds, of about 0.3 s for each; default: 15")
+    parser.add_argument("--rivals", type=names, default=others, help=f"default: {','.join(others)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file too")
     return parser
 
@@ -113,16 +114,5 @@ def _say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"at least 1 is needed, found {number}")
-    return number
-
-
 def _counts(text: str) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(_count(part) for part in text.split(",")))
+    return tuple(dict.fromkeys(positive(part) for part in text.split(",")))

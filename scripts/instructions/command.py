@@ -12,6 +12,7 @@ from edgecompile import zoo
 from edgecompile.cli.tables import print_json
 from edgecompile.errors import EdgeCompileError, InvalidInputError, ToolchainError
 from edgecompile.target import Target, find_target
+from scripts.arguments import names, positive
 from scripts.bench.case import case_folder, export, read_case
 from scripts.bench.worker import in_fresh_process
 from scripts.instructions.counting import Count, count
@@ -55,9 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--models", type=_names, default=MODELS, help=f"of the zoo; default: {','.join(MODELS)}")
+    parser.add_argument("--models", type=names, default=MODELS, help=f"of the zoo; default: {','.join(MODELS)}")
     parser.add_argument("--target", default="rpi5", help="rpi4 or rpi5, overrides allowed; default: rpi5")
-    parser.add_argument("--inferences", type=_positive, default=1, help="that are counted and averaged; default: 1")
+    parser.add_argument("--inferences", type=positive, default=1, help="that are counted and averaged; default: 1")
     parser.add_argument("--kernels", action="store_true", help="show our kernels and their hottest loops")
     parser.add_argument("--throughput", action="store_true", help="and what llvm-mca says of those loops")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
@@ -108,14 +109,3 @@ def _say(text: str) -> None:
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
     elif text:
         print(text, file=sys.stderr, flush=True)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"at least 1 is needed, found {number}")
-    return number
