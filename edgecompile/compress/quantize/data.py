@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import operator
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -34,7 +35,8 @@ def read_samples(data: Data, inputs: Sequence[TensorSpec]) -> Iterator[dict[str,
             the text "package.module:function": it is imported from the Python path or the current folder, called
                 without arguments, and must answer an iterable. This runs code: only name what you trust;
             an iterable of arrays (models of one input), of tuples or lists of arrays (in the order of the inputs), or
-                of mappings from input names.
+                of mappings from input names;
+            one mapping from input names to arrays of many samples.
         inputs: of the model. A sample may lack the leading axis of length 1, and an array may hold many samples along a
             first axis, [n, ...]: it is then cut. float64 and float16 become float32, integers become wider ones.
 
@@ -57,7 +59,10 @@ def count_samples(data: Data) -> int | None:
         path = Path(data)
         images = path.is_dir() and [file.suffix.lower() not in (".npy", ".npz") for file in data_files(path)]
         return len(images) if images and all(images) else None
-    return len(data) if isinstance(data, Sized) else None
+    if isinstance(data, Mapping):
+        return None
+    count = operator.length_hint(data, -1)
+    return None if count < 0 else count
 
 
 def _items(data: Data, inputs: Sequence[TensorSpec]) -> Iterator[tuple[str, Any]]:
@@ -67,6 +72,8 @@ def _items(data: Data, inputs: Sequence[TensorSpec]) -> Iterator[tuple[str, Any]
             yield f"file {file.name!r}", read_file(file, inputs)
     elif isinstance(data, str):
         yield from _enumerate(_call(data), data)
+    elif isinstance(data, Mapping):
+        yield "the data", data
     elif isinstance(data, Iterable):
         yield from _enumerate(data, _name(data))
     else:

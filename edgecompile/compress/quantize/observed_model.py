@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from edgecompile.compress.quantize.variables import bindings_of, float_variables
-from edgecompile.errors import UnsupportedModelError
+from edgecompile.errors import InvalidCalibrationError, UnsupportedModelError
 from edgecompile.frontend.model import Model, TensorSpec
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class ObservedModel:
 
     Raises:
         InvalidModelError: two variables share a name.
+        InvalidCalibrationError: there is no float32 tensor.
         UnsupportedModelError: `main` has control flow; or as for `compile`.
     """
 
@@ -34,14 +35,16 @@ class ObservedModel:
         from edgecompile.driver import compile
 
         variables = float_variables(model)
-        self._inputs = [spec.name for spec in model.inputs]
-        self._observed_inputs = [name for name in variables if name in {p.name for p in model.module["main"].params}]
-        inner = {name: variable for name, variable in variables.items() if name not in self._observed_inputs}
+        if not variables:
+            raise InvalidCalibrationError(f"calibration needs a model with float32 tensors, {model.name!r} has none")
+        parameters = [parameter.name for parameter in model.module["main"].params]
+        named = zip(parameters, (spec.name for spec in model.inputs), strict=True)
+        self._inputs = {parameter: name for parameter, name in named if parameter in variables}
+        inner = {name: variable for name, variable in variables.items() if name not in self._inputs}
         self._outputs = list(inner)
         self._artifact = (
             compile(_with_outputs(model, inner), "host", folder, threads=threads, progress=progress) if inner else None
         )
-        self._parameters = [parameter.name for parameter in model.module["main"].params]
 
     def run(self, sample: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
         """The name and the values of each tensor for one sample, the inputs first.
@@ -49,9 +52,8 @@ class ObservedModel:
         Args:
             sample: by input name, each of the input's shape and dtype.
         """
-        for name, parameter in zip(self._inputs, self._parameters, strict=True):
-            if parameter in self._observed_inputs:
-                yield parameter, sample[name]
+        for parameter, name in self._inputs.items():
+            yield parameter, sample[name]
         if self._artifact is not None:
             yield from zip(self._outputs, self._artifact.run(dict(sample)), strict=True)
 

@@ -13,7 +13,7 @@ from edgecompile.artifact.manifest import Count, Finite, Frozen
 from edgecompile.compress.quantize.fingerprint import fingerprint
 from edgecompile.compress.quantize.observers.observer import Range
 from edgecompile.compress.quantize.variables import float_variables
-from edgecompile.errors import InvalidCalibrationError, OutputError
+from edgecompile.errors import InvalidCalibrationError
 from edgecompile.frontend.model import Model
 
 SCHEMA_VERSION = 1
@@ -103,10 +103,7 @@ class CalibrationTable(Frozen):
         """
         from edgecompile.artifact.write import write_file
 
-        try:
-            write_file(Path(path), self.encode())
-        except OSError as error:
-            raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+        write_file(Path(path), self.encode())
 
     def check(self, model: Model) -> None:
         """Make sure that the table was made with this model and names only tensors of it.
@@ -149,8 +146,9 @@ def decode(data: bytes, name: str = "the calibration table") -> CalibrationTable
         return CalibrationTable.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        reason = first["msg"].removeprefix("Value error, ")
         where = ".".join(map(str, first["loc"])) or "top level"
-        raise InvalidCalibrationError(f"{name} is malformed at {where:.200}: {first['msg']:.200}") from error
+        raise InvalidCalibrationError(f"{name} is malformed at {where:.200}: {reason:.200}") from error
 
 
 def load_table(path: str | os.PathLike[str]) -> CalibrationTable:

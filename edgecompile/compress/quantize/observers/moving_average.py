@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from edgecompile.compress.quantize.observers.observer import Range, finite_extremes
@@ -58,10 +58,16 @@ class MovingAverage:
 
     @property
     def needs(self) -> Callable[[], MovingExtremes]:
-        return partial(MovingExtremes, self.rate)
+        return _averaging_at(self.rate)
 
     def result(self, statistic: MovingExtremes) -> Range:
         return Range.around_zero(statistic.low, statistic.high)
 
     def __str__(self) -> str:
         return f"moving_average({self.rate:g})"
+
+
+@cache
+def _averaging_at(rate: float) -> Callable[[], MovingExtremes]:
+    """The same function for the same rate, so that observers that are equal find each other's statistic."""
+    return partial(MovingExtremes, rate)
