@@ -39,6 +39,10 @@ class InvalidRecordsError(EdgeCompileError):
     """The file of tuning records is missing, unreadable, or no such file."""
 
 
+class InvalidCalibrationError(EdgeCompileError):
+    """The calibration data or table is missing, empty, malformed, not finite, or for another model."""
+
+
 class WrongMachineError(EdgeCompileError):
     """This machine has another instruction set than the code that it was asked to run, or to measure."""
 
