@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgecompile.compress.quantize.observers.histogram import Histogram
 from edgecompile.compress.quantize.observers.observer import Range
+from edgecompile.errors import InvalidCalibrationError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +39,8 @@ class Entropy:
     needs = Histogram
 
     def __post_init__(self) -> None:
-        assert 2 <= self.bits <= 16
+        if not 2 <= self.bits <= 16:
+            raise InvalidCalibrationError(f"bits must be from 2 to 16, found {self.bits}")
 
     def result(self, statistic: Histogram) -> Range:
         import numpy as np

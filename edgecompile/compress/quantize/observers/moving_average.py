@@ -8,6 +8,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from edgecompile.compress.quantize.observers.observer import Range, finite_extremes
+from edgecompile.errors import InvalidCalibrationError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +55,8 @@ class MovingAverage:
     rate: float = 0.01
 
     def __post_init__(self) -> None:
-        assert 0 < self.rate <= 1
+        if not 0 < self.rate <= 1:
+            raise InvalidCalibrationError(f"rate must be above 0 and at most 1, found {self.rate:g}")
 
     @property
     def needs(self) -> Callable[[], MovingExtremes]:

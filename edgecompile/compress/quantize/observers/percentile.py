@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edgecompile.compress.quantize.observers.histogram import Histogram
 from edgecompile.compress.quantize.observers.observer import Range
+from edgecompile.errors import InvalidCalibrationError
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Percentile:
     needs = Histogram
 
     def __post_init__(self) -> None:
-        assert 50 < self.percent <= 100
+        if not 50 < self.percent <= 100:
+            raise InvalidCalibrationError(f"percent must be above 50 and at most 100, found {self.percent:g}")
 
     def result(self, statistic: Histogram) -> Range:
         share = self.percent / 100

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
-from edgecompile.compress.quantize.observers import Observer, Range, find_observer, observer_names
+from edgecompile.compress.quantize.observers import (
+    Entropy,
+    MeanSquaredError,
+    MovingAverage,
+    Observer,
+    Percentile,
+    Range,
+    find_observer,
+    observer_names,
+)
 from edgecompile.errors import InvalidCalibrationError
 from tests.compress.quantize.observers.arrays import normal, samples
 
@@ -22,6 +33,7 @@ def range_of(observer: Observer, *arrays: np.ndarray) -> Range:
 
 
 @every_observer
+@settings(max_examples=40)
 @given(samples())
 def test_zero_is_inside_and_nothing_is_wider_than_the_values(observer: Observer, arrays: list[np.ndarray]) -> None:
     found = range_of(observer, *arrays)
@@ -85,3 +97,17 @@ def test_names() -> None:
     assert observer_names() == ("entropy", "min_max", "moving_average", "mse", "percentile")
     with pytest.raises(InvalidCalibrationError, match=r"no observer is named 'max': choose from entropy, min_max"):
         find_observer("max")
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: Entropy(1), "bits must be from 2 to 16, found 1"),
+        (lambda: MeanSquaredError(17), "bits must be from 2 to 16, found 17"),
+        (lambda: MovingAverage(0), "rate must be above 0 and at most 1, found 0"),
+        (lambda: Percentile(float("nan")), "percent must be above 50 and at most 100, found nan"),
+    ],
+)
+def test_options_out_of_range(make: Callable[[], Observer], text: str) -> None:
+    with pytest.raises(InvalidCalibrationError, match=text):
+        make()
