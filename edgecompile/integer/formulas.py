@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from edgecompile.integer.requantization import clip_value, scale_value
+from edgecompile.integer.requantization import bound, clip_value, scale_value
 
 if TYPE_CHECKING:
     from tvm import ir, te
@@ -137,17 +137,24 @@ def add(
     """
     from tvm import te, tirx
 
+    def rounded(total: ir.Expr) -> ir.Expr:
+        negative = total < 0
+        size = tirx.Select(negative, tirx.const(0, "int32") - total, total)
+        steps = tirx.shift_right(size + (1 << shift >> 1), tirx.const(shift, "int32"))
+
+        def signed(number: ir.Expr) -> ir.Expr:
+            return clip_value(
+                tirx.Select(negative, tirx.const(0, "int32") - number, number), zero_point, low, high, "int8"
+            )
+
+        return bound(steps, signed, "steps")
+
     def value(*indices: ir.Expr) -> ir.Expr:
         terms = [
             (tirx.Cast("int32", tensor(*indices)) - zero) * multiplier
             for tensor, zero, multiplier in zip((a, b), zero_points, multipliers, strict=True)
         ]
-        total = terms[0] + terms[1]
-        zero = tirx.const(0, "int32")
-        size = tirx.Select(total < 0, zero - total, total)
-        rounded = tirx.shift_right(size + (1 << shift >> 1), tirx.const(shift, "int32"))
-        signed = tirx.Select(total < 0, zero - rounded, rounded)
-        return clip_value(signed, zero_point, low, high, "int8")
+        return bound(terms[0] + terms[1], rounded, "total")
 
     return te.compute(a.shape, value, name="integer_add")
 

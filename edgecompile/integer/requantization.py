@@ -13,6 +13,7 @@ holds exactly, and no term leaves 31 bits. Smaller shifts (scales of a quarter a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -104,17 +105,24 @@ def scale_value(value: ir.Expr, multiplier: ir.Expr, places: ir.Expr, *, is_shor
     """
     from tvm import tirx
 
-    zero = tirx.const(0, "int32")
-    size = tirx.Select(value < 0, zero - value, value)
-    if is_short:
-        high = tirx.shift_right(size, _HALF_BITS) * multiplier
-        low = tirx.shift_right(tirx.bitwise_and(size, 2**_HALF_BITS - 1) * multiplier, _HALF_BITS)
-        rounded = tirx.shift_right(tirx.shift_right(high + low, tirx.Cast("int32", places)) + 1, 1)
-    else:
-        product = tirx.Cast("int64", size) * tirx.Cast("int64", multiplier)
-        wide = tirx.shift_right(tirx.shift_right(product, tirx.Cast("int64", places)) + 1, 1)
-        rounded = tirx.Cast("int32", tirx.min(wide, tirx.const(2**31 - 1, "int64")))
-    return tirx.Select(value < 0, zero - rounded, rounded)
+    def negated_where(condition: ir.Expr, number: ir.Expr) -> ir.Expr:
+        return tirx.Select(condition, tirx.const(0, "int32") - number, number)
+
+    def of_size(given: ir.Expr, size: ir.Expr) -> ir.Expr:
+        if is_short:
+            high = tirx.shift_right(size, _HALF_BITS) * multiplier
+            low = tirx.shift_right(tirx.bitwise_and(size, 2**_HALF_BITS - 1) * multiplier, _HALF_BITS)
+            rounded = tirx.shift_right(tirx.shift_right(high + low, tirx.Cast("int32", places)) + 1, 1)
+        else:
+            product = tirx.Cast("int64", size) * tirx.Cast("int64", multiplier)
+            wide = tirx.shift_right(tirx.shift_right(product, tirx.Cast("int64", places)) + 1, 1)
+            rounded = tirx.Cast("int32", tirx.min(wide, tirx.const(2**31 - 1, "int64")))
+        return bound(rounded, lambda result: negated_where(given < 0, result), "rounded")
+
+    def of_value(given: ir.Expr) -> ir.Expr:
+        return bound(negated_where(given < 0, given), lambda size: of_size(given, size), "size")
+
+    return bound(value, of_value, "value")
 
 
 def clip_value(value: ir.Expr, zero_point: int, low: int, high: int, dtype: str) -> ir.Expr:
@@ -126,3 +134,12 @@ def clip_value(value: ir.Expr, zero_point: int, low: int, high: int, dtype: str)
 
     bounded = tirx.max(tirx.min(value, high - zero_point), low - zero_point)
     return tirx.Cast(dtype, bounded + zero_point)
+
+
+def bound(value: ir.Expr, body: Callable[[ir.Expr], ir.Expr], name: str) -> ir.Expr:
+    """`body` of a variable that holds `value`: fusion copies what is written down twice, stage upon stage."""
+    from tvm import ir as tvm_ir
+    from tvm import tirx
+
+    variable = tirx.Var(name, tvm_ir.PrimType(str(value.ty.dtype)))
+    return tirx.Let(variable, value, body(variable))
