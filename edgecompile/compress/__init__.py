@@ -1,0 +1,1 @@
+"""Data-driven rewrites of a model, and their recipes."""
