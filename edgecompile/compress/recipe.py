@@ -62,7 +62,7 @@ class Recipe(Strict):
 
     def to_data(self) -> dict[str, Any]:
         """What a file would hold, as dicts, lists, strings and numbers; `parse` makes an equal recipe of it."""
-        return self.model_dump(mode="json", exclude_unset=True)
+        return {"steps": [step.to_data() for step in self.steps]}
 
 
 def _from_file(path: Path) -> Recipe:

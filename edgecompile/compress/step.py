@@ -30,6 +30,10 @@ class Step(Strict):
         """The kind counts as given, so that it is never left out where only what was given is written."""
         self.__pydantic_fields_set__.add("kind")
 
+    def to_data(self) -> dict[str, Any]:
+        """The step as dicts, lists, strings and numbers, with the keys that were given."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
     @classmethod
     @abstractmethod
     def from_name(cls, name: str, options: Options) -> dict[str, object]:
