@@ -175,6 +175,7 @@ class _Build:
             versions=_versions(self.model),
             source=self.model.source,  # type: ignore[arg-type]  # the manifest checks it
             opset=self.model.opset,
+            recipe={"steps": [dict(step.recipe) for step in self.model.history]} if self.model.history else None,
             records=self.choice.used if self.choice else (),
             threads=self.threads,
             prefer=self.prefer,

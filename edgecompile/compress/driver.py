@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
-from edgecompile.compress.kinds import KINDS
+from edgecompile.compress.kinds import KINDS, imported
 from edgecompile.compress.recipe import Recipe, RecipeSource
 from edgecompile.compress.step import Step
 from edgecompile.decision import Decision
@@ -97,10 +96,9 @@ def compress(
     if data is not None and table is not None:
         raise InvalidInputError("a calibration table takes the place of data, found both; give one of them")
     for step in parsed.steps:
-        kind = KINDS[step.kind]
         if progress:
             progress(step.kind)
-        function = step_function(kind.function)
+        function: StepFunction = imported(KINDS[step.kind].function)
         result = function(
             model,
             step,
@@ -113,13 +111,6 @@ def compress(
         )
         model = _recorded(result, step, model)
     return model
-
-
-def step_function(path: str) -> StepFunction:
-    """The function that "module:name" names; imported here, so that a recipe costs only what it uses."""
-    module, _, name = path.partition(":")
-    function: StepFunction = getattr(importlib.import_module(module), name)
-    return function
 
 
 def _recorded(result: StepResult, step: Step, before: Model) -> Model:

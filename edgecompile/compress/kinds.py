@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from edgecompile.compress.quantize.recipe import QuantizeStep
 from edgecompile.compress.step import Step
@@ -14,13 +17,24 @@ class Kind:
 
     Attributes:
         model: its entry in a recipe.
-        function: "module:name" of what does it; imported when a recipe has such a step. See `compress.StepFunction`.
+        function: "module:name" of what does it; imported when a recipe has such a step. See `driver.StepFunction`.
+        preview: "module:name" of a function (model, step) -> a named tuple for each layer: what it would become.
     """
 
     model: type[Step]
     function: str
+    preview: str
 
 
 KINDS = {
-    "quantize": Kind(QuantizeStep, "edgecompile.compress.quantize:quantize"),
+    "quantize": Kind(
+        QuantizeStep, "edgecompile.compress.quantize:quantize", "edgecompile.compress.quantize.describe:preview"
+    ),
 }
+
+
+def imported(path: str) -> Callable[..., Any]:
+    """The function that "module:name" names; imported here, so that a recipe costs only what it uses."""
+    module, _, name = path.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function

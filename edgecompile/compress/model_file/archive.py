@@ -1,103 +1,73 @@
-"""The container: a zip archive of three uncompressed members, always with the same bytes for the same content.
+"""The container: a zip archive of three uncompressed members, with one possible spelling.
 
-Everything about the archive but the members' content is fixed, so a reader that insists on it leaves no room for path
-names, bombs, or two readers that see different files.
+Any zip tool opens it. Our reader takes nothing but the bytes that `pack` would write: there is no room for path names,
+bombs, or two readers that see different files.
 """
 
 from __future__ import annotations
 
-import io
 import struct
-import zipfile
+import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from edgecompile.errors import InvalidModelError
-from edgecompile.settings import LIMITS
 
 DESCRIPTION, MODULE, WEIGHTS = MEMBERS = ("model.json", "module.json", "weights.safetensors")
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can say; the time of writing would differ
+TEXT_LIMITS = {DESCRIPTION: 16 * 2**20, MODULE: 64 * 2**20}
+"""The most bytes of each text that are parsed; BERT-base needs 20 kB and 1 MB."""
+
+# Source: PKWARE, APPNOTE.TXT 6.3.10, sections 4.3.7, 4.3.12 and 4.3.16.
+_LOCAL = struct.Struct("<4s5H3L2H")
+_CENTRAL = struct.Struct("<4s6H3L5H2L")
 _END = struct.Struct("<4s4H2LH")
-_DIRECTORY_BYTES = 512  # three entries need less than 200
-
-
-@dataclass(frozen=True)
-class MemberLimits:
-    """The most bytes of each text that are parsed: BERT-base needs 20 kB and 1 MB."""
-
-    description: int = 16 * 2**20
-    module: int = 64 * 2**20
-
-
-MEMBER_LIMITS = MemberLimits()
+_VERSION = 20  # of the format: files
+_STORED, _NO_FLAGS = 0, 0
+_EPOCH = (0, 0x21)  # 1980-01-01 00:00, the earliest that can be said; the time of writing would differ
+_UNIX = 3 << 8
+_PERMISSIONS = 0o100644 << 16
 
 
 def pack(contents: Mapping[str, bytes]) -> bytes:
-    """The archive of the three members."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name in MEMBERS:
-            entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.create_system = 3  # Unix, wherever it is written
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, contents[name])
-    return buffer.getvalue()
+    """The archive of the three members, together below 2^32 bytes."""
+    blocks: list[bytes] = []
+    directory = b""
+    offset = 0
+    for name in MEMBERS:
+        data, spelled = contents[name], name.encode("ascii")
+        size = len(data)
+        common = (_VERSION, _NO_FLAGS, _STORED, *_EPOCH, zlib.crc32(data), size, size, len(spelled), 0)
+        header = _LOCAL.pack(b"PK\x03\x04", *common) + spelled
+        directory += _CENTRAL.pack(b"PK\x01\x02", _VERSION | _UNIX, *common, 0, 0, 0, _PERMISSIONS, offset) + spelled
+        blocks += [header, data]
+        offset += len(header) + size
+    end = _END.pack(b"PK\x05\x06", 0, 0, len(MEMBERS), len(MEMBERS), len(directory), offset, 0)
+    return b"".join([*blocks, directory, end])
 
 
 def unpack(data: bytes, name: str) -> dict[str, bytes]:
     """The members' content, by member.
 
     Args:
-        data: of the file; at most `LIMITS.model_file_bytes`, which the caller has checked.
+        data: of the file.
         name: of the file, for errors.
 
     Raises:
         InvalidModelError: it is not exactly what `pack` writes, or a text is too long to be parsed.
     """
-    _check_end(data, name)
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            found = [entry.filename for entry in archive.infolist()]
-            if found != list(MEMBERS):
-                raise InvalidModelError(
-                    f"{name} must hold {', '.join(MEMBERS)}, found {', '.join(map(repr, found)):.200}; compress the "
-                    "model again"
-                )
-            for entry in archive.infolist():
-                _check_entry(entry, len(data), name)
-            return {entry.filename: archive.read(entry) for entry in archive.infolist()}
-    except (
-        zipfile.BadZipFile,
-        OSError,
-        EOFError,
-        struct.error,
-        ValueError,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
-        raise InvalidModelError(f"{name} is damaged: {error}; compress the model again") from error
-
-
-def _check_end(data: bytes, name: str) -> None:
-    """Refuse, before any list is made, an archive whose directory is not that of three short names."""
-    if len(data) < _END.size:
-        raise InvalidModelError(f"{name} has {len(data)} bytes and is no model; compress the model again")
-    signature, disk, first_disk, here, entries, size, offset, comment = _END.unpack(data[-_END.size :])
-    expected = (b"PK\x05\x06", 0, 0, len(MEMBERS), len(MEMBERS), 0)
-    found = (signature, disk, first_disk, here, entries, comment)
-    if found != expected or size > _DIRECTORY_BYTES or offset + size + _END.size != len(data):
+    contents: dict[str, bytes] = {}
+    offset = 0
+    for member in MEMBERS:
+        start = offset + _LOCAL.size + len(member)
+        if len(data) < start:
+            raise InvalidModelError(f"{name} ends before its {member}; compress the model again")
+        size = _LOCAL.unpack_from(data, offset)[8]
+        if size > TEXT_LIMITS.get(member, size):
+            raise InvalidModelError(f"{name}: {member} has {size} bytes, at most {TEXT_LIMITS[member]} are read")
+        offset = start + size
+        contents[member] = data[start:offset]
+    if pack(contents) != data:
         raise InvalidModelError(
-            f"{name} is not the archive that `edgecompile compress` writes, or was changed; compress the model again"
+            f"{name} is damaged, or not a file that `edgecompile compress` wrote; compress the model again"
         )
-
-
-def _check_entry(entry: zipfile.ZipInfo, file_bytes: int, name: str) -> None:
-    limits = {DESCRIPTION: MEMBER_LIMITS.description, MODULE: MEMBER_LIMITS.module, WEIGHTS: LIMITS.model_file_bytes}
-    stored = entry.compress_type == zipfile.ZIP_STORED and entry.file_size == entry.compress_size
-    if not stored or entry.flag_bits or entry.file_size > file_bytes:
-        raise InvalidModelError(f"{name}: {entry.filename} must be stored as it is; compress the model again")
-    if entry.file_size > limits[entry.filename]:
-        raise InvalidModelError(
-            f"{name}: {entry.filename} has {entry.file_size} bytes, at most {limits[entry.filename]} are read"
-        )
+    return contents

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgecompile.compress.quantize.granularity import scale_shape
-from edgecompile.compress.quantize.resolve import ResolvedLayer
+from edgecompile.compress.quantize.quantizable import quantizable_layers
+from edgecompile.compress.quantize.recipe import QuantizeStep
+from edgecompile.compress.quantize.resolve import ResolvedLayer, resolve_rules
 from edgecompile.compress.quantize.scheme import CalibrationMethod, LayerScheme, WeightScheme
+
+if TYPE_CHECKING:
+    from edgecompile.frontend.model import Model
 
 
 class SchemeRow(NamedTuple):
@@ -30,6 +35,15 @@ class SchemeRow(NamedTuple):
     calibration: str
     options: str
     why: str
+
+
+def preview(model: Model, step: QuantizeStep) -> list[SchemeRow]:
+    """What the step would make of each layer, without data.
+
+    Raises:
+        InvalidRecipeError: the step does not fit the model.
+    """
+    return [describe(resolved) for resolved in resolve_rules(step, quantizable_layers(model))]
 
 
 def describe(resolved: ResolvedLayer) -> SchemeRow:
