@@ -198,6 +198,8 @@ def _children(node: dict[str, Any], nodes: list[dict[str, Any]], index: int) -> 
     if kind in _SCALARS:
         if not _is(data, _SCALARS[kind]):
             raise ValueError(f"node {index} ({kind}) holds {data!r:.40}")
+        if kind == _TENSOR and not 0 <= data < _NODES:
+            raise ValueError(f"there is no constant {data}")
         if kind == _OPERATOR and not _is_operator(str(data)):
             raise ValueError(f"the operator {data!r:.60} is not read from files")
     elif kind in _SEQUENCES:

@@ -38,8 +38,10 @@ def read_model(path: str | os.PathLike[str]) -> Model:
     description = decode(contents[DESCRIPTION], name)
     _check_members(description, contents, name)
     arrays = decode_tensors(contents[WEIGHTS], name)
-    expected = [constant_name(index) for index in range(description.constants)]
-    if set(arrays) != {*expected, *map(sample_name, description.samples)}:
+    # No list is made of a number that the file claims before the file has shown as many.
+    count = min(description.constants, len(arrays))
+    expected = [constant_name(index) for index in range(count)]
+    if count != description.constants or set(arrays) != {*expected, *map(sample_name, description.samples)}:
         raise InvalidModelError(f"{name}: its weights are not those that model.json names; compress the model again")
     inputs = tuple(entry.spec for entry in description.inputs)
     outputs = tuple(entry.spec for entry in description.outputs)
