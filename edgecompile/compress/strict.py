@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
 
 from edgecompile.errors import InvalidRecipeError
 
@@ -28,7 +27,7 @@ class Strict(BaseModel):
         if isinstance(data, dict):
             for key in data:
                 if key not in cls.model_fields:
-                    raise PydanticCustomError("unknown_key", "{text}", {"text": unknown("key", key, cls.model_fields)})
+                    raise ValueError(unknown("key", key, cls.model_fields))
         return data
 
 
@@ -61,11 +60,11 @@ def validate(
         raise InvalidRecipeError(f"{describe_place((*prefix, *place))}: {_message(first, value)}") from error
 
 
-def _message(error: ErrorDetails, value: object) -> str:
+def _message(error: Mapping[str, Any], value: object) -> str:
     """What pydantic says, in the words of all other messages."""
     context = error.get("ctx", {})
-    if error["type"] in ("unknown_key", "value_error"):
-        return error["msg"]
+    if error["type"] == "value_error":
+        return str(context["error"])
     if error["type"] == "union_tag_not_found":
         return f"needed the key {context['discriminator']}"
     if error["type"] == "union_tag_invalid":

@@ -51,7 +51,9 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 def test_a_dry_run_needs_no_data(model: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    document = json.loads(run(capsys, "compress", model, "-r", "int8,calibration=kl+w4", "--dry-run", "--json"))
+    document = json.loads(
+        run(capsys, "compress", model, "-r", "int8,calibration=kl+w4,group_size=2", "--dry-run", "--json")
+    )
     assert document["recipe"]["steps"][0]["default"] == {"calibration": {"method": "kl"}}
     first, second = (step["layers"] for step in document["steps"])
     assert [row["operator"] for row in first] == ["matmul", "nn.relu"]

@@ -318,10 +318,7 @@ def retype(document: dict[str, Any]) -> dict[str, Any]:
         (change_first("relax.TensorType", ndim="4"), "'ndim' of a node of the type relax.TensorType holds '4'"),
         (change_first("relax.TensorType", ndim=2**80), "the module"),
         (change_first("ir.IntImm", value=1.5), "must refer to nodes before it, found 1.5"),
-        (
-            retype,
-            r"'pool' is the result of relax.mean, R.Tensor\(\(2, 4\), .*, and has the type R.Tensor\(\(2, 4, 6, 6\)",
-        ),
+        (retype, "not well-formed"),
     ],
 )
 def test_hostile_modules(change: Callable[[dict[str, Any]], Any], message: str, data: bytes, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ that refer to each other by number:
 So before TVM sees a text, each node must be of a type that a model of Relax operators needs, refer only to nodes before
 it (a cycle would never end), be no deeper than `_DEPTH` (the reader recurses), and leave null only what may be null. No
 tensor is in it: a constant is a number that stands for a weight. Only operators are called, none of which runs a
-function by its name. That the parts fit each other is checked afterwards, see `types.py`.
+function by its name. That the parts fit each other is checked afterwards, see `signature.py`.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def _children(node: dict[str, Any], nodes: list[dict[str, Any]], index: int) -> 
     if kind in _SCALARS:
         if not _is(data, _SCALARS[kind]):
             raise ValueError(f"node {index} ({kind}) holds {data!r:.40}")
-        if kind == _TENSOR and not 0 <= data < _NODES:
+        if kind == _TENSOR and int(data or 0) not in range(_NODES):
             raise ValueError(f"there is no constant {data}")
         if kind == _OPERATOR and not _is_operator(str(data)):
             raise ValueError(f"the operator {data!r:.60} is not read from files")

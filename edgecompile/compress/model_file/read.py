@@ -11,8 +11,8 @@ from edgecompile.compress.model_file.archive import DESCRIPTION, MODULE, WEIGHTS
 from edgecompile.compress.model_file.constants import put_constants
 from edgecompile.compress.model_file.description import Description, decode
 from edgecompile.compress.model_file.graph import load_graph
+from edgecompile.compress.model_file.signature import check_signature, check_well_formed
 from edgecompile.compress.model_file.tensors import decode as decode_tensors
-from edgecompile.compress.model_file.types import check_signature, check_types
 from edgecompile.compress.model_file.write import constant_name, sample_name
 from edgecompile.decision import Decision
 from edgecompile.errors import InvalidModelError
@@ -46,7 +46,7 @@ def read_model(path: str | os.PathLike[str]) -> Model:
     inputs = tuple(entry.spec for entry in description.inputs)
     outputs = tuple(entry.spec for entry in description.outputs)
     module = put_constants(load_graph(contents[MODULE], name), [arrays[key] for key in expected], name)
-    check_types(module, name)
+    check_well_formed(module, name)
     check_signature(module, inputs, outputs, name)
     return Model(
         module=module,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from edgecompile.compress.quantize.combinations import why_impossible
 from edgecompile.compress.quantize.named import NAMED, from_name
@@ -55,12 +54,8 @@ class QuantizeStep(Step):
         known = (*WEIGHTED_OPERATORS, *OTHER_OPERATORS)
         for operator in self.operators:
             if operator not in known:
-                _refuse(unknown("operator", operator, known))
+                raise ValueError(unknown("operator", operator, known))
         reason = why_impossible(self.default)
         if reason:
-            _refuse(f"default: {reason}")
+            raise ValueError(f"default: {reason}")
         return self
-
-
-def _refuse(text: str) -> None:
-    raise PydanticCustomError("value_error", "{text}", {"text": text})
