@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 DIRECT, DEPTHWISE, WINOGRAD = "direct convolution", "depthwise convolution", "Winograd convolution"
 PRODUCT, BATCHED, ATTENTION = "packed product", "batched product", "attention"
 
+# Channels side by side in int8 tensors: one load brings all of them, on every CPU.
+INTEGER_BLOCK = 16
+
 # Of `LayoutConversion` per float, on a Zen 5 server with vectors of 32 and of 64 bytes: 0.4 to 0.7 within the L1 and L2
 # caches, 0.9 to 1.2 beyond them. Blocks that do not divide into vectors of four take 2 to 5; they are rare.
 CONVERSION_CYCLES = 1.0
@@ -116,6 +119,18 @@ class CpuImplementations:
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The same template; the rows of x are its pixels."""
         return self._direct(problem, product_block(problem.in_channels), problem.out_channels, tuple(rows))
+
+    def integer_block(self, channels: int) -> int:
+        """Sixteen where the channels divide by it; otherwise all of them."""
+        return INTEGER_BLOCK if channels % INTEGER_BLOCK == 0 else channels
+
+    def integer_convolutions(self, problem: Convolution, zero_point: int, in_block: int) -> Sequence[Implementation]:
+        """None yet."""
+        return ()
+
+    def integer_products(self, rows: Sequence[int], problem: Convolution, zero_point: int) -> Sequence[Implementation]:
+        """None yet."""
+        return ()
 
     def batched_products(self, rows: int, inner: int, columns: int) -> Sequence[Implementation]:
         """A packed panel per thread; none where it would be too large."""
