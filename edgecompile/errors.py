@@ -39,12 +39,12 @@ class InvalidRecordsError(EdgeCompileError):
     """The file of tuning records is missing, unreadable, or no such file."""
 
 
-class InvalidCalibrationError(EdgeCompileError):
-    """The calibration data or table is missing, empty, malformed, not finite, or for another model."""
-
-
 class InvalidRecipeError(EdgeCompileError):
     """The recipe has unknown keys or impossible combinations, or does not fit the model."""
+
+
+class InvalidCalibrationError(EdgeCompileError):
+    """The calibration data or table is missing, empty, malformed, not finite, or for another model."""
 
 
 class WrongMachineError(EdgeCompileError):

@@ -35,8 +35,8 @@ def test_the_names() -> None:
 
 
 def test_options_of_a_name() -> None:
-    scheme = default_of("int8, calibration=percentile, percentile=99.9, equalize, symmetric=true, smooth=0.5")
-    assert scheme.calibration == Percentile(percentile=99.9)
+    scheme = default_of("int8, calibration=percentile, percent=99.9, equalize, symmetric=true, smooth=0.5")
+    assert scheme.calibration == Percentile(percent=99.9)
     assert (scheme.equalize, scheme.activations.symmetric, scheme.smooth) == (True, True, 0.5)
     (step,) = Recipe.parse("int8,skip=stem_*,skip=fc").steps
     assert isinstance(step, QuantizeStep)
@@ -115,7 +115,7 @@ def test_steps_made_in_python() -> None:
         ("int8,calib=kl", r"unknown option 'calib', did you mean 'calibration'\?"),
         ("int8,skip", r"unknown option 'skip'|skip needs"),
         ("int8,calibration=kll", r"default\.calibration: needed one of 'min_max', .*'kl', found 'kll'"),
-        ("int8,percentile=99", r"default\.calibration: needed the key 'method'"),
+        ("int8,percent=99", r"default\.calibration: needed the key 'method'"),
         ("int8,smooth=2", r"default\.smooth: needed less than or equal to 1, found 2"),
         ("int8,smooth=nan", r"default\.smooth"),
         ("int8,activations=int4", r"activations\.dtype: needed 'int8', 'uint8', 'int16' or 'none', found 'int4'"),
@@ -130,8 +130,8 @@ def test_steps_made_in_python() -> None:
         (quantize(default={"weights": {"bitz": 3}}), r"default\.weights: unknown key 'bitz', did you mean 'bits'\?"),
         (quantize(layers={"a": {"skp": True}}), r"layers\.a: unknown key 'skp', did you mean 'skip'\?"),
         (
-            quantize(default={"calibration": {"method": "kl", "percentile": 9}}),
-            "unknown key 'percentile'; one of method, bins was needed",
+            quantize(default={"calibration": {"method": "kl", "percent": 9}}),
+            "unknown key 'percent'; one of method was needed",
         ),
         (quantize(default={"equalize": 1}), r"default\.equalize: needed a valid boolean, found 1"),
         (quantize(default=None), r"default: needed a valid dictionary"),

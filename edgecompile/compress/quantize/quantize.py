@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from edgecompile.compress.quantize import scheme
 from edgecompile.compress.quantize.calibrate import calibrate
-from edgecompile.compress.quantize.observers import Observer, entropy, min_max, moving_average, mse, percentile
+from edgecompile.compress.quantize.chosen_observer import chosen_observer
+from edgecompile.compress.quantize.data import read_samples
 from edgecompile.compress.quantize.quantizable import WEIGHTED_OPERATORS, quantizable_layers
 from edgecompile.compress.quantize.recipe import QuantizeStep
 from edgecompile.compress.quantize.resolve import resolve
-from edgecompile.compress.quantize.scheme import Calibration, LayerScheme
+from edgecompile.compress.quantize.scheme import LayerScheme
 from edgecompile.compress.quantize.table import CalibrationTable, load_table
 from edgecompile.decision import Decision
 from edgecompile.errors import InvalidInputError, InvalidRecipeError
@@ -21,6 +22,8 @@ from edgecompile.frontend.model import Model
 from edgecompile.passes.simplify_model import simplify_model
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from edgecompile.compress.driver import Data, Evaluate, StepResult
 
 _SEVEN_BITS, _EIGHT_BITS = 63, 127
@@ -54,7 +57,9 @@ def quantize(
     schemes = {name: found for name, found in resolve(step, layers).items() if not found.skip}
     weighted = {layer.name: schemes[layer.name] for layer in layers if _has_scheme(layer.operator, layer.name, schemes)}
     _refuse_unbuilt(weighted)
-    ranges = _ranges(simplified, weighted, data, samples, table, progress)
+    progress("calibrate")
+    first, whole = _first_sample(model, data)
+    ranges = _ranges(simplified, weighted, whole, samples, table)
     products = {
         name: ProductScheme(
             weight_axis_is_channel=layer.weights.granularity == "per_channel",
@@ -67,7 +72,17 @@ def quantize(
     module = insert_quantization(simplified.module, ranges.tensors, products, decisions)
     if not any(decision.kept for decision in decisions):
         module = model.module  # the caller says so
-    return StepResult(dataclasses.replace(model, module=module), decisions)
+    # The self-test of an artifact should ask what the ranges were chosen for.
+    return StepResult(dataclasses.replace(model, module=module, sample_inputs=model.sample_inputs or first), decisions)
+
+
+def _first_sample(model: Model, data: Data | None) -> tuple[Mapping[str, np.ndarray], Data | None]:
+    """The first sample, by input name, and all of them; nothing without data."""
+    if data is None:
+        return {}, None
+    all_samples = read_samples(data, model.inputs)
+    first = next(all_samples, None)
+    return (first, itertools.chain([first], all_samples)) if first is not None else ({}, ())
 
 
 def _has_scheme(operator: str, name: str, schemes: Mapping[str, LayerScheme]) -> bool:
@@ -102,7 +117,6 @@ def _ranges(
     data: Data | None,
     samples: int | None,
     table: str | os.PathLike[str] | None,
-    progress: Callable[[str], None],
 ) -> CalibrationTable:
     if table is not None:
         loaded = load_table(table)
@@ -110,21 +124,6 @@ def _ranges(
         return loaded
     if data is None:
         raise InvalidInputError("static int8 needs calibration data or a table, found neither: give data= or table=")
-    progress("calibrate")
     calibration = next(iter(schemes.values())).calibration
-    return calibrate(model, data, observer=_observer(calibration), samples=samples)
-
-
-def _observer(calibration: Calibration | None) -> Observer:
-    """The observer that a recipe's `calibration` names, with its options."""
-    match calibration:
-        case scheme.MovingAverage(momentum=momentum):
-            return moving_average.MovingAverage(rate=1 - momentum)
-        case scheme.Percentile(percentile=percent):
-            return percentile.Percentile(percent=percent)
-        case scheme.MeanSquaredError():
-            return mse.MeanSquaredError()
-        case scheme.KullbackLeibler():
-            return entropy.Entropy()
-        case _:
-            return min_max.MinMax()
+    assert calibration is not None  # static activations have one; see `combinations`
+    return calibrate(model, data, observer=chosen_observer(calibration), samples=samples)

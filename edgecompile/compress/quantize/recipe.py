@@ -23,7 +23,7 @@ class QuantizeStep(Step):
         default:
           weights: {dtype: int8, granularity: per_channel}
           activations: {dtype: int8, symmetric: false, mode: static}
-          calibration: {method: percentile, percentile: 99.99}
+          calibration: {method: percentile, percent: 99.99}
         operators:
           matmul: {activations: {mode: dynamic}}
         layers:

@@ -30,25 +30,25 @@ class MinMax(CalibrationMethod):
 
 
 class MovingAverage(CalibrationMethod):
-    """The range is an exponential moving average of each batch's smallest and largest value.
+    """The range is an exponential moving average of each sample's smallest and largest value.
 
     Attributes:
-        momentum: the weight of what was seen before; 0 keeps only the last batch.
+        rate: the weight of the newest sample.
     """
 
     method: Literal["moving_average"] = "moving_average"
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    rate: Annotated[float, Field(gt=0, le=1)] = 0.01
 
 
 class Percentile(CalibrationMethod):
     """The range leaves out the outermost values on both sides.
 
     Attributes:
-        percentile: how many of 100 values lie inside.
+        percent: how many of 100 values lie inside.
     """
 
     method: Literal["percentile"] = "percentile"
-    percentile: Annotated[float, Field(gt=50, le=100)] = 99.99
+    percent: Annotated[float, Field(gt=50, le=100)] = 99.99
 
 
 class MeanSquaredError(CalibrationMethod):

@@ -30,16 +30,16 @@ def rows(recipe: str) -> dict[str, tuple[str, ...]]:
 
 
 def test_the_preview_of_int8() -> None:
-    found = rows("int8,calibration=percentile,percentile=99.9,symmetric,rounding=gptq,smooth=0.5,skip=fc")
+    found = rows("int8,calibration=percentile,percent=99.9,symmetric,rounding=gptq,smooth=0.5,skip=fc")
     assert found["conv"] == (
         "int8",
         "int8 static",
         "per_channel [4]",
-        "percentile, percentile=99.9",
+        "percentile, percent=99.9",
         "symmetric activations, gptq, smooth=0.5",
         "default",
     )
-    assert found["join"] == ("-", "int8 static", "-", "percentile, percentile=99.9", "-", "default")
+    assert found["join"] == ("-", "int8 static", "-", "percentile, percent=99.9", "-", "default")
     assert found["fc"] == ("float", "float", "-", "-", "skip", "default < layers.fc")
 
 

@@ -27,7 +27,7 @@ def test_later_rules_win() -> None:
     step = step_of(
         default={"calibration": "mse", "weights": {"granularity": "per_tensor"}, "equalize": True},
         operators={"nn.conv2d": {"weights": {"granularity": "per_channel"}, "calibration": "kl"}},
-        layers={"stem_*": {"calibration": {"method": "percentile", "percentile": 99.0}}, "*_0": {"equalize": False}},
+        layers={"stem_*": {"calibration": {"method": "percentile", "percent": 99.0}}, "*_0": {"equalize": False}},
     )
     schemes = resolve(step, LAYERS)
     assert list(schemes) == [layer.name for layer in LAYERS]
