@@ -63,12 +63,28 @@ def quantize(
     zero_point = scalar(0, dtype) if zero_point is None else zero_point
     x = cast(context, x, precision)
     scale, zero_point = _parameters(context, x, scale, zero_point, axis, precision)
+    known, s, zero = context.constant(x), context.constant(scale), context.constant(zero_point)
+    if known is not None and s is not None and zero is not None and not np.isnan(known).any():
+        # a weight kept in float behind quantize and dequantize, as training tools write it: integers say the same
+        return make_constant(_levels(known, s, zero, axis, dtype))
     if precision == "bfloat16" or (precision == "float16" and dtype.endswith("16")):
         # only the quotient may be rounded to so few bits: they cannot hold the bounds of `dtype`
         sizes = [-1 if place == axis else 1 for place in range(rank_of(x))] if rank_of(scale) else []
         x = cast(context, context.emit(op.divide(x, reshape(context, scale, sizes))), "float32")
         scale = make_constant(np.ones(shape_of(scale), np.float32))
     return context.emit(op.quantize(x, scale, zero_point, axis=_relax_axis(x, axis), out_dtype=dtype))
+
+
+def _levels(x: np.ndarray, scale: np.ndarray, zero_point: np.ndarray, axis: int, dtype: str) -> np.ndarray:
+    """saturate(round_half_even(x / scale) + zero_point) as `dtype`; scale, zero point of rank 0, or 1 along `axis`."""
+
+    def along(vector: np.ndarray) -> np.ndarray:
+        return vector.reshape([-1 if place == axis else 1 for place in range(x.ndim)]) if vector.ndim else vector
+
+    with np.errstate(over="ignore"):
+        rounded = np.rint((x / along(scale)).astype(np.float32))
+    bounds = np.iinfo(dtype)
+    return np.clip(rounded + along(zero_point).astype(np.float32), bounds.min, bounds.max).astype(dtype)
 
 
 def dequantize(

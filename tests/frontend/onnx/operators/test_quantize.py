@@ -72,6 +72,20 @@ def test_bfloat16_has_too_few_digits_for_the_levels_themselves() -> None:
     check_model(proto, inputs, freeze=("s", "z"), expected=[np.arange(5, 255).astype(np.uint8)], **EXACT)
 
 
+@pytest.mark.parametrize(("axis", "dtype"), [(0, "int8"), (2, "uint8"), (None, "int16")])
+def test_a_constant_is_quantized_at_import(axis: int | None, dtype: str) -> None:
+    count = 1 if axis is None else X.shape[axis]
+    weight = np.concatenate([X[:, :4] * 9, np.full((3, 1, 7), np.inf, np.float32)], axis=1)
+    levels = {"w": weight, "s": RNG.uniform(0.01, 0.3, count).astype(np.float32), "z": integers((count,), dtype)}
+    attributes = {} if axis is None else {"axis": axis}
+    x = integers((3, 2, 7), dtype)
+    proto = make_model("QuantizeLinear", {"x": x, **levels}, outputs=[dtype])
+    proto.graph.node[0].CopyFrom(onnx.helper.make_node("QuantizeLinear", ["w", "s", "z"], ["levels"], **attributes))
+    proto.graph.node.append(onnx.helper.make_node("Concat", ["levels", "x"], ["out0"], axis=1))
+    model = check_model(proto, {"x": x, **levels}, freeze=("w", "s", "z"), **EXACT)
+    assert "relax.quantize" not in operators_of(model)
+
+
 @pytest.mark.parametrize("shape", [(), (1,), (5,), (1, 1)])
 def test_scales_and_zero_points_known_at_import_are_constants(shape: tuple[int, ...]) -> None:
     inputs = {"x": X, "s": np.full(shape, 0.05, np.float32), "z": np.full(shape, 3, np.int8)}
