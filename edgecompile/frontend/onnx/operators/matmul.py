@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from tvm import relax
 
-from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, is_float, is_half, make_constant
+from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, is_float, is_half
 from edgecompile.frontend.onnx.emit import cast, in_float32, scalar
 from edgecompile.frontend.onnx.node import Node
+from edgecompile.frontend.onnx.operators.quantize import permute
 from edgecompile.frontend.onnx.registry import operator
 
 op = relax.op
@@ -32,26 +33,13 @@ def gemm(context: Context, node: Node, inputs: Inputs) -> Result:
     a, b, c = inputs[0], inputs[1], inputs[2]
     dtype = dtype_of(a)
     if node.integer("transA", 0):
-        a = _transposed(context, a)
+        a = permute(context, a, [1, 0])
     if node.integer("transB", 0):
-        b = _transposed(context, b)
+        b = permute(context, b, [1, 0])
     result = _scaled(context, _product(context, a, b), node.floating("alpha", 1.0), dtype)
     if c is None or node.floating("beta", 1.0) == 0.0:
         return result
     return context.emit(op.add(result, _scaled(context, c, node.floating("beta", 1.0), dtype)))
-
-
-def _transposed(context: Context, x: relax.Expr) -> relax.Expr:
-    """`x` transposed; a dequantized constant as the dequantized transposed constant, for the integer passes to find."""
-    bound = context.bb.lookup_binding(x) if isinstance(x, relax.Var) else None
-    if isinstance(bound, relax.Call) and getattr(bound.op, "name", "") == "relax.dequantize":
-        levels, scale, zero_point = bound.args
-        array, attrs = context.constant(levels), bound.attrs
-        if array is not None:
-            moved = make_constant(array.T)
-            axis = 1 - attrs.axis % 2
-            return context.emit(op.dequantize(moved, scale, zero_point, axis=axis, out_dtype=attrs.out_dtype))
-    return context.emit(op.permute_dims(x, [1, 0]))
 
 
 def _scaled(context: Context, x: relax.Expr, factor: float, dtype: str) -> relax.Expr:

@@ -7,7 +7,7 @@ Scales are per tensor, per entry of one axis, or per block of one axis. Blocks b
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from tvm import relax
@@ -126,6 +126,21 @@ def _parameters(
                 f"found shape {list(shape_of(value))}"
             )
     return result[0], result[1]
+
+
+def permute(context: Context, x: relax.Expr, order: Sequence[int]) -> relax.Expr:
+    """`x` with its dimensions in `order`; for a dequantized constant, the constant's.
+
+    A transposed weight thus stays next to its product, where the integer passes look for it.
+    """
+    bound = context.bb.lookup_binding(x) if isinstance(x, relax.Var) else None
+    if isinstance(bound, relax.Call) and getattr(bound.op, "name", "") == "relax.dequantize":
+        levels, scale, zero_point = bound.args
+        array, attrs = context.constant(levels), bound.attrs
+        if array is not None:
+            moved, axis = make_constant(array.transpose(order)), list(order).index(attrs.axis % array.ndim)
+            return context.emit(op.dequantize(moved, scale, zero_point, axis=axis, out_dtype=attrs.out_dtype))
+    return context.emit(op.permute_dims(x, order))
 
 
 def _reshaped(context: Context, value: relax.Expr, shape: tuple[int, ...], dtype: str) -> relax.Expr:

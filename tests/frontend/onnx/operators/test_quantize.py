@@ -124,6 +124,22 @@ def test_blocks(axis: int, block: int) -> None:
     assert "relax.dequantize" in operators_of(model)
 
 
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_transposed_weight_stays_next_to_its_dequantize(count: int) -> None:
+    weight = {"w": integers((3, 5, 7), "int8"), "s": RNG.uniform(0.01, 0.05, count).astype(np.float32)}
+    x = RNG.standard_normal((7, 3, 5)).astype(np.float32)
+    proto = make_model("DequantizeLinear", {"x": x, **weight})
+    nodes = [
+        onnx.helper.make_node("DequantizeLinear", ["w", "s"], ["values"], axis=1),
+        onnx.helper.make_node("Transpose", ["values"], ["moved"], perm=[2, 0, 1]),
+        onnx.helper.make_node("Add", ["moved", "x"], ["out0"]),
+    ]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    model = check_model(proto, {"x": x, **weight}, freeze=("w", "s"), **EXACT)
+    assert operators_of(model) == {"relax.dequantize", "relax.add"}
+
+
 def test_weights_of_four_bits_become_eight() -> None:
     import ml_dtypes
 

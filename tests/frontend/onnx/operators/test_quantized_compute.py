@@ -126,6 +126,15 @@ def test_operators_of_onnxruntime(op_type: str, inputs: dict[str, np.ndarray], a
     check_model(proto, inputs, freeze=frozen, **STEP)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_maxima_of_integers_stay_one_operator(dtype: str) -> None:
+    x = integers((2, 16, 7, 6), dtype)
+    x[0] = np.iinfo(dtype).min  # padding must not be larger
+    proto = make_model("MaxPool", {"x": x}, outputs=[dtype], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    model = check_model(proto, {"x": x}, rtol=0, atol=0)
+    assert operators_of(model) == {"relax.nn.max_pool2d"}
+
+
 @pytest.mark.parametrize("axis", [-1, 1, 2])
 @pytest.mark.parametrize("version", [11, 13])
 def test_qlinear_softmax_of_the_version_it_names(version: int, axis: int) -> None:
