@@ -48,7 +48,7 @@ def check_form(model: Model, weighted: int) -> None:
     """Scales and zero points are constants; `weighted` convolutions and products read dequantized integers twice."""
     bound = bindings_of(model)
     counts: Counter[str] = Counter()
-    for value in bound.values():
+    for variable, value in bound.items():
         counts[name_of(value)] += 1
         if name_of(value) in ("quantize", "dequantize"):
             assert all(isinstance(argument, ir.GenericConst) for argument in value.args[1:])
@@ -57,6 +57,9 @@ def check_form(model: Model, weighted: int) -> None:
             assert name_of(data) == name_of(weight) == "dequantize"
             assert isinstance(weight.args[0], ir.GenericConst)
             assert str(weight.args[0].ty.dtype) in ("int8", "uint8")
+            (reader,) = (user for user in bound.values() if isinstance(user, relax.Call) and variable in user.args)
+            if name_of(reader) == "add":  # the bias
+                assert isinstance(reader.args[1], ir.GenericConst)
             counts["weighted"] += 1
     assert counts["weighted"] == weighted
     assert counts["quantize"] >= weighted

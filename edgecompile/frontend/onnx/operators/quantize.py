@@ -77,14 +77,22 @@ def quantize(
 
 def _levels(x: np.ndarray, scale: np.ndarray, zero_point: np.ndarray, axis: int, dtype: str) -> np.ndarray:
     """saturate(round_half_even(x / scale) + zero_point) as `dtype`; scale, zero point of rank 0, or 1 along `axis`."""
-
-    def along(vector: np.ndarray) -> np.ndarray:
-        return vector.reshape([-1 if place == axis else 1 for place in range(x.ndim)]) if vector.ndim else vector
-
     with np.errstate(over="ignore"):
-        rounded = np.rint((x / along(scale)).astype(np.float32))
+        rounded = np.rint((x / _along(scale, axis, x.ndim)).astype(np.float32))
     bounds = np.iinfo(dtype)
-    return np.clip(rounded + along(zero_point).astype(np.float32), bounds.min, bounds.max).astype(dtype)
+    levels = rounded + _along(zero_point, axis, x.ndim).astype(np.float32)
+    return np.clip(levels, bounds.min, bounds.max).astype(dtype)
+
+
+def _numbers(x: np.ndarray, scale: np.ndarray, zero_point: np.ndarray, axis: int) -> np.ndarray:
+    """(x - zero_point) * scale in float32; scale, zero point of rank 0, or 1 along `axis`."""
+    difference = x.astype(np.int64) - _along(zero_point, axis, x.ndim)
+    return difference.astype(np.float32) * _along(scale, axis, x.ndim)
+
+
+def _along(vector: np.ndarray, axis: int, rank: int) -> np.ndarray:
+    """A vector in the shape that broadcasts along `axis`; rank 0 stays."""
+    return vector.reshape([-1 if place == axis else 1 for place in range(rank)]) if vector.ndim else vector
 
 
 def dequantize(
@@ -97,6 +105,10 @@ def dequantize(
     check_scale(context, scale)
     zero_point = scalar(0, dtype_of(x)) if zero_point is None else zero_point
     scale, zero_point = _parameters(context, x, scale, zero_point, axis, "float32")
+    known, s, zero = context.constant(x), context.constant(scale), context.constant(zero_point)
+    if known is not None and s is not None and zero is not None and dtype_of(x) == "int32":
+        # a bias: as small in float, and the integer passes give it the scale of the sums that it is added to
+        return make_constant(_numbers(known, s, zero, axis).astype(np.dtype(dtype)))
     result = context.emit(op.dequantize(x, scale, zero_point, axis=_relax_axis(x, axis), out_dtype="float32"))
     return cast(context, result, dtype)
 
