@@ -73,7 +73,7 @@ def quantize(
     if not any(decision.kept for decision in decisions):
         module = model.module  # the caller says so
     # The self-test of an artifact should ask what the ranges were chosen for.
-    return StepResult(dataclasses.replace(model, module=module, sample_inputs=model.sample_inputs or first), decisions)
+    return StepResult(dataclasses.replace(model, module=module, sample_inputs=first or model.sample_inputs), decisions)
 
 
 def _first_sample(model: Model, data: Data | None) -> tuple[Mapping[str, np.ndarray], Data | None]:
