@@ -31,6 +31,7 @@ from schedules.cpu.direct_convolution import DirectConvolution
 from schedules.cpu.direct_formula import convolve, multiply, pack_weight
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.grouped_convolution import GROUPED, emit_grouped, grouped_ways
+from schedules.cpu.integer_ways import INTEGER, INTEGER_PRODUCT, emit_integers, integer_block, integer_ways
 from schedules.cpu.pooling import POOLING, emit_pooling, pooling_ways
 from schedules.cpu.problem_numbers import read_problem
 from schedules.cpu.resizing import RESIZING, emit_resizing, resizing_ways
@@ -116,6 +117,19 @@ class CpuImplementations:
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The same template; the rows of x are its pixels."""
         return self._direct(problem, product_block(problem.in_channels), problem.out_channels, tuple(rows))
+
+    def integer_block(self, channels: int) -> int:
+        """Sixteen where the channels divide by it; otherwise all of them."""
+        return integer_block(channels)
+
+    def integer_convolutions(self, problem: Convolution, zero_point: int, in_block: int) -> Sequence[Implementation]:
+        """The template, with the fastest exact instruction of the CPU."""
+        return integer_ways(problem, zero_point, in_block, integer_block(problem.out_channels), None, self.facts)
+
+    def integer_products(self, rows: Sequence[int], problem: Convolution, zero_point: int) -> Sequence[Implementation]:
+        """The same template; the rows of x are its pixels."""
+        channels = problem.in_channels
+        return integer_ways(problem, zero_point, channels, problem.out_channels, tuple(rows), self.facts)
 
     def batched_products(self, rows: int, inner: int, columns: int) -> Sequence[Implementation]:
         """A packed panel per thread; none where it would be too large."""
@@ -287,6 +301,8 @@ EMITTERS: Mapping[str, Emitter] = {
     BATCHED: _emit_batched,
     ATTENTION: _emit_attention,
     DEPTHWISE: _emit_depthwise,
+    INTEGER: emit_integers,
+    INTEGER_PRODUCT: emit_integers,
     WINOGRAD: _emit_winograd,
     GROUPED: emit_grouped,
     TRANSPOSED: emit_transposed,
