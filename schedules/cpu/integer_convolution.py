@@ -19,6 +19,7 @@ Where the instruction multiplies words, the channels of all pixels that a line o
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -191,8 +192,8 @@ class IntegerConvolution:
     def _reduction(self, task: _Task, tile: Tile, multiply: Callable[..., list[tirx.Stmt]]) -> list[tirx.Stmt]:
         """The loops over the blocks of input channels and the kernel."""
         blocks, width = int(self.weight.shape[1]), self.problem.kernel[1]
-        # Beyond the border each column of the kernel has its own products. In one stretch with the others LLVM would keep
-        # the factors that several columns share, and spill.
+        # Beyond the border each column of the kernel has its own products. In one stretch with the others LLVM would
+        # keep the factors that several columns share, and spill.
         border = [row for row in range(tile.rows) if self._misses_taps(tile, row)]
         inner = [row for row in range(tile.rows) if row not in border]
         is_widened = self.dot.factor == "int16" and self.config.neighbours == 1
@@ -318,7 +319,8 @@ class IntegerConvolution:
 
         statements: list[tirx.Stmt] = []
         for first, channels, count in strips(self._in_block, STRIP):
-            statements.append(loops.serial(count, lambda at: strip(at * STRIP + first, channels), "strip"))
+            body = functools.partial(strip, channels=channels)
+            statements.append(loops.serial(count, lambda at, first=first, body=body: body(at * STRIP + first), "strip"))
         return statements
 
     def _misses_taps(self, tile: Tile, row: int) -> bool:

@@ -55,7 +55,7 @@ def byte_products(lanes: int) -> DotProduct:
     def add(sums: Expr, x: Expr, weight: Expr) -> Expr:
         return tirx.call_llvm_pure_intrin(f"int32x{lanes}", f"llvm.x86.avx512.vpdpbusd.{bits}", sums, x, weight)
 
-    return DotProduct("vpdpbusd", lanes, 4, "int8", 128, 1, 2, lambda weight: weight, spread, add)
+    return DotProduct("vpdpbusd", lanes, 4, "int8", 128, 1, 3, lambda weight: weight, spread, add)
 
 
 def word_products(lanes: int) -> DotProduct:

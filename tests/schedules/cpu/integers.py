@@ -73,8 +73,8 @@ class Requantization:
         scaled = np.clip(rounded + self.zero_point, LOW, HIGH)
         return np.clip(scaled + (residual.astype(np.int64) >> 1), -128, 127).astype(np.int8)
 
-    def stages(self, result: te.Tensor, channel: int) -> tuple[list[te.Tensor], te.Tensor]:
-        """As te stages of 32-bit arithmetic; `channel` is the axis of the channels' last dimension.
+    def stages(self, result: te.Tensor) -> tuple[list[te.Tensor], te.Tensor]:
+        """As te stages of 32-bit arithmetic, on blocks or on rows.
 
         Returns:
             The placeholders of bias, multiplier, shift and residual, and the result.
@@ -109,12 +109,13 @@ class Requantization:
 
 
 def factors(problem: Convolution, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """x and a weight of the whole range; one pixel and one output channel are all extremes, so that any sum of fewer
-    than 32 bits would overflow."""
+    """x and a weight of the whole range; some pixels and two output channels hold nothing but its ends, so that sums of
+    fewer than 32 bits would overflow."""
     shape = (problem.batch, problem.in_channels, problem.height, problem.width)
     x = rng.integers(-128, 128, shape, dtype=np.int8)
     weight = rng.integers(-127, 128, (problem.out_channels, problem.group_channels, *problem.kernel), dtype=np.int8)
-    x[:, :, : problem.height // 2 + 1] = rng.choice(np.array([-128, 127], np.int8), 1)
+    extremes = rng.choice(np.array([-128, 127], np.int8), (1, 1, 1, problem.width))
+    x[:, :, : problem.height // 2 + 1] = extremes
     weight[0] = 127
     weight[-1] = -127
     return x, weight
@@ -156,21 +157,55 @@ def check(problem: Convolution, target: Target, zero_point: int, in_block: int |
     filled = np.pad(x, ((0, 0), (0, beyond), (0, 0), (0, 0)), constant_values=77)  # must meet weights of zero
     way = integer_way(problem, target, zero_point, block)
     arrays = [to_blocks(filled, block), *way.pack(weight)]
-    sources = placeholders(arrays)
-    result = way.compute(*sources)
-    more, final = epilogue.stages(result, 1)
     parameters = [
         to_blocks(array.reshape(1, -1, 1, 1), out_block)
         for array in (epilogue.bias, epilogue.multiplier, epilogue.shift)
     ]
     parameters.append(to_blocks(residual, out_block))
-    for given, output, dtype, wanted in (
-        ((sources, arrays), result, np.int32, expected),
-        (([*sources, *more], [*arrays, *parameters]), final, np.int8, epilogue.apply(expected, residual)),
-    ):
-        kernel = compile_kernel(given[0], output, target)
-        out = np.full([int(extent) for extent in result.shape], 99, dtype)
-        tensors = [tvm.runtime.tensor(array) for array in (*given[1], out)]
-        kernel["main"](*tensors)
-        got = tensors[-1].numpy().transpose(0, 1, 4, 2, 3).reshape(expected.shape)
-        np.testing.assert_array_equal(got, wanted)
+    sources = placeholders(arrays)
+    result = way.compute(*sources)
+    got = _run(sources, result, arrays, target, np.int32)
+    np.testing.assert_array_equal(_from_blocks(got), expected)
+    more, final = epilogue.stages(result)
+    got = _run([*sources, *more], final, [*arrays, *parameters], target, np.int8)
+    np.testing.assert_array_equal(_from_blocks(got), epilogue.apply(expected, residual))
+
+
+def check_product(rows: tuple[int, ...], inner: int, columns: int, target: Target, zero_point: int) -> None:
+    """The same for `(x - zero_point) @ w`, x being `[*rows, inner]`."""
+    rng = np.random.default_rng(0)
+    count = math.prod(rows)
+    problem = Convolution(1, inner, columns, 1, count)
+    x, weight = factors(problem, rng)
+    expected = convolve(x, weight, zero_point, problem)
+    epilogue = Requantization.fitting(expected, rng)
+    residual = rng.integers(-128, 128, expected.shape, dtype=np.int8)
+    (way,) = CpuImplementations(target.cpu).integer_products(rows, problem, zero_point)
+
+    def as_rows(array: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(array[0, :, 0].T).reshape(*rows, -1)
+
+    arrays = [as_rows(x), *way.pack(weight)]
+    sources = placeholders(arrays)
+    result = way.compute(*sources)
+    got = _run(sources, result, arrays, target, np.int32)
+    np.testing.assert_array_equal(got, as_rows(expected))
+    more, final = epilogue.stages(result)
+    parameters = [epilogue.bias, epilogue.multiplier, epilogue.shift, as_rows(residual)]
+    got = _run([*sources, *more], final, [*arrays, *parameters], target, np.int8)
+    np.testing.assert_array_equal(got, as_rows(epilogue.apply(expected, residual)))
+
+
+def _from_blocks(array: np.ndarray) -> np.ndarray:
+    n, blocks, height, width, block = array.shape
+    return array.transpose(0, 1, 4, 2, 3).reshape(n, blocks * block, height, width)
+
+
+def _run(
+    sources: Sequence[te.Tensor], result: te.Tensor, arrays: Sequence[np.ndarray], target: Target, dtype: type
+) -> np.ndarray:
+    kernel = compile_kernel(sources, result, target)
+    out = np.full([int(extent) for extent in result.shape], 99, dtype)
+    tensors = [tvm.runtime.tensor(array) for array in (*arrays, out)]
+    kernel["main"](*tensors)
+    return tensors[-1].numpy()
