@@ -73,16 +73,24 @@ class Requantization:
         scaled = np.clip(rounded + self.zero_point, LOW, HIGH)
         return np.clip(scaled + (residual.astype(np.int64) >> 1), -128, 127).astype(np.int8)
 
+    @property
+    def parameters(self) -> list[np.ndarray]:
+        """The kernel's constants, `[K]` int32: bias, multiplier, 2^(shift - 17) and shift - 16.
+
+        TVM 0.27 takes `x >> (s - 16)` of an unknown s for -1 or 0, so both are made here.
+        """
+        return [self.bias, self.multiplier, np.left_shift(1, self.shift - 17, dtype=np.int32), self.shift - 16]
+
     def stages(self, result: te.Tensor) -> tuple[list[te.Tensor], te.Tensor]:
         """As te stages of 32-bit arithmetic, on blocks or on rows.
 
         Returns:
-            The placeholders of bias, multiplier, shift and residual, and the result.
+            The placeholders of `parameters` and of the residual, and the result.
         """
         is_blocked = len(result.shape) == 5
         shape = [1, result.shape[1], 1, 1, result.shape[4]] if is_blocked else [result.shape[-1]]
-        names = ("bias", "multiplier", "shift")
-        bias, multiplier, shift = (te.placeholder(shape, "int32", name=name) for name in names)
+        names = ("bias", "multiplier", "half", "places")
+        bias, multiplier, half, places = (te.placeholder(shape, "int32", name=name) for name in names)
         residual = te.placeholder(result.shape, "int8", name="residual")
         n = lambda value: tirx.const(value, "int32")  # noqa: E731
 
@@ -92,11 +100,11 @@ class Requantization:
         total = te.compute(result.shape, lambda *i: result[i] + at(bias, i), name="total")
 
         def scale(*i: tirx.Var) -> tvm.ir.Expr:
-            a = tirx.abs(total[i])
-            m, s = at(multiplier, i), at(shift, i)
-            product = (a >> n(16)) * m + (((a & n(0xFFFF)) * m) >> n(16))
-            rounded = (product + (n(1) << (s - n(17)))) >> (s - n(16))
-            return tirx.Select(total[i] < 0, -rounded, rounded) + n(self.zero_point)
+            """floor((acc * m + 2^(s-1) - (acc < 0)) / 2^s), which rounds half away from zero, by words of 16 bits."""
+            a, m = total[i], at(multiplier, i)
+            low = (a & n(0xFFFF)) * m + (a >> n(31))
+            product = (a >> n(16)) * m + (low >> n(16))
+            return ((product + at(half, i)) >> at(places, i)) + n(self.zero_point)
 
         scaled = te.compute(result.shape, scale, name="scaled")
         clipped = te.compute(result.shape, lambda *i: tirx.min(tirx.max(scaled[i], n(LOW)), n(HIGH)), name="clipped")
@@ -105,7 +113,7 @@ class Requantization:
             added = clipped[i] + (residual[i].astype("int32") >> n(1))
             return tirx.min(tirx.max(added, n(-128)), n(127)).astype("int8")
 
-        return [bias, multiplier, shift, residual], te.compute(result.shape, add, name="added")
+        return [bias, multiplier, half, places, residual], te.compute(result.shape, add, name="added")
 
 
 def factors(problem: Convolution, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -159,7 +167,7 @@ def check(problem: Convolution, target: Target, zero_point: int, in_block: int |
     arrays = [to_blocks(filled, block), *way.pack(weight)]
     parameters = [
         to_blocks(array.reshape(1, -1, 1, 1), out_block)
-        for array in (epilogue.bias, epilogue.multiplier, epilogue.shift)
+        for array in epilogue.parameters
     ]
     parameters.append(to_blocks(residual, out_block))
     sources = placeholders(arrays)
@@ -191,7 +199,7 @@ def check_product(rows: tuple[int, ...], inner: int, columns: int, target: Targe
     got = _run(sources, result, arrays, target, np.int32)
     np.testing.assert_array_equal(got, as_rows(expected))
     more, final = epilogue.stages(result)
-    parameters = [epilogue.bias, epilogue.multiplier, epilogue.shift, as_rows(residual)]
+    parameters = [*epilogue.parameters, as_rows(residual)]
     got = _run([*sources, *more], final, [*arrays, *parameters], target, np.int8)
     np.testing.assert_array_equal(got, as_rows(epilogue.apply(expected, residual)))
 
