@@ -54,6 +54,11 @@ class DotProduct:
     place: Callable[[Expr, Expr, int], Expr] = _in_order
 
     @property
+    def words(self) -> int:
+        """Words that one load of x brings where the instruction takes any of a register's: 16 bytes once widened."""
+        return (16 if self.factor == "int8" else 8) // self.group
+
+    @property
     def word(self) -> str:
         """The type of a pixel's factors of one step, taken together."""
         return f"int{self.group * (8 if self.factor == 'int8' else 16)}"

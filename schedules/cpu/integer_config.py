@@ -14,6 +14,7 @@ from schedules.dot_product import DotProduct
 
 DOT_LATENCY = 4  # cycles from sum to sum, as on Zen 4 and later; Intel's and Arm's cores take 4 or 5
 ISSUE_PER_CYCLE = 6  # instructions of any kind that x86 cores since Zen 3 and Ice Lake start together
+FETCHED_CHANNELS = 16  # of a pixel by one load, where factors are taken from lanes
 MOST_VECTORS = 6
 MOST_ROWS = 28
 # Instructions that turn one vector of sums into bytes: a requantization of some fifteen, and the store.
@@ -63,7 +64,7 @@ class IntegerConfig:
         pixels, _ = _lines(problem)
         steps = math.ceil(problem.group_channels / dot.group) * problem.kernel[0] * problem.kernel[1]
         step_bytes = dot.group * dot.lanes
-        neighbours = 16 // dot.group if facts.multiplies_by_lane and in_block >= 16 else 1
+        neighbours = dot.words if facts.multiplies_by_lane and in_block >= FETCHED_CHANNELS else 1
 
         def price(tile: tuple[int, int]) -> tuple[float, ...]:
             """Cycles per vector of channels; of equally cheap tiles those that give every core as many panels, then

@@ -12,6 +12,7 @@ from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation
 from edgecompile.target import CpuFacts, Target
 
+from schedules.arm_cpu import dot_products as arm_cpu
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.integer_config import IntegerConfig
 from schedules.cpu.integer_convolution import IntegerConvolution
@@ -40,7 +41,7 @@ def integer_block(channels: int) -> int:
 
 def dot_products(facts: CpuFacts) -> Sequence[DotProduct]:
     """The exact instructions of a CPU, the fastest first."""
-    return x86.dot_products(facts)
+    return [*x86.dot_products(facts), *arm_cpu.dot_products(facts)]
 
 
 def integer_ways(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import tvm
@@ -15,7 +17,9 @@ from edgecompile.implementation import Implementation
 from edgecompile.target import Target
 from schedules.cpu import CpuImplementations, Template
 from schedules.cpu.implementations import EMITTERS
+from targets.cpu.emulator import runs_natively
 from targets.cpu.object_code import tvm_target
+from tests.schedules.cpu.emulated_kernels import run_emulated
 from tests.schedules.cpu.kernels import to_blocks
 
 LOW, HIGH = -100, 120  # a clip that is not the type's own
@@ -130,12 +134,17 @@ def factors(problem: Convolution, rng: np.random.Generator) -> tuple[np.ndarray,
 
 
 def compile_kernel(sources: Sequence[te.Tensor], result: te.Tensor, target: Target) -> tvm.runtime.Executable:
+    """The kernel by its template, which must take it, for this machine."""
+    return tvm.compile(scheduled(sources, result, target), target=tvm_target(target))
+
+
+def scheduled(sources: Sequence[te.Tensor], result: te.Tensor, target: Target) -> tvm.IRModule:
     """The kernel by its template, which must take it."""
     function = te.create_prim_func([*sources, result])
     function = function.with_attr("global_symbol", "main").with_attr("tirx.noalias", True)
     schedule = Template(EMITTERS).apply(function, target)
     assert schedule is not None
-    return tvm.compile(schedule.mod, target=tvm_target(target))
+    return schedule.mod
 
 
 def placeholders(arrays: Sequence[np.ndarray]) -> list[te.Tensor]:
@@ -165,10 +174,7 @@ def check(problem: Convolution, target: Target, zero_point: int, in_block: int |
     filled = np.pad(x, ((0, 0), (0, beyond), (0, 0), (0, 0)), constant_values=77)  # must meet weights of zero
     way = integer_way(problem, target, zero_point, block)
     arrays = [to_blocks(filled, block), *way.pack(weight)]
-    parameters = [
-        to_blocks(array.reshape(1, -1, 1, 1), out_block)
-        for array in epilogue.parameters
-    ]
+    parameters = [to_blocks(array.reshape(1, -1, 1, 1), out_block) for array in epilogue.parameters]
     parameters.append(to_blocks(residual, out_block))
     sources = placeholders(arrays)
     result = way.compute(*sources)
@@ -212,8 +218,11 @@ def _from_blocks(array: np.ndarray) -> np.ndarray:
 def _run(
     sources: Sequence[te.Tensor], result: te.Tensor, arrays: Sequence[np.ndarray], target: Target, dtype: type
 ) -> np.ndarray:
-    kernel = compile_kernel(sources, result, target)
     out = np.full([int(extent) for extent in result.shape], 99, dtype)
+    if not runs_natively(target):
+        with tempfile.TemporaryDirectory() as folder:
+            return run_emulated(scheduled(sources, result, target)["main"], arrays, out, target, Path(folder))
+    kernel = compile_kernel(sources, result, target)
     tensors = [tvm.runtime.tensor(array) for array in (*arrays, out)]
     kernel["main"](*tensors)
     return tensors[-1].numpy()
