@@ -31,7 +31,15 @@ from schedules.cpu.direct_convolution import DirectConvolution
 from schedules.cpu.direct_formula import convolve, multiply, pack_weight
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.grouped_convolution import GROUPED, emit_grouped, grouped_ways
-from schedules.cpu.integer_ways import INTEGER, INTEGER_PRODUCT, emit_integers, integer_block, integer_ways
+from schedules.cpu.integer_ways import (
+    INTEGER,
+    INTEGER_DEPTHWISE,
+    INTEGER_PRODUCT,
+    emit_integer_depthwise,
+    emit_integers,
+    integer_block,
+    integer_ways,
+)
 from schedules.cpu.pooling import POOLING, emit_pooling, pooling_ways
 from schedules.cpu.problem_numbers import read_problem
 from schedules.cpu.resizing import RESIZING, emit_resizing, resizing_ways
@@ -303,6 +311,7 @@ EMITTERS: Mapping[str, Emitter] = {
     DEPTHWISE: _emit_depthwise,
     INTEGER: emit_integers,
     INTEGER_PRODUCT: emit_integers,
+    INTEGER_DEPTHWISE: emit_integer_depthwise,
     WINOGRAD: _emit_winograd,
     GROUPED: emit_grouped,
     TRANSPOSED: emit_transposed,

@@ -16,6 +16,12 @@ from schedules.arm_cpu import dot_products as arm_cpu
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.integer_config import IntegerConfig
 from schedules.cpu.integer_convolution import IntegerConvolution
+from schedules.cpu.integer_depthwise import (
+    IntegerDepthwise,
+    IntegerDepthwiseConfig,
+    convolve_integer_depthwise,
+    pack_integer_depthwise,
+)
 from schedules.cpu.integer_formula import (
     convolve_integers,
     multiply_integers,
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
     from tvm import te, tirx
 
 INTEGER, INTEGER_PRODUCT = "integer convolution", "integer product"
+INTEGER_DEPTHWISE = "integer depthwise convolution"
 INTEGER_BLOCK = 16  # channels: one load of x brings all of them, on every CPU; as many sums as AVX-512 has in a vector
 
 
@@ -55,6 +62,8 @@ def integer_ways(
         out_block: channels side by side in the result.
         rows: of a product of matrices, x being `[*rows, C]`; None for a convolution.
     """
+    if problem.is_depthwise and rows is None and in_block == out_block and problem.in_channels % in_block == 0:
+        return (_depthwise_way(problem, zero_point, in_block, facts),)
     offered = dot_products(facts)
     if problem.groups != 1 or not offered:
         return ()
@@ -98,6 +107,26 @@ def _way(
         compute=compute,
         key=json.dumps({"template": template, "config": dataclasses.asdict(config)}, sort_keys=True),
     )
+
+
+def _depthwise_way(problem: Convolution, zero_point: int, block: int, facts: CpuFacts) -> Implementation:
+    config = IntegerDepthwiseConfig.choose(problem, block, facts)
+    numbers = {"problem": dataclasses.asdict(problem), "config": dataclasses.asdict(config)}
+    notes = attributes(INTEGER_DEPTHWISE, numbers)
+    return Implementation(
+        name=f"depthwise_int8 {config.rows}x{config.lanes}" + (" by quads" if config.has_quads else ""),
+        cycles=config.cycles(problem, facts),
+        pack=lambda weight: pack_integer_depthwise(weight, problem, zero_point, block, config),
+        compute=lambda x, weight, start: convolve_integer_depthwise(x, weight, start, problem, config, notes),
+        key=json.dumps({"template": INTEGER_DEPTHWISE, "config": dataclasses.asdict(config)}, sort_keys=True),
+    )
+
+
+def emit_integer_depthwise(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
+    """The loops for blocks that `_depthwise_way` annotated."""
+    x, weight, start = anchor.reads
+    problem, config = read_problem(anchor.numbers["problem"]), IntegerDepthwiseConfig(**anchor.numbers["config"])
+    return IntegerDepthwise(problem, config, x, weight, start, epilogue, target.cpu.num_cores).emit()
 
 
 def emit_integers(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:

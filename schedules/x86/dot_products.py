@@ -72,3 +72,10 @@ def word_products(lanes: int) -> DotProduct:
         return sums + tirx.call_llvm_pure_intrin(f"int32x{lanes}", _WORD_PRODUCTS[lanes], x, weight)
 
     return DotProduct("vpmaddwd", lanes, 2, "int16", 0, 2, 2, widen, spread, add)
+
+
+def flip_signs(values: Expr) -> Expr:
+    """`int8x64` whose sign bits are flipped, which adds 128: what `vpdpbusd` takes as x."""
+    from tvm import tirx
+
+    return values ^ tirx.Broadcast(tirx.const(-128, "int8"), 64)
