@@ -170,12 +170,11 @@ class IntegerConvolution:
 
         def multiply(row: int, factor: Expr, block: Expr, i: Expr, j: Index, group: Expr) -> list[tirx.Stmt]:
             operand = self.dot.spread(factor)
-            return [
-                sums.update(
-                    row, v, lambda sum_, v=v: self.dot.add(sum_, operand, self._weight(task, v, block, i, j, group))
-                )
-                for v in range(config.vectors)
-            ]
+
+            def add(before: Expr, v: int) -> Expr:
+                return self.dot.add(before, operand, self._weight(task, v, block, i, j, group))
+
+            return [sums.update(row, v, functools.partial(add, v=v)) for v in range(config.vectors)]
 
         left = self.problem.out_channels - (self._panels - 1) * config.panel
         short = lanes_of_panel(left, config.vectors, config.lanes)
@@ -319,8 +318,11 @@ class IntegerConvolution:
 
         statements: list[tirx.Stmt] = []
         for first, channels, count in strips(self._in_block, STRIP):
-            body = functools.partial(strip, channels=channels)
-            statements.append(loops.serial(count, lambda at, first=first, body=body: body(at * STRIP + first), "strip"))
+
+            def one_strip(at: Expr, first: int = first, channels: int = channels) -> list[tirx.Stmt]:
+                return strip(at * STRIP + first, channels)
+
+            statements.append(loops.serial(count, one_strip, "strip"))
         return statements
 
     def _misses_taps(self, tile: Tile, row: int) -> bool:
