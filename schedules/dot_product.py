@@ -2,7 +2,7 @@
 
     sum[lane] += x[0] * w[lane, 0] + ... + x[group - 1] * w[lane, group - 1]        for all lanes
 
-All of them are exact: no sum saturates, whatever the bytes.
+All of them are exact: no sum saturates, whatever the bytes; one needs weights above -128.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class DotProduct:
         spread: the `group` factors of a pixel, side by side in an integer of as many bits, as its operand.
         add: (sums, x, weights) to the new sums.
         place: (lane, element of the group, group) to the place of a weight among the packed ones of a step.
+        lowest_weight: that it is exact for.
     """
 
     name: str
@@ -52,6 +53,7 @@ class DotProduct:
     spread: Operand
     add: Callable[[Expr, Expr, Expr], Expr]
     place: Callable[[Expr, Expr, int], Expr] = _in_order
+    lowest_weight: int = -128
 
     @property
     def words(self) -> int:

@@ -130,14 +130,25 @@ class CpuImplementations:
         """Sixteen where the channels divide by it; otherwise all of them."""
         return integer_block(channels)
 
-    def integer_convolutions(self, problem: Convolution, zero_point: int, in_block: int) -> Sequence[Implementation]:
-        """The template, with the fastest exact instruction of the CPU."""
-        return integer_ways(problem, zero_point, in_block, integer_block(problem.out_channels), None, self.facts)
+    def integer_convolutions(
+        self, problem: Convolution, zero_point: int, in_block: int, lowest_weight: int = -127
+    ) -> Sequence[Implementation]:
+        """The template with the fastest instruction of the CPU that is exact for weights from `lowest_weight` on.
 
-    def integer_products(self, rows: Sequence[int], problem: Convolution, zero_point: int) -> Sequence[Implementation]:
-        """The same template; the rows of x are its pixels."""
-        channels = problem.in_channels
-        return integer_ways(problem, zero_point, channels, problem.out_channels, tuple(rows), self.facts)
+        Args:
+            zero_point: of x.
+            in_block: channels side by side in x, `[N, ceil(C / b), H, W, b]` int8; those beyond C may hold anything.
+                The result is int32 in blocks of `integer_block(problem.out_channels)`.
+        """
+        out_block = integer_block(problem.out_channels)
+        return integer_ways(problem, zero_point, in_block, out_block, None, lowest_weight, self.facts)
+
+    def integer_products(
+        self, rows: Sequence[int], problem: Convolution, zero_point: int, lowest_weight: int = -127
+    ) -> Sequence[Implementation]:
+        """The same template; the rows of x, `[*rows, C]` int8, are its pixels."""
+        channels, columns = problem.in_channels, problem.out_channels
+        return integer_ways(problem, zero_point, channels, columns, tuple(rows), lowest_weight, self.facts)
 
     def batched_products(self, rows: int, inner: int, columns: int) -> Sequence[Implementation]:
         """A packed panel per thread; none where it would be too large."""

@@ -52,7 +52,13 @@ def dot_products(facts: CpuFacts) -> Sequence[DotProduct]:
 
 
 def integer_ways(
-    problem: Convolution, zero_point: int, in_block: int, out_block: int, rows: tuple[int, ...] | None, facts: CpuFacts
+    problem: Convolution,
+    zero_point: int,
+    in_block: int,
+    out_block: int,
+    rows: tuple[int, ...] | None,
+    lowest_weight: int,
+    facts: CpuFacts,
 ) -> Sequence[Implementation]:
     """The template with the fastest instruction; none for groups, nor where a CPU has none of its instructions.
 
@@ -61,10 +67,11 @@ def integer_ways(
         in_block: channels side by side in x, of which those beyond C meet weights of zero.
         out_block: channels side by side in the result.
         rows: of a product of matrices, x being `[*rows, C]`; None for a convolution.
+        lowest_weight: what the weights are at least.
     """
     if problem.is_depthwise and rows is None and in_block == out_block and problem.in_channels % in_block == 0:
         return (_depthwise_way(problem, zero_point, in_block, facts),)
-    offered = dot_products(facts)
+    offered = [dot for dot in dot_products(facts) if dot.lowest_weight <= lowest_weight]
     if problem.groups != 1 or not offered:
         return ()
     return (_way(problem, zero_point, in_block, out_block, rows is not None, offered[0], facts),)
@@ -89,7 +96,7 @@ def _way(
     notes = attributes(template, numbers)
 
     def pack(weight: np.ndarray) -> Sequence[np.ndarray]:
-        assert weight.dtype == np.int8
+        assert weight.dtype == np.int8 and weight.min() >= dot.lowest_weight
         return [
             pack_integer_weight(weight, in_block, config, dot),
             pack_corrections(weight, problem, zero_point, config, dot),
