@@ -87,10 +87,13 @@ class Implementations(Protocol):
     def integer_block(self, channels: int) -> int:
         """How many channels lie side by side in an int8 tensor of `channels`; it divides them."""
 
-    def integer_convolutions(self, problem: Convolution, zero_point: int, in_block: int) -> Sequence[Implementation]:
+    def integer_convolutions(
+        self, problem: Convolution, zero_point: int, in_block: int, lowest_weight: int
+    ) -> Sequence[Implementation]:
         """The ways to compute the exact int32 sums of `(x - zero_point) * w`, padding counted as zero.
 
         Args:
+            lowest_weight: some instructions are exact from -127 on only.
             in_block: channels side by side in x, `[N, ceil(C / b), H, W, b]` int8; those beyond C may be anything.
 
         `pack` takes `[K, C / groups, KH, KW]` int8 and answers the packed weight, then what the sums begin with,
@@ -98,7 +101,9 @@ class Implementations(Protocol):
         blocked by `integer_block(problem.out_channels)`.
         """
 
-    def integer_products(self, rows: Sequence[int], problem: Convolution, zero_point: int) -> Sequence[Implementation]:
+    def integer_products(
+        self, rows: Sequence[int], problem: Convolution, zero_point: int, lowest_weight: int
+    ) -> Sequence[Implementation]:
         """The same for `(x - zero_point) @ w`; arguments as of `products`."""
 
     def batched_products(self, rows: int, inner: int, columns: int) -> Sequence[Implementation]:

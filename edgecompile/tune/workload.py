@@ -115,13 +115,17 @@ class WatchedImplementations(ABC):
         """As offered."""
         return self._offered.integer_block(channels)
 
-    def integer_convolutions(self, problem: Convolution, zero_point: int, in_block: int) -> Sequence[Implementation]:
+    def integer_convolutions(
+        self, problem: Convolution, zero_point: int, in_block: int, lowest_weight: int
+    ) -> Sequence[Implementation]:
         """As offered."""
-        return self._offered.integer_convolutions(problem, zero_point, in_block)
+        return self._offered.integer_convolutions(problem, zero_point, in_block, lowest_weight)
 
-    def integer_products(self, rows: Sequence[int], problem: Convolution, zero_point: int) -> Sequence[Implementation]:
+    def integer_products(
+        self, rows: Sequence[int], problem: Convolution, zero_point: int, lowest_weight: int
+    ) -> Sequence[Implementation]:
         """As offered."""
-        return self._offered.integer_products(rows, problem, zero_point)
+        return self._offered.integer_products(rows, problem, zero_point, lowest_weight)
 
     def convolutions(self, problem: Convolution, in_block: int | None) -> Sequence[Implementation]:
         """See `Implementations.convolutions`."""

@@ -60,6 +60,11 @@ class Accumulators:
             if count
         ]
 
+    def update(self, row: int, v: int, change: Callable[[Expr], Expr]) -> tirx.Stmt:
+        """`sums[row, v] = change(sums[row, v])`, of a whole vector."""
+        place = [loops.ramp(self._place(row, v, loops.index(0))[0], self.lanes)]
+        return loops.store(self.buffer, change(loops.load(self.buffer, place)), place)
+
     def get(self, row: int, v: int, lane: Expr) -> Expr:
         """One sum."""
         return loops.load(self.buffer, self._place(row, v, lane))

@@ -31,6 +31,15 @@ from schedules.cpu.direct_convolution import DirectConvolution
 from schedules.cpu.direct_formula import convolve, multiply, pack_weight
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.grouped_convolution import GROUPED, emit_grouped, grouped_ways
+from schedules.cpu.integer_ways import (
+    INTEGER,
+    INTEGER_DEPTHWISE,
+    INTEGER_PRODUCT,
+    emit_integer_depthwise,
+    emit_integers,
+    integer_block,
+    integer_ways,
+)
 from schedules.cpu.pooling import POOLING, emit_pooling, pooling_ways
 from schedules.cpu.problem_numbers import read_problem
 from schedules.cpu.resizing import RESIZING, emit_resizing, resizing_ways
@@ -48,9 +57,6 @@ if TYPE_CHECKING:
 
 DIRECT, DEPTHWISE, WINOGRAD = "direct convolution", "depthwise convolution", "Winograd convolution"
 PRODUCT, BATCHED, ATTENTION = "packed product", "batched product", "attention"
-
-# Channels side by side in int8 tensors: one load brings all of them, on every CPU.
-INTEGER_BLOCK = 16
 
 # Of `LayoutConversion` per float, on a Zen 5 server with vectors of 32 and of 64 bytes: 0.4 to 0.7 within the L1 and L2
 # caches, 0.9 to 1.2 beyond them. Blocks that do not divide into vectors of four take 2 to 5; they are rare.
@@ -122,15 +128,27 @@ class CpuImplementations:
 
     def integer_block(self, channels: int) -> int:
         """Sixteen where the channels divide by it; otherwise all of them."""
-        return INTEGER_BLOCK if channels % INTEGER_BLOCK == 0 else channels
+        return integer_block(channels)
 
-    def integer_convolutions(self, problem: Convolution, zero_point: int, in_block: int) -> Sequence[Implementation]:
-        """None yet."""
-        return ()
+    def integer_convolutions(
+        self, problem: Convolution, zero_point: int, in_block: int, lowest_weight: int
+    ) -> Sequence[Implementation]:
+        """The template with the fastest instruction of the CPU that is exact for weights from `lowest_weight` on.
 
-    def integer_products(self, rows: Sequence[int], problem: Convolution, zero_point: int) -> Sequence[Implementation]:
-        """None yet."""
-        return ()
+        Args:
+            zero_point: of x.
+            in_block: channels side by side in x, `[N, ceil(C / b), H, W, b]` int8; those beyond C may hold anything.
+                The result is int32 in blocks of `integer_block(problem.out_channels)`.
+        """
+        out_block = integer_block(problem.out_channels)
+        return integer_ways(problem, zero_point, in_block, out_block, None, lowest_weight, self.facts)
+
+    def integer_products(
+        self, rows: Sequence[int], problem: Convolution, zero_point: int, lowest_weight: int
+    ) -> Sequence[Implementation]:
+        """The same template; the rows of x, `[*rows, C]` int8, are its pixels."""
+        channels, columns = problem.in_channels, problem.out_channels
+        return integer_ways(problem, zero_point, channels, columns, tuple(rows), lowest_weight, self.facts)
 
     def batched_products(self, rows: int, inner: int, columns: int) -> Sequence[Implementation]:
         """A packed panel per thread; none where it would be too large."""
@@ -302,6 +320,9 @@ EMITTERS: Mapping[str, Emitter] = {
     BATCHED: _emit_batched,
     ATTENTION: _emit_attention,
     DEPTHWISE: _emit_depthwise,
+    INTEGER: emit_integers,
+    INTEGER_PRODUCT: emit_integers,
+    INTEGER_DEPTHWISE: emit_integer_depthwise,
     WINOGRAD: _emit_winograd,
     GROUPED: emit_grouped,
     TRANSPOSED: emit_transposed,

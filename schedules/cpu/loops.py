@@ -79,6 +79,13 @@ def load(buffer: tirx.Buffer, indices: Sequence[Index]) -> Expr:
     return tirx.BufferLoad(buffer, [index(i) for i in indices])
 
 
+def ramp(first: Index, lanes: int) -> Expr:
+    """The indices of `lanes` neighbours, for a load or store of a vector as one value."""
+    from tvm import tirx
+
+    return tirx.Ramp(index(first), index(1), lanes)
+
+
 def store(buffer: tirx.Buffer, value: Expr, indices: Sequence[Index]) -> tirx.Stmt:
     """`buffer[indices] = value`."""
     from tvm import tirx

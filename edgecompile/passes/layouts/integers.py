@@ -39,7 +39,7 @@ def integer_convolution_ways(call: relax.Call, implementations: Implementations)
     block = implementations.integer_block(problem.in_channels)
     layout: Layout = PLAIN if problem.in_channels % _DOT and problem.groups == 1 else block
     in_block = block if layout else math.ceil(problem.in_channels / _DOT) * _DOT
-    offers = implementations.integer_convolutions(problem, zero_point, in_block)
+    offers = implementations.integer_convolutions(problem, zero_point, in_block, _lowest(weight))
     if not offers:
         return [plain_way(call, cycles, "no template takes it")]
     writes = implementations.integer_block(problem.out_channels)
@@ -67,7 +67,7 @@ def integer_product_ways(call: relax.Call, implementations: Implementations) -> 
     rows = math.prod(shape[:-1])
     problem = Convolution(1, shape[-1], int(weight.value.shape[1]), 1, rows)
     cycles = _PLAIN_SHARE * implementations.plain_cycles(problem.macs)
-    offers = implementations.integer_products(shape[:-1], problem, numbers["zero_point"])
+    offers = implementations.integer_products(shape[:-1], problem, numbers["zero_point"], _lowest(weight))
     if not offers or numbers["other_zero_point"]:
         return [plain_way(call, cycles, "no template takes it")]
     ways = [
@@ -127,6 +127,10 @@ def read_integer_convolution(call: relax.Call) -> Convolution:
         dilations=numbers["dilation"],
         groups=numbers["groups"],
     )
+
+
+def _lowest(weight: tvm.ir.GenericConst) -> int:
+    return int(weight.value.numpy().min(initial=0))
 
 
 def _convolution(

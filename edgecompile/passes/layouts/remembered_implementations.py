@@ -33,8 +33,10 @@ class RememberedImplementations:
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         return self._products(tuple(rows), problem)
 
-    def integer_products(self, rows: Sequence[int], problem: Convolution, zero_point: int) -> Sequence[Implementation]:
-        return self._integer_products(tuple(rows), problem, zero_point)
+    def integer_products(
+        self, rows: Sequence[int], problem: Convolution, zero_point: int, lowest_weight: int
+    ) -> Sequence[Implementation]:
+        return self._integer_products(tuple(rows), problem, zero_point, lowest_weight)
 
     def batched_products(self, rows: int, inner: int, columns: int) -> Sequence[Implementation]:
         return self._batched_products(rows, inner, columns)

@@ -1,0 +1,87 @@
+"""Exact sums of products of bytes on ARM CPUs.
+
+`sdot` adds four products of bytes to each 32-bit sum, one factor being any word of a register. Without it `smull` and
+`smlal` make sums of two products of bytes in 16 bits, which `sadalp` adds to the 32-bit sums in pairs: exact unless
+both weights are -128. `smlal` of words, widened from bytes, takes any weight.
+
+Source: Arm Architecture Reference Manual for A-profile, sections on SDOT, SMULL, SADALP and SMLAL (by element).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgecompile.target import CpuFacts
+
+from schedules.dot_product import DotProduct
+
+if TYPE_CHECKING:
+    from schedules.cpu.loops import Expr
+
+_LANES = 4
+
+
+def dot_products(facts: CpuFacts) -> list[DotProduct]:
+    """What this CPU has, the fastest first; none where it is no ARM."""
+    found = [byte_products()] if "asimddp" in facts.features else []
+    if "asimd" in facts.features:
+        found.append(paired_products())
+    return [*found, long_products()] if {"asimd", "neon"} & set(facts.features) else found
+
+
+def byte_products() -> DotProduct:
+    """`sdot`, of Armv8.2 and later."""
+    from tvm import tirx
+
+    def spread(word: Expr) -> Expr:
+        return tirx.reinterpret("int8x16", tirx.Broadcast(word, _LANES))
+
+    def add(sums: Expr, x: Expr, weight: Expr) -> Expr:
+        return tirx.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.sdot.v4i32.v16i8", sums, weight, x)
+
+    return DotProduct("sdot", _LANES, 4, "int8", 0, 1, 2, lambda weight: weight, spread, add)
+
+
+def paired_products() -> DotProduct:
+    """`smull`, `smlal2` and `sadalp`, of every AArch64 CPU: four lanes of a pair of channels, then of the next pair."""
+    from tvm import tirx
+
+    pairs = [*([0, 1] * _LANES), *([2, 3] * _LANES)]
+
+    def shuffled(values: Expr, places: list[int]) -> Expr:
+        return tirx.Shuffle([values], [tirx.const(place, "int32") for place in places])
+
+    def spread(word: Expr) -> Expr:
+        return shuffled(tirx.reinterpret("int8x16", tirx.Broadcast(word, _LANES)), pairs)
+
+    def products(x: Expr, weight: Expr, first: int) -> Expr:
+        low, high = (shuffled(values, list(range(first, first + 8))) for values in (x, weight))
+        return tirx.call_llvm_pure_intrin("int16x8", "llvm.aarch64.neon.smull.v8i16", low, high)
+
+    def add(sums: Expr, x: Expr, weight: Expr) -> Expr:
+        total = products(x, weight, 0) + products(x, weight, 8)
+        return sums + tirx.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.saddlp.v4i32.v8i16", total)
+
+    return DotProduct(
+        "smull", _LANES, 4, "int8", 0, 3, 5, lambda weight: weight, spread, add, _by_pairs, lowest_weight=-127
+    )
+
+
+def _by_pairs(lane: Expr, element: Expr, group: int) -> Expr:
+    return element // 2 * (2 * _LANES) + lane * 2 + element % 2
+
+
+def long_products() -> DotProduct:
+    """`smlal`, of every CPU with NEON; LLVM makes it of a product of widened words."""
+    from tvm import tirx
+
+    def widen(weight: Expr) -> Expr:
+        return tirx.Cast("int32x4", tirx.Cast("int16x4", weight))
+
+    def spread(word: Expr) -> Expr:
+        return tirx.Cast("int32x4", tirx.Broadcast(word, _LANES))
+
+    def add(sums: Expr, x: Expr, weight: Expr) -> Expr:
+        return sums + x * weight
+
+    return DotProduct("smlal", _LANES, 1, "int16", 0, 1, 2, widen, spread, add)

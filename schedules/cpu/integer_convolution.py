@@ -1,0 +1,367 @@
+"""Convolution of bytes with 32-bit sums, and matrix products as its 1x1 case, on channel-blocked tensors.
+
+    y[n, k, h, w] = sum over c, i, j of  (x[n, c, h*s + i*d - p, w*s + j*d - p] - zero_point) * weight[k, c, i, j]
+
+The sums of `rows` neighbouring pixels times `vectors` vectors of output channels stay in registers from their start,
+which makes up for the zero point (`integer_borders`), to the bytes that the epilogue makes of them:
+
+    for band, panel in parallel(...):              # a panel: `vectors` vectors of output channels
+        for tile in ...:                           # rows pixels along the width
+            sums = start[border kind, panel]
+            for block, i, j, group in ...:         # `group` channels, side by side in x
+                for row in unrolled(rows):         # a pixel's group, spread over a vector
+                    for v in unrolled(vectors):
+                        sums[row, v] = dot(sums[row, v], x[...], weight[panel, block, i, j, group, v])
+            y[tile] = epilogue(sums)
+
+Where the instruction multiplies words, the channels of all pixels that a line of the kernel meets are widened first.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgecompile.convolution import Convolution
+from edgecompile.target import CpuFacts
+
+from schedules.cpu import loops
+from schedules.cpu.accumulators import Accumulators, lanes_of_panel
+from schedules.cpu.epilogue import Epilogue
+from schedules.cpu.image_tiles import ImageTiles, Tile
+from schedules.cpu.integer_borders import BorderKinds
+from schedules.cpu.integer_config import IntegerConfig, strips
+from schedules.cpu.integer_factors import assembled_word, fetch_words, load_word, widen
+from schedules.dot_product import DotProduct
+
+if TYPE_CHECKING:
+    from tvm import tirx
+
+    from schedules.cpu.loops import Expr, Index
+
+    Multiply = Callable[[int, Expr, Expr, Index, Expr], list[tirx.Stmt]]
+
+STRIP = 64  # channels widened together: with the pixels of the largest tiles they stay in the first-level cache
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Where the loops around a tile stand: the image of the batch, the band's first unit, the panel."""
+
+    image: Expr
+    first: Expr
+    panel: Expr
+
+
+@dataclass(frozen=True)
+class IntegerConvolution:
+    """Makes the loops of one convolution.
+
+    Attributes:
+        x: `[N, blocks, H, W, b]` int8; `[*rows, C]` for a product of matrices.
+        weight, start: as `integer_formula` packs them.
+        is_product: the rows of x are its pixels, and the result is `[*rows, K]`.
+        facts: of the CPU.
+    """
+
+    problem: Convolution
+    config: IntegerConfig
+    dot: DotProduct
+    x: tirx.Buffer
+    weight: tirx.Buffer
+    start: tirx.Buffer
+    epilogue: Epilogue
+    is_product: bool
+    facts: CpuFacts
+
+    def emit(self) -> tirx.Stmt:
+        """The loops that compute all of the epilogue's target."""
+        panels, bands = self._panels, self._bands
+
+        def task(index: Expr) -> list[tirx.Stmt]:
+            if self.config.pixels_outside:
+                image, band = index // bands, index % bands
+                return [loops.serial(panels, lambda panel: self._one_band(image, band, panel), "panel")]
+            return self._one_band(index // (bands * panels), index % bands, index // bands % panels)
+
+        return loops.parallel(self.problem.batch * bands * (1 if self.config.pixels_outside else panels), task)
+
+    @property
+    def _panels(self) -> int:
+        return int(self.weight.shape[0])
+
+    @property
+    def _in_block(self) -> int:
+        return int(self.x.shape[-1])
+
+    @property
+    def _pixels(self) -> int:
+        return self.problem.height * self.problem.width
+
+    @property
+    def _units(self) -> int:
+        """Rows of the image, or tiles of a product of matrices."""
+        return math.ceil(self._pixels / self.config.rows) if self.problem.is_pointwise else self.problem.out_height
+
+    @property
+    def _band(self) -> int:
+        """Units of one task: a row of an image is work enough, and so are a few tiles of a product."""
+        if self.config.pixels_outside:
+            return max(1, min(self._units // (4 * self.facts.num_cores), 4)) if self.problem.is_pointwise else 1
+        return self._units if self._panels >= self.facts.num_cores else math.ceil(self._units / self.facts.num_cores)
+
+    @property
+    def _bands(self) -> int:
+        return math.ceil(self._units / self._band)
+
+    @property
+    def _tiles(self) -> ImageTiles:
+        return ImageTiles(self.problem, self.config.rows)
+
+    def _one_band(self, image: Expr, band: Expr, panel: Expr) -> list[tirx.Stmt]:
+        from tvm import tirx
+
+        task = _Task(image, band * self._band, panel)
+        if self.problem.is_pointwise:
+            return self._product_band(task, band)
+        if self._band == 1:
+            return self._line(task, band)
+        extent: Index = self._band
+        if self.problem.out_height % self._band:
+            extent = tirx.min(loops.index(self._band), self.problem.out_height - task.first)
+        return [loops.serial(extent, lambda line: self._line(task, line), "line", task.first)]
+
+    def _product_band(self, task: _Task, band: Expr) -> list[tirx.Stmt]:
+        """Whole tiles in a loop; the pixels that are left, after the last one."""
+        from tvm import tirx
+
+        rows, first = self.config.rows, task.first
+        full, rest = divmod(self._pixels, rows)
+        statements: list[tirx.Stmt] = []
+        if full:
+            whole = full == self._bands * self._band
+            extent = self._band if whole else tirx.min(loops.index(self._band), full - first)
+            statements.append(
+                loops.serial(extent, lambda tile: self._tile(task, Tile(None, tile * rows, rows)), "tile", first)
+            )
+        if rest:
+            tail = self._tile(task, Tile(None, full * rows, rest))
+            statements += [loops.when(band.equal(self._bands - 1), tail)] if self._bands > 1 else tail
+        return statements
+
+    def _line(self, task: _Task, line: Expr) -> list[tirx.Stmt]:
+        return self._tiles.of_line(line, lambda tile: self._tile(task, tile))
+
+    def _tile(self, task: _Task, tile: Tile) -> list[tirx.Stmt]:
+        """The sums of one tile, in registers from their start to their end."""
+        config, target = self.config, self.epilogue.target
+        sums = Accumulators.make(tile.rows, config.vectors, config.lanes, "int32")
+
+        def begin(row: int, v: int, lane: Expr) -> tirx.Stmt:
+            channel = task.panel * config.panel + v * config.lanes + lane
+            return sums.put(loops.load(self.start, [*self._border_kinds(tile, row), channel]), row, v, lane)
+
+        def finish(row: int, v: int, lane: Expr) -> tirx.Stmt:
+            indices = self._output(task, tile, row, v, lane)
+            return loops.store(target, self.epilogue.apply(sums.get(row, v, lane), indices), indices)
+
+        def multiply(row: int, factor: Expr, block: Expr, i: Expr, j: Index, group: Expr) -> list[tirx.Stmt]:
+            operand = self.dot.spread(factor)
+
+            def add(before: Expr, v: int) -> Expr:
+                return self.dot.add(before, operand, self._weight(task, v, block, i, j, group))
+
+            return [sums.update(row, v, functools.partial(add, v=v)) for v in range(config.vectors)]
+
+        left = self.problem.out_channels - (self._panels - 1) * config.panel
+        short = lanes_of_panel(left, config.vectors, config.lanes)
+        if left == config.panel or self._panels == 1:
+            stores = sums.each(finish, short)
+        else:
+            stores = [loops.when(task.panel.equal(self._panels - 1), sums.each(finish, short), sums.each(finish))]
+        return [loops.allocate(sums.buffer), *sums.each(begin), *self._reduction(task, tile, multiply), *stores]
+
+    def _weight(self, task: _Task, v: int, block: Expr, i: Expr, j: Index, group: Expr) -> Expr:
+        place = [task.panel, block, i, j, group, v, loops.ramp(0, self.dot.lanes * self.dot.group)]
+        return self.dot.weight(loops.load(self.weight, place))
+
+    def _reduction(self, task: _Task, tile: Tile, multiply: Callable[..., list[tirx.Stmt]]) -> list[tirx.Stmt]:
+        """The loops over the blocks of input channels and the kernel."""
+        blocks, width = int(self.weight.shape[1]), self.problem.kernel[1]
+        # Beyond the border each column of the kernel has its own products. In one stretch with the others LLVM would
+        # keep the factors that several columns share, and spill.
+        border = [row for row in range(tile.rows) if self._misses_taps(tile, row)]
+        inner = [row for row in range(tile.rows) if row not in border]
+        is_widened = self.dot.factor == "int16" and self.config.neighbours == 1
+
+        def columns(block: Expr, i: Expr) -> list[tirx.Stmt]:
+            if is_widened:
+                return self._widened_line(task, tile, block, i, multiply)
+            statements = []
+            if inner:
+                statements.append(
+                    loops.serial(width, lambda j: self._channels(task, tile, inner, block, i, j, multiply), "j")
+                )
+            for j in range(width) if border else ():
+                statements += self._channels(task, tile, border, block, i, j, multiply)
+            return statements
+
+        if not columns(loops.index(0), loops.index(0)):
+            return []  # the whole tile lies in the padding
+        low, extent = self._tiles.kernel_rows(tile.line)
+        return [
+            loops.serial(blocks, lambda block: [loops.serial(extent, lambda i: columns(block, i), "i", low)], "block")
+        ]
+
+    def _channels(
+        self,
+        task: _Task,
+        tile: Tile,
+        rows: Sequence[int],
+        block: Expr,
+        i: Expr,
+        j: Index,
+        multiply: Callable[..., list[tirx.Stmt]],
+    ) -> list[tirx.Stmt]:
+        """The products of one block of channels with one tap, for some of the tile's rows."""
+        pixels = {row: self._pixel(task, tile, row, block, i, j) for row in rows}
+        met = {row: place for row, place in pixels.items() if place is not None}
+        if not met:
+            return []
+        size, neighbours, whole = self.dot.group, self.config.neighbours, self._in_block // self.dot.group
+
+        def one(group: Expr) -> list[tirx.Stmt]:
+            return [
+                statement
+                for row, place in met.items()
+                for statement in multiply(row, load_word(self.x, place, group * size, self.dot), block, i, j, group)
+            ]
+
+        statements: list[tirx.Stmt] = []
+        fetched = whole // neighbours * neighbours if neighbours > 1 else 0
+        if fetched:
+
+            def several(number: Expr) -> list[tirx.Stmt]:
+                words, loads = fetch_words(
+                    self.x, list(met.values()), number * (neighbours * size), neighbours, self.dot
+                )
+                return [
+                    *loads,
+                    *[
+                        statement
+                        for k in range(neighbours)
+                        for at, row in enumerate(met)
+                        for statement in multiply(row, words(at, k), block, i, j, number * neighbours + k)
+                    ],
+                ]
+
+            statements.append(loops.serial(fetched // neighbours, several, "fetch"))
+        if whole > fetched:
+            statements.append(loops.serial(whole - fetched, one, "group", fetched))
+        rest = self._in_block % size
+        if rest:
+            statements += [
+                statement
+                for row, place in met.items()
+                for statement in multiply(
+                    row, assembled_word(self.x, place, whole * size, rest, self.dot), block, i, j, loops.index(whole)
+                )
+            ]
+        return statements
+
+    def _widened_line(
+        self, task: _Task, tile: Tile, block: Expr, i: Expr, multiply: Callable[..., list[tirx.Stmt]]
+    ) -> list[tirx.Stmt]:
+        """The products of one block of channels with one line of the kernel, all of whose pixels are widened first."""
+        step, dilation = self.problem.strides[1], self.problem.dilations[1]
+        met: dict[tuple[int, int], int] = {}
+        places: dict[int, list[Expr]] = {}
+        for j in range(self.problem.kernel[1]):
+            for row in range(tile.rows):
+                place = self._pixel(task, tile, row, block, i, j)
+                if place is not None:
+                    met[row, j] = row * step + j * dilation
+                    places[met[row, j]] = place
+        slots = {offset: slot for slot, offset in enumerate(sorted(places))}
+        size = self.dot.group
+        if not places:
+            return []
+
+        def strip(first: Expr, channels: int) -> list[tirx.Stmt]:
+            room = math.ceil(channels / size) * size
+            wide = loops.local_buffer([len(slots), room], "int16", "wide")
+            statements = [loops.allocate(wide)]
+            for offset, slot in slots.items():
+                statements += widen(self.x, [*places[offset], first], wide, slot, channels)
+            for j in sorted({j for _, j in met}):
+                rows = [row for row in range(tile.rows) if (row, j) in met]
+
+                def one(group: Expr, j: int = j, rows: Sequence[int] = rows) -> list[tirx.Stmt]:
+                    return [
+                        statement
+                        for row in rows
+                        for statement in multiply(
+                            row,
+                            load_word(wide, [loops.index(slots[met[row, j]])], group * size, self.dot),
+                            block,
+                            i,
+                            j,
+                            first // size + group,
+                        )
+                    ]
+
+                statements.append(loops.serial(room // size, one, "group"))
+            return statements
+
+        statements: list[tirx.Stmt] = []
+        for first, channels, count in strips(self._in_block, STRIP):
+
+            def one_strip(at: Expr, first: int = first, channels: int = channels) -> list[tirx.Stmt]:
+                return strip(at * STRIP + first, channels)
+
+            statements.append(loops.serial(count, one_strip, "strip"))
+        return statements
+
+    def _misses_taps(self, tile: Tile, row: int) -> bool:
+        """True when some column of the kernel lies beyond the image for this row of the tile."""
+        if tile.line is None or not isinstance(tile.start, int):
+            return False
+        return self._tiles.touches_border(Tile(tile.line, tile.start + row, 1))
+
+    def _pixel(self, task: _Task, tile: Tile, row: int, block: Expr, i: Expr, j: Index) -> list[Expr] | None:
+        """Where the channels of a block of the pixel that meets (i, j) begin in x; None when it is padding."""
+        if self.is_product:
+            return self._row(tile.pixel(row))
+        if tile.line is None:
+            pixel = tile.pixel(row)
+            return [task.image, block, pixel // self.problem.width, pixel % self.problem.width]
+        place = self._tiles.source(tile, row, i, j)
+        return None if place is None else [task.image, block, *place]
+
+    def _border_kinds(self, tile: Tile, row: int) -> list[Expr]:
+        """The kinds of a pixel's line and column."""
+        if tile.line is None:
+            return [loops.index(0), loops.index(0)]
+        lines, columns = (BorderKinds.along(self.problem, axis) for axis in (0, 1))
+        column = columns.of(tile.start + row) if isinstance(tile.start, int) else columns.before
+        return [lines.of(tile.line), loops.index(column)]
+
+    def _output(self, task: _Task, tile: Tile, row: int, v: int, lane: Expr) -> list[Expr]:
+        pixel = tile.pixel(row)
+        channel = task.panel * self.config.panel + v * self.config.lanes
+        if self.is_product:
+            return [*self._row(pixel), channel + lane]
+        h, w = (
+            (tile.line, pixel) if tile.line is not None else (pixel // self.problem.width, pixel % self.problem.width)
+        )
+        block = int(self.epilogue.anchor.shape[4])
+        if block % self.config.lanes == 0:  # a vector lies in one block
+            return [task.image, channel // block, h, w, channel % block + lane]
+        return [task.image, loops.index(0), h, w, channel + lane]
+
+    def _row(self, pixel: Expr) -> list[Expr]:
+        """The index of a row of a matrix whose rows have several dimensions."""
+        return loops.unflatten(pixel, [int(extent) for extent in self.x.shape[:-1]])

@@ -1,0 +1,284 @@
+"""Depthwise convolution of bytes with 32-bit sums: each channel by itself, vectors along the channels of a block.
+
+y[n, c, h, w] = sum over i, j of  (x[n, c, h*s + i - p, w*s + j - p] - zero_point) * weight[c, i, j]
+
+With AVX-512 VBMI and VNNI four neighbouring pixels of sixteen channels, 64 bytes side by side, are transposed so that
+each channel's four bytes are one lane, and one `vpdpbusd` adds four taps:
+
+    for line, tile in ...:
+        sums = start[border kind]
+        for i in kernel rows, quad of taps in the row, pixel of the tile:
+            sums[pixel] = dot(sums[pixel], transpose(x[line, 4 pixels]), weight[i, quad, shift])
+
+At the border the four pixels are moved into the image, and the taps are moved against them; those that leave the quad
+are the ones beyond the image. Elsewhere each tap is a product of widened channels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from edgecompile.convolution import Convolution
+from edgecompile.target import CpuFacts
+
+from schedules.cpu import loops
+from schedules.cpu.accumulators import Accumulators
+from schedules.cpu.block_vectors import over_vectors
+from schedules.cpu.epilogue import Epilogue
+from schedules.cpu.image_tiles import ImageTiles, Tile
+from schedules.cpu.integer_borders import BorderKinds, corrections
+from schedules.cpu.integer_config import EPILOGUE_INSTRUCTIONS
+from schedules.x86.dot_products import byte_products, flip_signs
+
+if TYPE_CHECKING:
+    from tvm import te, tirx
+
+    from schedules.cpu.loops import Expr, Index
+
+QUAD = 4  # neighbouring pixels, and taps, of one product
+_QUAD_CHANNELS = 16
+_SHIFTS = range(1 - QUAD, QUAD)  # of the taps against the pixels of their quad
+_MOST_ROWS = 8
+
+
+@dataclass(frozen=True)
+class IntegerDepthwiseConfig:
+    """The numbers of the template.
+
+    Attributes:
+        rows: pixels of a tile.
+        lanes: 32-bit sums of a vector.
+        has_quads: four taps are added at once.
+    """
+
+    rows: int
+    lanes: int
+    has_quads: bool
+
+    @property
+    def offset(self) -> int:
+        """What is added to x."""
+        return 128 if self.has_quads else 0
+
+    @staticmethod
+    def choose(problem: Convolution, block: int, facts: CpuFacts) -> IntegerDepthwiseConfig:
+        """Tiles that come out even where they can, of as many sums as a core has in flight."""
+        lanes = facts.vector_bytes // 4
+        while lanes > 1 and block <= lanes // 2:
+            lanes //= 2
+        width = problem.out_width
+        rows = min(range(1, min(width, _MOST_ROWS) + 1), key=lambda rows: (math.ceil(width / rows), rows))
+        has_dots = facts.vector_bytes == 64 and {"avx512_vnni", "avx512vbmi"} <= set(facts.features)
+        fits = block == _QUAD_CHANNELS and problem.width >= QUAD and problem.dilations[1] == 1
+        return IntegerDepthwiseConfig(rows, lanes, has_dots and fits)
+
+    def cycles(self, problem: Convolution, facts: CpuFacts) -> float:
+        """What one core needs, at two instructions per port and cycle."""
+        height, width = problem.kernel
+        products = 3 * height * quads_of(width) if self.has_quads else 3 * height * width
+        vectors = math.ceil(problem.in_channels / self.lanes) * problem.batch * problem.out_height * problem.out_width
+        return vectors * (products + EPILOGUE_INSTRUCTIONS) / (2 * facts.fma_ports)
+
+
+def quads_of(width: int) -> int:
+    """Products of a row of the kernel."""
+    return math.ceil(width / QUAD)
+
+
+def pack_integer_depthwise(
+    weight: np.ndarray, problem: Convolution, zero_point: int, block: int, config: IntegerDepthwiseConfig
+) -> list[np.ndarray]:
+    """`[C, 1, KH, KW]` int8 to the weight and what the sums begin with.
+
+    Returns:
+        `[C / block, KH, KW, block]` int8, or with quads `[C / 16, KH, quads, shifts, 64]`, whose bytes are four taps of
+        each channel; and `[line kinds, column kinds, C]` int32.
+    """
+    start = corrections(weight, problem, zero_point + config.offset)
+    channels, _, height, width = weight.shape
+    if not config.has_quads:
+        blocked = weight.reshape(channels // block, block, height, width)
+        return [np.ascontiguousarray(blocked.transpose(0, 2, 3, 1)), start]
+    packed = np.zeros((channels // block, height, quads_of(width), len(_SHIFTS), block, QUAD), np.int8)
+    taps = weight.reshape(channels // block, block, height, width)
+    for at, shift in enumerate(_SHIFTS):
+        for j in range(width):
+            quad, place = divmod(j, QUAD)
+            if 0 <= place + shift < QUAD:
+                packed[:, :, quad, at, :, place + shift] = taps[:, :, :, j].transpose(0, 2, 1)
+    return [packed.reshape(*packed.shape[:4], block * QUAD), start]
+
+
+def convolve_integer_depthwise(
+    x: te.Tensor,
+    weight: te.Tensor,
+    start: te.Tensor,
+    problem: Convolution,
+    config: IntegerDepthwiseConfig,
+    attributes: dict[str, str],
+) -> te.Tensor:
+    """The convolution as a formula: x is `[N, C / b, H, W, b]` int8, the result has the same blocks in int32."""
+    from tvm import te, tirx
+
+    top, left, _, _ = problem.padding
+    block_size = int(x.shape[4])
+    row, column = (
+        te.reduce_axis((loops.index(0), loops.index(problem.kernel[axis])), name) for axis, name in ((0, "i"), (1, "j"))
+    )
+    lines, columns = (BorderKinds.along(problem, axis) for axis in (0, 1))
+
+    def product(n: tirx.Var, block: tirx.Var, h: tirx.Var, w: tirx.Var, lane: tirx.Var) -> Expr:
+        ih = h * problem.strides[0] + row * problem.dilations[0] - top
+        iw = w * problem.strides[1] + column * problem.dilations[1] - left
+        factor = x(n, block, ih, iw, lane).astype("int32") + config.offset
+        if any(problem.padding):
+            inside = tirx.all(ih >= 0, ih < problem.height, iw >= 0, iw < problem.width)
+            factor = tirx.if_then_else(inside, factor, tirx.const(0, "int32"))
+        tap = [block, row, column, lane]
+        if config.has_quads:
+            tap = [block, row, column // QUAD, loops.index(_SHIFTS.index(0)), lane * QUAD + column % QUAD]
+        return te.sum(factor * weight(*tap).astype("int32"), axis=[row, column])
+
+    extents = [
+        loops.index(extent)
+        for extent in (problem.batch, int(x.shape[1]), problem.out_height, problem.out_width, block_size)
+    ]
+    sums = te.compute(extents, product, name="products", attrs=attributes)
+
+    def corrected(n: tirx.Var, block: tirx.Var, h: tirx.Var, w: tirx.Var, lane: tirx.Var) -> Expr:
+        return sums(n, block, h, w, lane) + start(lines.of(h), columns.of(w), block * block_size + lane)
+
+    return te.compute(extents, corrected, name="depthwise", attrs=attributes)
+
+
+@dataclass(frozen=True)
+class IntegerDepthwise:
+    """Makes the loops of one depthwise convolution; operands as `pack_integer_depthwise` makes them."""
+
+    problem: Convolution
+    config: IntegerDepthwiseConfig
+    x: tirx.Buffer
+    weight: tirx.Buffer
+    start: tirx.Buffer
+    epilogue: Epilogue
+    cores: int
+
+    def emit(self) -> tirx.Stmt:
+        """The loops that compute all of the epilogue's target; each core has a band of lines of all blocks."""
+        blocks, lines = int(self.x.shape[1]), self.problem.out_height
+        band = lines // math.gcd(lines, self.cores)
+
+        def task(index: Expr) -> list[tirx.Stmt]:
+            image, rest = index // (blocks * lines), index % (blocks * lines)
+            block, line = rest // band % blocks, rest // (blocks * band) * band + rest % band
+
+            def vectors(tile: Tile) -> list[tirx.Stmt]:
+                return over_vectors(
+                    int(self.x.shape[4]),
+                    self.config.lanes,
+                    lambda first, lanes: self._tile(tile, image, block, first, lanes),
+                )
+
+            return self._tiles.of_line(line, vectors)
+
+        return loops.parallel(self.problem.batch * blocks * lines, task)
+
+    @property
+    def _tiles(self) -> ImageTiles:
+        """With quads each pixel reaches as far as the last of them."""
+        problem = self.problem
+        if self.config.has_quads:
+            height, width = problem.kernel
+            reach = quads_of(width) * QUAD
+            top, left, bottom, right = problem.padding
+            padding = (top, left, bottom, right + reach - width)
+            problem = dataclasses.replace(problem, kernel=(height, reach), padding=padding)
+        return ImageTiles(problem, self.config.rows)
+
+    def _tile(self, tile: Tile, image: Expr, block: Expr, first: Expr, lanes: int) -> list[tirx.Stmt]:
+        assert tile.line is not None
+        line = tile.line
+        sums = Accumulators.make(tile.rows, 1, lanes, "int32")
+        line_kinds, column_kinds = (BorderKinds.along(self.problem, axis) for axis in (0, 1))
+
+        def begin(row: int, v: int, lane: Expr) -> tirx.Stmt:
+            is_known = isinstance(tile.start, int)
+            kind = column_kinds.of(tile.start + row) if is_known else column_kinds.before
+            channel = block * int(self.x.shape[4]) + first + lane
+            return sums.put(loops.load(self.start, [line_kinds.of(line), loops.index(kind), channel]), row, v, lane)
+
+        def finish(row: int, v: int, lane: Expr) -> tirx.Stmt:
+            indices = [image, block, line, tile.pixel(row), first + lane]
+            return loops.store(self.epilogue.target, self.epilogue.apply(sums.get(row, v, lane), indices), indices)
+
+        def kernel_row(i: Expr) -> list[tirx.Stmt]:
+            if self.config.has_quads:
+                return self._quads(tile, image, block, i, sums)
+            return self._taps(tile, image, block, first, i, sums)
+
+        low, extent = self._tiles.kernel_rows(line)
+        products = [loops.serial(extent, kernel_row, "i", low)] if kernel_row(loops.index(0)) else []
+        return [loops.allocate(sums.buffer), *sums.each(begin), *products, *sums.each(finish)]
+
+    def _taps(self, tile: Tile, image: Expr, block: Expr, first: Expr, i: Expr, sums: Accumulators) -> list[tirx.Stmt]:
+        """One product for each tap."""
+        from tvm import tirx
+
+        def add(row: int, j: int, place: tuple[Expr, Expr]) -> list[tirx.Stmt]:
+            def product(v: int, lane: Expr) -> Expr:
+                del v  # there is one
+                value = loops.load(self.x, [image, block, *place, first + lane])
+                weight = loops.load(self.weight, [block, i, j, first + lane])
+                return tirx.Cast("int32", tirx.Cast("int16", value)) * tirx.Cast("int32", tirx.Cast("int16", weight))
+
+            return sums.add(row, product)
+
+        return [
+            statement
+            for j in range(self.problem.kernel[1])
+            for row in range(tile.rows)
+            if (place := self._tiles.source(tile, row, i, j)) is not None
+            for statement in add(row, j, place)
+        ]
+
+    def _quads(self, tile: Tile, image: Expr, block: Expr, i: Expr, sums: Accumulators) -> list[tirx.Stmt]:
+        """One product for each four taps."""
+        from tvm import tirx
+
+        problem, add = self.problem, byte_products(_QUAD_CHANNELS).add
+        line = self._tiles.source(Tile(tile.line, loops.index(0), 1), 0, i, 0)
+        assert line is not None  # padding is found out where the column is known
+        statements: list[tirx.Stmt] = []
+        for quad in range(quads_of(problem.kernel[1])):
+            for row in range(tile.rows):
+                column: Index
+                if isinstance(tile.start, int):
+                    wanted = (tile.start + row) * problem.strides[1] - problem.padding[1] + quad * QUAD
+                    column = min(max(wanted, 0), problem.width - QUAD)
+                    shift = wanted - column
+                    if shift not in _SHIFTS:
+                        continue  # all of its taps lie in the padding
+                else:
+                    column, shift = tile.pixel(row) * problem.strides[1] - problem.padding[1] + quad * QUAD, 0
+                place = [image, block, line[0], loops.index(column), loops.ramp(0, QUAD * _QUAD_CHANNELS)]
+                moved = tirx.Shuffle(
+                    [flip_signs(loops.load(self.x, place))], [tirx.const(at, "int32") for at in _transposition()]
+                )
+                taps = [block, i, quad, _SHIFTS.index(shift), loops.ramp(0, QUAD * _QUAD_CHANNELS)]
+                weight = loops.load(self.weight, taps)
+                statements.append(sums.update(row, 0, _adder(add, moved, weight)))
+        return statements
+
+
+def _adder(add: Callable[[Expr, Expr, Expr], Expr], x: Expr, weight: Expr) -> Callable[[Expr], Expr]:
+    return lambda sums: add(sums, x, weight)
+
+
+def _transposition() -> list[int]:
+    """Where each byte of four pixels of sixteen channels comes from, for sixteen channels of four pixels."""
+    return [pixel * _QUAD_CHANNELS + channel for channel in range(_QUAD_CHANNELS) for pixel in range(QUAD)]

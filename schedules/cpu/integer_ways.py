@@ -1,0 +1,145 @@
+"""What CPUs offer for convolutions and products of int8, and back from its annotations to loops."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from edgecompile.convolution import Convolution
+from edgecompile.implementation import Implementation
+from edgecompile.target import CpuFacts, Target
+
+from schedules.arm_cpu import dot_products as arm_cpu
+from schedules.cpu.epilogue import Epilogue
+from schedules.cpu.integer_config import IntegerConfig
+from schedules.cpu.integer_convolution import IntegerConvolution
+from schedules.cpu.integer_depthwise import (
+    IntegerDepthwise,
+    IntegerDepthwiseConfig,
+    convolve_integer_depthwise,
+    pack_integer_depthwise,
+)
+from schedules.cpu.integer_formula import (
+    convolve_integers,
+    multiply_integers,
+    pack_corrections,
+    pack_integer_weight,
+)
+from schedules.cpu.problem_numbers import read_problem
+from schedules.cpu.template import Anchor, attributes
+from schedules.dot_product import DotProduct
+from schedules.x86 import dot_products as x86
+
+if TYPE_CHECKING:
+    from tvm import te, tirx
+
+INTEGER, INTEGER_PRODUCT = "integer convolution", "integer product"
+INTEGER_DEPTHWISE = "integer depthwise convolution"
+INTEGER_BLOCK = 16  # channels: one load of x brings all of them, on every CPU; as many sums as AVX-512 has in a vector
+
+
+def integer_block(channels: int) -> int:
+    """How many channels lie side by side in an int8 tensor of `channels`."""
+    return INTEGER_BLOCK if channels % INTEGER_BLOCK == 0 else channels
+
+
+def dot_products(facts: CpuFacts) -> Sequence[DotProduct]:
+    """The exact instructions of a CPU, the fastest first."""
+    return [*x86.dot_products(facts), *arm_cpu.dot_products(facts)]
+
+
+def integer_ways(
+    problem: Convolution,
+    zero_point: int,
+    in_block: int,
+    out_block: int,
+    rows: tuple[int, ...] | None,
+    lowest_weight: int,
+    facts: CpuFacts,
+) -> Sequence[Implementation]:
+    """The template with the fastest instruction; none for groups, nor where a CPU has none of its instructions.
+
+    Args:
+        zero_point: of x.
+        in_block: channels side by side in x, of which those beyond C meet weights of zero.
+        out_block: channels side by side in the result.
+        rows: of a product of matrices, x being `[*rows, C]`; None for a convolution.
+        lowest_weight: what the weights are at least.
+    """
+    if problem.is_depthwise and rows is None and in_block == out_block and problem.in_channels % in_block == 0:
+        return (_depthwise_way(problem, zero_point, in_block, facts),)
+    offered = [dot for dot in dot_products(facts) if dot.lowest_weight <= lowest_weight]
+    if problem.groups != 1 or not offered:
+        return ()
+    return (_way(problem, zero_point, in_block, out_block, rows is not None, offered[0], facts),)
+
+
+def _way(
+    problem: Convolution,
+    zero_point: int,
+    in_block: int,
+    out_block: int,
+    is_product: bool,
+    dot: DotProduct,
+    facts: CpuFacts,
+) -> Implementation:
+    config = IntegerConfig.choose(problem, in_block, dot, facts)
+    template = INTEGER_PRODUCT if is_product else INTEGER
+    numbers = {
+        "problem": dataclasses.asdict(problem),
+        "config": dataclasses.asdict(config),
+        "is_product": is_product,
+    }
+    notes = attributes(template, numbers)
+
+    def pack(weight: np.ndarray) -> Sequence[np.ndarray]:
+        assert weight.dtype == np.int8 and weight.min() >= dot.lowest_weight
+        return [
+            pack_integer_weight(weight, in_block, config, dot),
+            pack_corrections(weight, problem, zero_point, config, dot),
+        ]
+
+    def compute(x: te.Tensor, weight: te.Tensor, start: te.Tensor) -> te.Tensor:
+        if is_product:
+            return multiply_integers(x, weight, start, problem.out_channels, dot, notes)
+        return convolve_integers(x, weight, start, problem, out_block, dot, notes)
+
+    return Implementation(
+        name=f"{'matmul' if is_product else 'conv2d'}_int8 {dot.name} {config.rows}x{config.panel}",
+        cycles=config.cycles(problem, dot, facts),
+        pack=pack,
+        compute=compute,
+        key=json.dumps({"template": template, "config": dataclasses.asdict(config)}, sort_keys=True),
+    )
+
+
+def _depthwise_way(problem: Convolution, zero_point: int, block: int, facts: CpuFacts) -> Implementation:
+    config = IntegerDepthwiseConfig.choose(problem, block, facts)
+    numbers = {"problem": dataclasses.asdict(problem), "config": dataclasses.asdict(config)}
+    notes = attributes(INTEGER_DEPTHWISE, numbers)
+    return Implementation(
+        name=f"depthwise_int8 {config.rows}x{config.lanes}" + (" by quads" if config.has_quads else ""),
+        cycles=config.cycles(problem, facts),
+        pack=lambda weight: pack_integer_depthwise(weight, problem, zero_point, block, config),
+        compute=lambda x, weight, start: convolve_integer_depthwise(x, weight, start, problem, config, notes),
+        key=json.dumps({"template": INTEGER_DEPTHWISE, "config": dataclasses.asdict(config)}, sort_keys=True),
+    )
+
+
+def emit_integer_depthwise(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
+    """The loops for blocks that `_depthwise_way` annotated."""
+    x, weight, start = anchor.reads
+    problem, config = read_problem(anchor.numbers["problem"]), IntegerDepthwiseConfig(**anchor.numbers["config"])
+    return IntegerDepthwise(problem, config, x, weight, start, epilogue, target.cpu.num_cores).emit()
+
+
+def emit_integers(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
+    """The loops for blocks that a way of this template annotated."""
+    x, weight, start = anchor.reads
+    problem, config = read_problem(anchor.numbers["problem"]), IntegerConfig(**anchor.numbers["config"])
+    dot = next(dot for dot in dot_products(target.cpu) if dot.name == config.dot)
+    is_product = bool(anchor.numbers["is_product"])
+    return IntegerConvolution(problem, config, dot, x, weight, start, epilogue, is_product, target.cpu).emit()

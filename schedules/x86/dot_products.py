@@ -1,0 +1,81 @@
+"""Exact sums of products of bytes on x86.
+
+`vpdpbusd` multiplies bytes without a sign by bytes with one: x gets its sign bit flipped, which adds 128, and what that
+adds to a sum is known from the weights. `vpmaddwd` multiplies words, so x and the weights are widened. `vpmaddubsw`,
+which multiplies bytes too, is not used: its 16-bit sums saturate.
+
+Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgecompile.target import CpuFacts
+
+from schedules.dot_product import DotProduct
+
+if TYPE_CHECKING:
+    from schedules.cpu.loops import Expr
+
+_WORD_PRODUCTS = {4: "llvm.x86.sse2.pmadd.wd", 8: "llvm.x86.avx2.pmadd.wd", 16: "llvm.x86.avx512.pmaddw.d.512"}
+
+
+def dot_products(facts: CpuFacts) -> list[DotProduct]:
+    """What this CPU has, the fastest first; none where it is no x86."""
+    if facts.vector_bytes == 64:
+        has_bytes = "avx512_vnni" in facts.features
+    else:
+        has_bytes = "avx_vnni" in facts.features or {"avx512_vnni", "avx512vl"} <= set(facts.features)
+    lanes = facts.vector_bytes // 4
+    found = [byte_products(lanes)] if has_bytes else []
+    return [*found, word_products(lanes)] if "sse4_1" in facts.features else found
+
+
+def byte_products(lanes: int) -> DotProduct:
+    """`vpdpbusd`, of AVX-512 VNNI and of AVX-VNNI."""
+    from tvm import tirx
+
+    bits, of_bytes, of_words, of_floats = 32 * lanes, f"int8x{4 * lanes}", f"int32x{lanes}", f"float32x{lanes}"
+
+    def fenced(value: Expr) -> Expr:
+        """The same, but LLVM may not look through it; it is no instruction.
+
+        Without the outer fence LLVM 22 takes spread words apart into 64 bytes, whose code generation does not end.
+        Without the inner one it flips the bits before it spreads the word, and cannot load and spread at once.
+        """
+        return tirx.call_llvm_pure_intrin(of_floats, "llvm.arithmetic.fence", tirx.reinterpret(of_floats, value))
+
+    def spread(word: Expr) -> Expr:
+        signs = tirx.reinterpret(
+            of_words, fenced(tirx.Broadcast(tirx.const(-0x7F7F7F80, "int32"), lanes))
+        )  # 0x80808080
+        return tirx.reinterpret(of_bytes, fenced(tirx.Broadcast(word, lanes) ^ signs))
+
+    def add(sums: Expr, x: Expr, weight: Expr) -> Expr:
+        return tirx.call_llvm_pure_intrin(f"int32x{lanes}", f"llvm.x86.avx512.vpdpbusd.{bits}", sums, x, weight)
+
+    return DotProduct("vpdpbusd", lanes, 4, "int8", 128, 1, 3, lambda weight: weight, spread, add)
+
+
+def word_products(lanes: int) -> DotProduct:
+    """`vpmaddwd`, the sum of two products of words, which no words but two pairs of -32768 overflow."""
+    from tvm import tirx
+
+    def widen(weight: Expr) -> Expr:
+        return tirx.Cast(f"int16x{2 * lanes}", weight)
+
+    def spread(word: Expr) -> Expr:
+        return tirx.reinterpret(f"int16x{2 * lanes}", tirx.Broadcast(word, lanes))
+
+    def add(sums: Expr, x: Expr, weight: Expr) -> Expr:
+        return sums + tirx.call_llvm_pure_intrin(f"int32x{lanes}", _WORD_PRODUCTS[lanes], x, weight)
+
+    return DotProduct("vpmaddwd", lanes, 2, "int16", 0, 2, 2, widen, spread, add)
+
+
+def flip_signs(values: Expr) -> Expr:
+    """`int8x64` whose sign bits are flipped, which adds 128: what `vpdpbusd` takes as x."""
+    from tvm import tirx
+
+    return values ^ tirx.Broadcast(tirx.const(-128, "int8"), 64)
