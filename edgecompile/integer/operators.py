@@ -15,6 +15,7 @@ from tvm import relax
 
 from edgecompile.integer import formulas
 from edgecompile.integer.requantization import FixedPoint
+from edgecompile.passes.annotate_elementwise import ELEMENTWISE
 
 if TYPE_CHECKING:
     from tvm import te
@@ -158,9 +159,9 @@ def _register() -> None:
 
 
 def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-    return builder.call_te(
-        formula(call), *call.args, primfunc_name_hint=call.op.name.replace("edgecompile.", "integer_")
-    )
+    name = call.op.name.replace("edgecompile.", "integer_")
+    attrs = {ELEMENTWISE: 1} if call.op.name in (REQUANTIZE, ADD, LOOKUP) else None
+    return builder.call_te(formula(call), *call.args, primfunc_name_hint=name, primfunc_attrs=attrs)
 
 
 def _conv2d_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorType:

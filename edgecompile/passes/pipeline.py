@@ -75,6 +75,7 @@ def standard_phases() -> tuple[Phase, ...]:
     """The phases that every target shares."""
     from tvm.relax import transform as relax
 
+    from edgecompile.passes.annotate_elementwise import AnnotateElementwise
     from edgecompile.passes.fold_batch_norm import FoldBatchNorm
     from edgecompile.passes.guard_integer_division import GuardIntegerDivision
     from edgecompile.passes.integers import FuseIntegerOperators
@@ -106,7 +107,12 @@ def standard_phases() -> tuple[Phase, ...]:
         Phase(
             "legalize",
             "operators become loops over tensors; what only constants feed is computed now",
-            (LegalizeOperators(), TvmPass("AnnotateTIROpPattern", relax.AnnotateTIROpPattern), fold_constant),
+            (
+                LegalizeOperators(),
+                TvmPass("AnnotateTIROpPattern", relax.AnnotateTIROpPattern),
+                AnnotateElementwise(),
+                fold_constant,
+            ),
         ),
         Phase(
             "fuse",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import tvm
 from tvm import relax
 from tvm_ffi.structural import structural_mutate
 
+from edgecompile.passes.annotate_elementwise import ELEMENTWISE
 from edgecompile.passes.layouts.blocked_tensors import blocked_shape, from_blocks, is_reshape, to_blocks
 from edgecompile.passes.layouts.tensor_shapes import blockable_shape
 from edgecompile.passes.layouts.way import PLAIN, Layout
@@ -58,7 +60,7 @@ class Workshop:
 
     def elementwise(self, name: str, formula: Callable[..., te.Tensor], arguments: Sequence[relax.Expr]) -> relax.Call:
         """A call of a formula that may join the kernel before it."""
-        return self._kernel(name, _BROADCAST, formula, arguments)
+        return self._kernel(name, _BROADCAST, formula, arguments, {ELEMENTWISE: 1})
 
     def movement(self, name: str, formula: Callable[..., te.Tensor], arguments: Sequence[relax.Expr]) -> relax.Call:
         """A call of a formula that reads each element in another place; elementwise operators before it may join."""
@@ -89,10 +91,15 @@ class Workshop:
         return self.emit(self._kernel(kernel, _OPAQUE, formula, [value]), name)
 
     def _kernel(
-        self, name: str, pattern: int, formula: Callable[..., te.Tensor], arguments: Sequence[relax.Expr]
+        self,
+        name: str,
+        pattern: int,
+        formula: Callable[..., te.Tensor],
+        arguments: Sequence[relax.Expr],
+        attributes: Mapping[str, int] = MappingProxyType({}),
     ) -> relax.Call:
         """A call of the formula's loops; equal loops are one function."""
         builder = relax.BlockBuilder()
         call = builder.call_te(formula, *arguments, primfunc_name_hint=name)
-        function = builder.get()[call.args[0]].with_attr("op_pattern", pattern)
+        function = builder.get()[call.args[0]].with_attr({"op_pattern": pattern, **attributes})
         return relax.call_tir(self.builder.add_func(function, name), call.args[1], call.ty_args[0])

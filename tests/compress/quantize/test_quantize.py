@@ -50,7 +50,7 @@ def test_accuracy_and_bits(name: str, networks: dict[str, Model], quantized: dic
     assert accuracy(lambda x: small.run(x)[0]) >= accuracy(lambda x: plain.run(x)[0]) - 0.003
     for image in load_digits().test_images[:20]:
         np.testing.assert_array_equal(small.run(image[None])[0], expected(quantized[name], image[None]))
-    assert small.manifest.weight_bytes <= 0.31 * plain.manifest.weight_bytes
+    assert quantized[name].weight_bytes <= 0.31 * networks[name].weight_bytes
     assert small.verify().ok
 
 
