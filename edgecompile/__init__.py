@@ -18,17 +18,21 @@ if TYPE_CHECKING:
     from edgecompile import errors
     from edgecompile.artifact.artifact import Artifact
     from edgecompile.artifact.open import open
+    from edgecompile.compress.driver import compress
+    from edgecompile.compress.recipe import Recipe
     from edgecompile.driver import compile
     from edgecompile.frontend.load import load
     from edgecompile.frontend.model import Model
     from edgecompile.target import list_targets as targets
 
-__all__ = ["Artifact", "Model", "compile", "errors", "load", "open", "targets"]
+__all__ = ["Artifact", "Model", "Recipe", "compile", "compress", "errors", "load", "open", "targets"]
 
 _HOMES = {
     "Artifact": ("edgecompile.artifact.artifact", "Artifact"),
     "Model": ("edgecompile.frontend.model", "Model"),
+    "Recipe": ("edgecompile.compress.recipe", "Recipe"),
     "compile": ("edgecompile.driver", "compile"),
+    "compress": ("edgecompile.compress.driver", "compress"),
     "load": ("edgecompile.frontend.load", "load"),
     "open": ("edgecompile.artifact.open", "open"),
     "targets": ("edgecompile.target", "list_targets"),

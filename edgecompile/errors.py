@@ -39,6 +39,14 @@ class InvalidRecordsError(EdgeCompileError):
     """The file of tuning records is missing, unreadable, or no such file."""
 
 
+class InvalidRecipeError(EdgeCompileError):
+    """The recipe has unknown keys or impossible combinations, or does not fit the model."""
+
+
+class InvalidCalibrationError(EdgeCompileError):
+    """The calibration data or table is missing, empty, malformed, not finite, or for another model."""
+
+
 class WrongMachineError(EdgeCompileError):
     """This machine has another instruction set than the code that it was asked to run, or to measure."""
 

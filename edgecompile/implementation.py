@@ -84,6 +84,23 @@ class Implementations(Protocol):
             rows: x is `[*rows, C]`, the result `[*rows, K]`; w is given to `pack` as a 1x1 kernel, `[K, C, 1, 1]`.
         """
 
+    def integer_block(self, channels: int) -> int:
+        """How many channels lie side by side in an int8 tensor of `channels`; it divides them."""
+
+    def integer_convolutions(self, problem: Convolution, zero_point: int, in_block: int) -> Sequence[Implementation]:
+        """The ways to compute the exact int32 sums of `(x - zero_point) * w`, padding counted as zero.
+
+        Args:
+            in_block: channels side by side in x, `[N, ceil(C / b), H, W, b]` int8; those beyond C may be anything.
+
+        `pack` takes `[K, C / groups, KH, KW]` int8 and answers the packed weight, then what the sums begin with,
+        `[..., channels]` int32, to which the bias may be added, then what else `compute` takes behind x. The result is
+        blocked by `integer_block(problem.out_channels)`.
+        """
+
+    def integer_products(self, rows: Sequence[int], problem: Convolution, zero_point: int) -> Sequence[Implementation]:
+        """The same for `(x - zero_point) @ w`; arguments as of `products`."""
+
     def batched_products(self, rows: int, inner: int, columns: int) -> Sequence[Implementation]:
         """The ways to compute `a @ w` with both known at run time only; nothing is packed at compile time.
 

@@ -7,7 +7,7 @@ import json
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from edgecompile.artifact.dtypes import DtypeName
 from edgecompile.errors import InvalidArtifactError
@@ -74,7 +74,7 @@ class Facts(Frozen):
         versions: of edgecompile, apache-tvm, apache-tvm-ffi and the framework that the model came from.
         source: "onnx" or "torch".
         opset: ONNX's opset of the default domain; None for other sources.
-        recipe: how the model was compressed; None when it was not.
+        recipe: the steps by which the model was compressed, see `Recipe.to_data`; None when it was not.
         records: the tuning records that chose kernels, by their keys.
         threads: how many work on one inference unless the caller says otherwise.
         prefer: what the ways to compute the layers were chosen by.
@@ -98,7 +98,7 @@ class Facts(Frozen):
     versions: dict[str, str]
     source: Literal["onnx", "torch"]
     opset: int | None = None
-    recipe: None = None
+    recipe: dict[str, JsonValue] | None = None
     records: tuple[str, ...] = ()
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     prefer: Preference = "speed"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,6 +39,27 @@ def load_model(model: str, shapes: Sequence[str], freeze: Sequence[str]) -> Mode
     from edgecompile.frontend.load import load
 
     return load(model, shapes=fixed or None, freeze=frozen or None)
+
+
+def load_function(option: str, text: str) -> Callable[..., Any]:
+    """The function that MODULE:FUNCTION names; the module may be a file of the current folder.
+
+    Raises:
+        InvalidInputError: there is no such module or function, or the module cannot be imported.
+    """
+    module, sign, name = text.partition(":")
+    if not sign or not module or not name:
+        raise InvalidInputError(f"{option} needs MODULE:FUNCTION, found {text!r}")
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        function = getattr(importlib.import_module(module), name, None)
+    except Exception as error:  # the module is the user's, and may raise anything
+        raise InvalidInputError(f"{option} {text}: {module} cannot be imported: {error}") from error
+    if not callable(function):
+        raise InvalidInputError(f"{option} {text}: {module} has no function {name!r}")
+    return function
 
 
 def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:

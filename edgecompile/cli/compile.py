@@ -9,8 +9,10 @@ import click
 from edgecompile.cli.arguments import load_model, model_options
 from edgecompile.cli.progress import phases
 from edgecompile.cli.tables import json_option, print_json, print_table
+from edgecompile.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from edgecompile.compress.recipe import Recipe
     from edgecompile.implementation import Preference
 
 
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Measured times to choose kernels by; --tune adds to them.  [default with --tune: in the cache]",
 )
+@click.option("--recipe", metavar="R", help="Compress the model first; see `edgecompile compress`.")
+@click.option("--calib", metavar="DIR|MOD:FN", help="Inputs like those in use, for --recipe.")
 @json_option
 def command(
     model: str,
@@ -52,9 +56,11 @@ def command(
     prefer: Preference,
     tune: Literal["quick"] | None,
     records: str | None,
+    recipe: str | None,
+    calib: str | None,
     as_json: bool,
 ) -> None:
-    """Compile MODEL (.onnx, .pt2 or zoo:NAME) and write a library with a C header.
+    """Compile MODEL (.onnx, .pt2, .ec or zoo:NAME) and write a library with a C header.
 
     \b
     Examples:
@@ -63,16 +69,24 @@ def command(
       edgecompile compile model.onnx --shape image=1,3,224,224 -o build/net
       edgecompile compile zoo:resnet18 --target android-arm64 --embed-weights -o build/net
       edgecompile compile zoo:resnet18 --prefer size -o build/net              # 48 MB of weights instead of 79
+      edgecompile compile model.onnx --recipe int8 --calib images/ -o build/net
       edgecompile compile model.onnx --tune quick --records host.jsonl -o build/net
       edgecompile compile model.onnx --records host.jsonl -o build/net         # the same bytes, nothing measured
     """
     from edgecompile.target import find_target
 
     find_target(target)  # a wrong name should cost no minute
+    if calib and not recipe:
+        raise InvalidInputError("--calib is for a recipe: give --recipe int8, or leave it out")
+    steps = _recipe(recipe) if recipe else None
     with phases() as progress:
         if progress:
             progress("import")
         loaded = load_model(model, shapes, freeze)
+        if steps is not None:
+            from edgecompile.compress.driver import compress
+
+            loaded = compress(loaded, steps, calib, progress=progress)
 
         from edgecompile.driver import compile
 
@@ -106,6 +120,12 @@ def command(
         print_json(facts)
     else:
         print_table(("", ""), [(key.replace("_", " "), _text(value)) for key, value in facts.items() if value != ""])
+
+
+def _recipe(text: str) -> Recipe:
+    from edgecompile.compress.recipe import Recipe
+
+    return Recipe.parse(text)
 
 
 def _text(value: object) -> str:

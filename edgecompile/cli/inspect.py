@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 @model_options
 @json_option
 def command(model: str, shapes: tuple[str, ...], freeze: tuple[str, ...], as_json: bool) -> None:
-    """Show MODEL: a model (.onnx, .pt2 or zoo:NAME), layer by layer, or an artifact's folder.
+    """Show MODEL: a model (.onnx, .pt2, .ec or zoo:NAME), layer by layer, or an artifact's folder.
 
     \b
     Examples:
       edgecompile inspect model.onnx
       edgecompile inspect zoo:resnet18 --json
+      edgecompile inspect model.ec
       edgecompile inspect build/net
     """
     if Path(model).is_dir():
@@ -89,6 +90,8 @@ def _show_model(path: str, shapes: tuple[str, ...], freeze: tuple[str, ...], as_
     for kind, specs in (("input", model.inputs), ("output", model.outputs)):
         for spec in specs:
             click.echo(f"{kind} {spec}")
+    for step in model.history:
+        click.echo(f"compressed by {step}")
 
 
 def _document(model: Model, layers: list[Layer]) -> dict[str, object]:
@@ -110,6 +113,10 @@ def _document(model: Model, layers: list[Layer]) -> dict[str, object]:
             for layer in layers
         ],
         **_totals(layers),
+        "history": [
+            {"kind": step.kind, "recipe": step.recipe, "decisions": [vars(decision) for decision in step.decisions]}
+            for step in model.history
+        ],
     }
 
 

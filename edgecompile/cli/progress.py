@@ -35,3 +35,44 @@ def phases() -> Iterator[Callable[[str], None] | None]:
         yield enter
     if time.monotonic() - started > 2:
         console.print(f"done in {time.monotonic() - started:.1f} s", highlight=False)
+
+
+@contextmanager
+def counts() -> Iterator[Callable[[str, int, int | None], None] | None]:
+    """A callback that takes a title, how much is done and of how much, and shows a bar with the time that is left.
+
+    A new title replaces the bar; without a total (None) it is a spinner. There is none without a terminal on stderr.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        shown, task = "", None
+
+        def show(title: str, done: int, total: int | None) -> None:
+            nonlocal shown, task
+            if task is None or title != shown:
+                if task is not None:
+                    progress.remove_task(task)
+                shown, task = title, progress.add_task(title, total=None)
+            progress.update(task, completed=done, total=total)
+
+        yield show

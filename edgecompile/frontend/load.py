@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -39,7 +40,8 @@ def load(
 
     Args:
         source: an ONNX model (path, bytes or `ModelProto`), a PyTorch program (`nn.Module`, `ExportedProgram` or the
-            path of a `.pt2` file), or a model of the zoo (`"zoo:resnet18"`; trained where the zoo can train it).
+            path of a `.pt2` file), a compressed model (the path of an `.ec` file), or a model of the zoo
+            (`"zoo:resnet18"`; trained where the zoo can train it).
         example_inputs: for an `nn.Module`: a tensor, a tuple of forward's arguments, or a dict of its keywords.
         input_names: for PyTorch: names of the tensor inputs, in order, instead of forward's argument names.
         shapes: by input name, one entry per dimension: numbers freeze dynamic dimensions.
@@ -67,6 +69,9 @@ def load(
     if path.suffix.lower() == ".onnx":
         _refuse_torch_options("an ONNX model", example_inputs, input_names)
         return _load_onnx(path, shapes, freeze, name)
+    if path.suffix.lower() == ".ec":
+        _refuse_torch_options("a compressed model", example_inputs, input_names)
+        return _load_compressed(path, shapes, freeze, name)
     return _load_torch(path, example_inputs, input_names, shapes, freeze, name)
 
 
@@ -83,11 +88,11 @@ def _check_path(path: Path) -> None:
             f"{path} holds weights without a graph; load them into the module and pass the module with example_inputs"
         )
     if not path.exists():
-        raise InvalidModelError(f"no model at {path}; give the path of an .onnx or .pt2 file, or zoo:NAME")
+        raise InvalidModelError(f"no model at {path}; give the path of an .onnx, .pt2 or .ec file, or zoo:NAME")
     if path.is_dir():
-        raise InvalidModelError(f"{path} is a folder; give the path of the .onnx or .pt2 file in it")
-    if suffix not in (".onnx", ".pt2"):
-        raise InvalidModelError(f"{path} has the suffix {suffix or '(none)'}; models are .onnx or .pt2 files")
+        raise InvalidModelError(f"{path} is a folder; give the path of the .onnx, .pt2 or .ec file in it")
+    if suffix not in (".onnx", ".pt2", ".ec"):
+        raise InvalidModelError(f"{path} has the suffix {suffix or '(none)'}; models are .onnx, .pt2 or .ec files")
 
 
 def _refuse_torch_options(what: str, example_inputs: Any, input_names: Sequence[str] | None) -> None:
@@ -105,6 +110,21 @@ def _load_onnx(source: Any, shapes: Any, freeze: Any, name: str | None) -> Model
     from edgecompile.frontend.onnx import load_onnx
 
     return load_onnx(source, shapes=shapes, freeze=freeze, name=name)
+
+
+def _load_compressed(path: Path, shapes: Any, freeze: Any, name: str | None) -> Model:
+    if shapes or freeze:
+        raise InvalidModelError(
+            f"{path} is compressed for the inputs that it has; give shapes and freeze where the model is compressed"
+        )
+    from edgecompile.compress.model_file import read_model
+
+    model = read_model(path)
+    if name is None:
+        return model
+    if not (name.isidentifier() and name.isascii()):
+        raise InvalidModelError(f"name must be a C identifier, not {name!r}; use letters, digits and underscores")
+    return dataclasses.replace(model, name=name)
 
 
 def _load_torch(

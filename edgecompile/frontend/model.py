@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from edgecompile.decision import Decision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +41,25 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
+class CompressionStep:
+    """What one step of a recipe did to a model.
+
+    Attributes:
+        kind: of the step, such as "quantize".
+        recipe: the step as data; see `Recipe.to_data`.
+        decisions: what was changed, what was left as it was, and why.
+    """
+
+    kind: str
+    recipe: Mapping[str, Any]
+    decisions: tuple[Decision, ...] = ()
+
+    def __str__(self) -> str:
+        kept = sum(decision.kept for decision in self.decisions)
+        return f"{self.kind}: {kept} of {len(self.decisions)} decisions changed a layer"
+
+
+@dataclass(frozen=True)
 class Model:
     """A Relax module whose function `main` takes the inputs alone, its weights bound as constants.
 
@@ -54,6 +75,7 @@ class Model:
         reference: the original framework's own answer for the same inputs, in the order of `inputs` and `outputs`;
             None when no framework at hand can run the model.
         reference_name: what `reference` runs on, such as "torch 2.13.0" or "onnxruntime 1.32.0".
+        history: the compression steps that made it what it is, in order; empty for a model as it was loaded.
     """
 
     module: tvm.IRModule
@@ -65,6 +87,7 @@ class Model:
     sample_inputs: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
     reference: Reference | None = field(default=None, compare=False, repr=False)
     reference_name: str = ""
+    history: tuple[CompressionStep, ...] = ()
 
     @property
     def is_static(self) -> bool:
@@ -102,4 +125,4 @@ class Model:
         tensors = [f"  in  {spec}" for spec in self.inputs] + [f"  out {spec}" for spec in self.outputs]
         layers = self.layers
         cost = f"  {len(layers)} operators, {self.macs:,} MACs, {self.params:,} parameters, {self.weight_bytes:,} bytes"
-        return "\n".join([header, *tensors, cost])
+        return "\n".join([header, *tensors, cost, *(f"  {step}" for step in self.history)])

@@ -27,6 +27,7 @@ class LegalizeOperators:
         from edgecompile.passes.legalize_comparisons import comparison_legalizations
         from edgecompile.passes.legalize_joins import joining_legalizations
         from edgecompile.passes.legalize_normalization import normalization_legalizations
+        from edgecompile.passes.legalize_quantization import quantization_legalizations
         from edgecompile.passes.legalize_sorting import sorting_legalizations
 
         del decisions  # every operator is replaced; those that cannot be are reported by `why_not_static`
@@ -35,6 +36,7 @@ class LegalizeOperators:
             **comparison_legalizations(),
             **joining_legalizations(),
             **normalization_legalizations(),
+            **quantization_legalizations(),
             **sorting_legalizations(),
         }
         return transform.LegalizeOps(ours)(module)

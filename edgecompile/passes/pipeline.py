@@ -77,6 +77,7 @@ def standard_phases() -> tuple[Phase, ...]:
 
     from edgecompile.passes.fold_batch_norm import FoldBatchNorm
     from edgecompile.passes.guard_integer_division import GuardIntegerDivision
+    from edgecompile.passes.integers import FuseIntegerOperators
     from edgecompile.passes.keep_zero_operands import KeepZeroOperands
     from edgecompile.passes.legalize_operators import LegalizeOperators
     from edgecompile.passes.materialize_outputs import MaterializeOutputs
@@ -84,6 +85,11 @@ def standard_phases() -> tuple[Phase, ...]:
     canonicalize = TvmPass("CanonicalizeBindings", relax.CanonicalizeBindings)
     fold_constant = TvmPass("FoldConstant", relax.FoldConstant)
     return (
+        Phase(
+            "integers",
+            "first of all: folding would make float constants of the integer weights",
+            (canonicalize, FuseIntegerOperators(), eliminate_dead_code()),
+        ),
         Phase(
             "simplify",
             "on high-level operators, where a batch norm and a convolution are still one call each",

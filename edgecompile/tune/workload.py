@@ -111,6 +111,18 @@ class WatchedImplementations(ABC):
         """As offered: there is one way, and nothing to choose."""
         return self._offered.attentions(problem)
 
+    def integer_block(self, channels: int) -> int:
+        """As offered."""
+        return self._offered.integer_block(channels)
+
+    def integer_convolutions(self, problem: Convolution, zero_point: int, in_block: int) -> Sequence[Implementation]:
+        """As offered."""
+        return self._offered.integer_convolutions(problem, zero_point, in_block)
+
+    def integer_products(self, rows: Sequence[int], problem: Convolution, zero_point: int) -> Sequence[Implementation]:
+        """As offered."""
+        return self._offered.integer_products(rows, problem, zero_point)
+
     def convolutions(self, problem: Convolution, in_block: int | None) -> Sequence[Implementation]:
         """See `Implementations.convolutions`."""
         return self.answer(Workload.convolution(problem, in_block), self._offered.convolutions(problem, in_block))

@@ -131,7 +131,7 @@ class CpuImplementations:
         return integer_block(channels)
 
     def integer_convolutions(
-        self, problem: Convolution, zero_point: int, in_block: int, lowest_weight: int = -127
+        self, problem: Convolution, zero_point: int, in_block: int, lowest_weight: int = -128
     ) -> Sequence[Implementation]:
         """The template with the fastest instruction of the CPU that is exact for weights from `lowest_weight` on.
 
@@ -144,7 +144,7 @@ class CpuImplementations:
         return integer_ways(problem, zero_point, in_block, out_block, None, lowest_weight, self.facts)
 
     def integer_products(
-        self, rows: Sequence[int], problem: Convolution, zero_point: int, lowest_weight: int = -127
+        self, rows: Sequence[int], problem: Convolution, zero_point: int, lowest_weight: int = -128
     ) -> Sequence[Implementation]:
         """The same template; the rows of x, `[*rows, C]` int8, are its pixels."""
         channels, columns = problem.in_channels, problem.out_channels

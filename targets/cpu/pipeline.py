@@ -20,7 +20,7 @@ def phases(
     from edgecompile.passes.layouts import PlanLayouts
     from schedules.cpu import CpuImplementations
 
-    simplify, *rest = standard_phases()
+    integers, simplify, *rest = standard_phases()
     offered = CpuImplementations(target.cpu, variants=watch is not None, prefer=prefer)
     attention = Phase(
         "attention",
@@ -32,7 +32,7 @@ def phases(
         "convolutions and matrix products get packed weights and blocked tensors, while each is still one call",
         (PlanLayouts(watch(offered) if watch else offered),),
     )
-    return (simplify, attention, layouts, *rest)
+    return (integers, simplify, attention, layouts, *rest)
 
 
 def rules(target: Target) -> Sequence[ScheduleRule]:

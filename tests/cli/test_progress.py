@@ -58,3 +58,26 @@ def test_warnings(debug: str) -> None:
         assert shown == "warning: two lines\n"
     else:
         assert "/somewhere/torch/x.py:2: UserWarning: not ours" in shown
+
+
+COUNTS = """
+from edgecompile.cli.progress import counts
+with counts() as progress:
+    if progress:
+        progress("simplify", 0, None)
+        for done in range(1, 8):
+            progress("calibrate", done, 9)
+"""
+
+
+def test_counts_are_shown_on_a_terminal() -> None:
+    reading, writing = os.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    subprocess.run([sys.executable, "-c", COUNTS], stderr=writing, env=environment, check=True)
+    os.close(writing)
+    shown = os.read(reading, 10_000).decode()
+    os.close(reading)
+    assert "calibrate" in shown
+    assert "7/9" in shown
+    found = subprocess.run([sys.executable, "-c", COUNTS], capture_output=True, text=True, check=True)
+    assert found.stdout + found.stderr == ""

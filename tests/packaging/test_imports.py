@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 # Each of these costs a tenth of a second to five seconds.
-HEAVY = ("tvm", "torch", "onnx", "onnxruntime", "numpy", "scipy", "sklearn", "pydantic")
+HEAVY = ("tvm", "torch", "onnx", "onnxruntime", "numpy", "scipy", "sklearn", "pydantic", "yaml")
 FORBIDDEN = {"edgecompile": ("targets", "schedules", "tests"), "schedules": ("targets", "tests"), "targets": ("tests",)}
 
 

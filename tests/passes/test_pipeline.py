@@ -47,15 +47,15 @@ def test_dump_writes_one_file_per_phase(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("EDGECOMPILE_DUMP_IR", str(tmp_path / "ir"))
     lower(two_layers().module, standard_phases(), TARGET)
     names = sorted(path.name for path in (tmp_path / "ir").iterdir())
-    assert names == ["00-simplify.py", "01-legalize.py", "02-fuse.py", "03-kernels.py"]
-    assert "relax.matmul" not in (tmp_path / "ir" / "03-kernels.py").read_text()
-    assert "R.call_tir" in (tmp_path / "ir" / "03-kernels.py").read_text()
+    assert names == ["00-integers.py", "01-simplify.py", "02-legalize.py", "03-fuse.py", "04-kernels.py"]
+    assert "relax.matmul" not in (tmp_path / "ir" / "04-kernels.py").read_text()
+    assert "R.call_tir" in (tmp_path / "ir" / "04-kernels.py").read_text()
 
 
 def test_progress_hears_every_phase() -> None:
     heard: list[str] = []
     lower(two_layers().module, standard_phases(), TARGET, heard.append)
-    assert heard == ["simplify", "legalize", "fuse", "kernels"]
+    assert heard == ["integers", "simplify", "legalize", "fuse", "kernels"]
 
 
 def test_a_pass_that_breaks_the_module_is_named() -> None:

@@ -66,6 +66,9 @@ def reshape(context: Context, value: relax.Expr, shape: Sequence[Dim]) -> relax.
         return value
     if any(isinstance(dim, int) and dim == 0 for dim in shape):  # in Relax's reshape a 0 would copy the old dimension
         return context.emit(relax.op.zeros(relax.ShapeExpr(shape), dtype_of(value)))
+    array = context.constant(value)
+    if array is not None and array.size <= 2**16 and all(isinstance(dim, int) for dim in shape):
+        return make_constant(array.reshape(shape))
     return context.emit(relax.op.reshape(value, tuple(shape)))
 
 

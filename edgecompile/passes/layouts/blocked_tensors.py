@@ -65,3 +65,15 @@ def from_blocks(x: te.Tensor) -> te.Tensor:
         lambda n, c, h, w: x[n, c // block, h, w, c % block],
         name="from_blocks",
     )
+
+
+def padded_blocks(x: te.Tensor, block: int) -> te.Tensor:
+    """`[N, C, H, W]` -> `[N, 1, H, W, b]` with b >= C; what lies beyond C is zero."""
+    from tvm import te, tirx
+
+    images, channels, height, width = x.shape
+
+    def value(n: tirx.Var, _: tirx.Var, h: tirx.Var, w: tirx.Var, lane: tirx.Var) -> tirx.Expr:
+        return tirx.if_then_else(lane < channels, x[n, tirx.min(lane, channels - 1), h, w], tirx.const(0, x.dtype))
+
+    return te.compute((images, 1, height, width, block), value, name="to_padded_blocks")

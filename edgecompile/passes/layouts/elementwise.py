@@ -11,7 +11,7 @@ from tvm import relax
 
 from edgecompile.implementation import Implementations
 from edgecompile.passes.layouts.blocked_tensors import block_constant
-from edgecompile.passes.layouts.tensor_shapes import image_shape
+from edgecompile.passes.layouts.tensor_shapes import block_of, blockable_shape
 from edgecompile.passes.layouts.way import PLAIN, Layout, Way, plain_way
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ UNARY = frozenset(
     f"relax.{name}"
     for name in (
         *("abs", "ceil", "clip", "cos", "erf", "exp", "floor", "log", "negative", "round", "rsqrt", "sigmoid", "sign"),
-        *("sin", "sqrt", "square", "tanh", "nn.gelu", "nn.gelu_tanh", "nn.leakyrelu", "nn.relu", "nn.silu"),
+        *("sin", "sqrt", "square", "tanh", "nn.gelu", "nn.gelu_tanh", "nn.leakyrelu", "nn.relu", "nn.silu", "astype"),
     )
 )
 BINARY = frozenset(f"relax.{name}" for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power"))
@@ -30,21 +30,24 @@ BINARY = frozenset(f"relax.{name}" for name in ("add", "subtract", "multiply", "
 
 def unary_ways(call: relax.Call, implementations: Implementations) -> Sequence[Way]:
     """On plain or blocked tensors, at the same price."""
-    x, shape = call.args[0], image_shape(call)
+    x, shape = call.args[0], blockable_shape(call)
     plain = plain_way(call, joins=True)
-    if shape is None or not isinstance(x, relax.Var) or image_shape(x) is None:
+    if shape is None or not isinstance(x, relax.Var) or blockable_shape(x) is None:
         return [plain]
-    block = implementations.block(shape[1])
+    block = block_of(call.ty, implementations)
+    if block is None or block != block_of(x.ty, implementations):
+        return [plain]
     return [Way({x: block}, block, 0.0, partial(_build_unary, call, block), joins=True), plain]
 
 
 def binary_ways(call: relax.Call, implementations: Implementations) -> Sequence[Way]:
     """On plain or blocked tensors, at the same price; one operand at least must have all channels."""
-    shape, plain = image_shape(call), plain_way(call, joins=True)
+    shape, plain = blockable_shape(call), plain_way(call, joins=True)
     if shape is None:
         return [plain]
     channels = shape[1]
-    block = implementations.block(channels)
+    block = block_of(call.ty, implementations)
+    assert block is not None
     reads: dict[relax.Var, Layout] = {}
     for operand in call.args:
         layout = _operand_layout(operand, channels, block)
@@ -61,7 +64,7 @@ def _operand_layout(operand: relax.Expr, channels: int, block: int) -> Layout | 
     """How a blocked operator needs an operand; None where it cannot take it."""
     if isinstance(operand, tvm.ir.GenericConst):
         return None if block_constant(operand.value.numpy(), channels, block) is None else PLAIN
-    shape = image_shape(operand)
+    shape = blockable_shape(operand)
     if shape is None or not isinstance(operand, relax.Var) or shape[1] not in (1, channels):
         return None
     return block if shape[1] == channels else PLAIN
@@ -79,7 +82,7 @@ def _build_binary(call: relax.Call, channels: int, block: int, workshop: Worksho
 def _blocked_operand(operand: relax.Expr, channels: int, block: int, workshop: Workshop) -> relax.Expr:
     if isinstance(operand, tvm.ir.GenericConst):
         return relax.const(block_constant(operand.value.numpy(), channels, block), str(operand.ty.dtype))
-    shape = image_shape(operand)
+    shape = blockable_shape(operand)
     assert shape is not None
     if shape[1] == channels:
         return workshop.read(operand, block)

@@ -10,7 +10,7 @@ import tvm
 from tvm import relax
 
 from edgecompile.implementation import Implementations
-from edgecompile.passes.layouts.tensor_shapes import image_shape_of_type
+from edgecompile.passes.layouts.tensor_shapes import block_of
 from edgecompile.passes.layouts.way import Way, plain_way
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ def field_ways(value: relax.TupleGetItem, implementations: Implementations) -> S
 
 def _common_block(types: Sequence[tvm.ir.Type], implementations: Implementations) -> int | None:
     """How many channels lie side by side in tensors of all these types; None where that differs."""
-    shapes = [image_shape_of_type(type_) for type_ in types]
-    blocks = {None if shape is None else implementations.block(shape[_CHANNELS]) for shape in shapes}
+    blocks = {block_of(type_, implementations) for type_ in types}
     return blocks.pop() if len(blocks) == 1 else None
 
 

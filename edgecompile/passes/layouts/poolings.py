@@ -16,7 +16,7 @@ from tvm import relax
 
 from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation, Implementations
-from edgecompile.passes.layouts.tensor_shapes import image_shape, static_shape
+from edgecompile.passes.layouts.tensor_shapes import block_of, blockable_shape, image_shape, static_shape
 from edgecompile.passes.layouts.way import PLAIN, Way, explain, plain_way
 from edgecompile.pooling import Pooling, PoolingKind
 
@@ -44,7 +44,7 @@ _OnBlocks = Callable[[relax.Call, relax.Expr, str], relax.Expr]  # of the call, 
 
 def pool_ways(call: relax.Call, implementations: Implementations) -> Sequence[Way]:
     """Max and average pooling by windows."""
-    shape = image_shape(call)
+    shape = blockable_shape(call)
     window = math.prod(int(extent) for extent in call.attrs.pool_size)
     if shape is None or call.attrs.layout != "NCHW":
         return [plain_way(call)]
@@ -127,11 +127,10 @@ def _ways(
     pooling: Pooling | None,
 ) -> Sequence[Way]:
     """The template on blocks, or loops without one; and loops on plain tensors."""
-    x, shape, cycles = call.args[0], image_shape(call.args[0]), implementations.plain_cycles(elements)
-    plain = plain_way(call, share.plain * cycles)
-    if shape is None or not isinstance(x, relax.Var):
+    x, cycles = call.args[0], implementations.plain_cycles(elements)
+    plain, block = plain_way(call, share.plain * cycles), block_of(x.ty, implementations)
+    if block is None or not isinstance(x, relax.Var):
         return [plain]
-    block = implementations.block(shape[1])
     offers = implementations.poolings(pooling, block) if pooling is not None else ()
     if not offers:
         return [Way({x: block}, block, share.blocked * cycles, partial(_build, call, block, build)), plain]

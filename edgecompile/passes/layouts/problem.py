@@ -14,7 +14,7 @@ from edgecompile.implementation import Implementations
 from edgecompile.passes.layouts.blocked_tensors import is_reshape
 from edgecompile.passes.layouts.registry import ways_of
 from edgecompile.passes.layouts.remembered_implementations import RememberedImplementations
-from edgecompile.passes.layouts.tensor_shapes import image_shape
+from edgecompile.passes.layouts.tensor_shapes import blockable_shape
 from edgecompile.passes.layouts.way import PLAIN, Layout, Way, plain_way
 
 _VIEW_CYCLES = 1.0  # a reshape moves nothing, but no kernel joins another across it
@@ -116,7 +116,7 @@ def _cheapest(ways: Iterable[Way]) -> list[Way]:
 
 def _copyable(variable: relax.Var, wanted: set[Layout]) -> set[Layout]:
     """The layouts into which the variable may be converted: those of tuples stay."""
-    return set() if image_shape(variable) is None else wanted
+    return set() if blockable_shape(variable) is None else wanted
 
 
 def _values(ways: Iterable[Way], wanted: set[Layout]) -> Iterable[Value]:
@@ -139,7 +139,7 @@ def _cost(variable: relax.Var | None, value: Value, implementations: Implementat
 
 def _conversion_cycles(variable: relax.Var, block: int, implementations: Implementations) -> float:
     """What it takes to convert a tensor between plain and blocks, either way."""
-    shape = image_shape(variable)
+    shape = blockable_shape(variable)
     assert shape is not None
     return _VIEW_CYCLES if is_reshape(shape, block) else implementations.conversion_cycles(math.prod(shape))
 

@@ -8,8 +8,16 @@ import tvm
 from tvm import relax
 
 from edgecompile.implementation import Implementations
+from edgecompile.integer import operators
 from edgecompile.passes.layouts.convolutions import convolution_ways
 from edgecompile.passes.layouts.elementwise import BINARY, UNARY, binary_ways, unary_ways
+from edgecompile.passes.layouts.integers import (
+    integer_convolution_ways,
+    integer_elementwise_ways,
+    integer_product_ways,
+    quantize_ways,
+    sum_ways,
+)
 from edgecompile.passes.layouts.joins import concat_ways, field_ways, split_ways
 from edgecompile.passes.layouts.pixels import pad_ways, resize_ways
 from edgecompile.passes.layouts.poolings import GLOBAL_POOLS, MEANS, POOLS, global_pool_ways, mean_ways, pool_ways
@@ -25,6 +33,11 @@ _BY_OPERATOR: Mapping[str, Callable[[relax.Call, Implementations], Sequence[Way]
     "relax.split": split_ways,
     "relax.image.resize2d": resize_ways,
     "relax.nn.pad": pad_ways,
+    operators.CONV2D: integer_convolution_ways,
+    operators.MATMUL: integer_product_ways,
+    **dict.fromkeys((operators.REQUANTIZE, operators.ADD, operators.LOOKUP), integer_elementwise_ways),
+    **dict.fromkeys(("relax.quantize", "relax.dequantize"), quantize_ways),
+    "relax.sum": sum_ways,
     **dict.fromkeys(UNARY, unary_ways),
     **dict.fromkeys(BINARY, binary_ways),
     **dict.fromkeys(POOLS, pool_ways),

@@ -21,6 +21,9 @@ class RememberedImplementations:
         self.transposed_convolutions = cache(implementations.transposed_convolutions)
         self.poolings = cache(implementations.poolings)
         self.resizings = cache(implementations.resizings)
+        self.integer_block = cache(implementations.integer_block)
+        self.integer_convolutions = cache(implementations.integer_convolutions)
+        self._integer_products = cache(implementations.integer_products)
         self._products = cache(implementations.products)
         self._batched_products = cache(implementations.batched_products)
 
@@ -29,6 +32,9 @@ class RememberedImplementations:
 
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         return self._products(tuple(rows), problem)
+
+    def integer_products(self, rows: Sequence[int], problem: Convolution, zero_point: int) -> Sequence[Implementation]:
+        return self._integer_products(tuple(rows), problem, zero_point)
 
     def batched_products(self, rows: int, inner: int, columns: int) -> Sequence[Implementation]:
         return self._batched_products(rows, inner, columns)

@@ -10,13 +10,14 @@ from tvm import relax
 from tvm_ffi.structural import structural_mutate
 
 from edgecompile.passes.layouts.blocked_tensors import blocked_shape, from_blocks, is_reshape, to_blocks
-from edgecompile.passes.layouts.tensor_shapes import image_shape
+from edgecompile.passes.layouts.tensor_shapes import blockable_shape
 from edgecompile.passes.layouts.way import PLAIN, Layout
 
 if TYPE_CHECKING:
     from tvm import te
 
-_ELEMENTWISE_OUTPUT, _OPAQUE = 4, 8  # OpPatternKind: other kernels may join behind it; nothing may
+# OpPatternKind: it joins another kernel and others join it; it moves elements; others join behind it; nothing joins.
+_BROADCAST, _INJECTIVE, _ELEMENTWISE_OUTPUT, _OPAQUE = 1, 2, 4, 8
 
 
 class Workshop:
@@ -55,12 +56,20 @@ class Workshop:
         """A call of a template's formula; elementwise operators may join behind it."""
         return self._kernel(name, _ELEMENTWISE_OUTPUT, formula, arguments)
 
+    def elementwise(self, name: str, formula: Callable[..., te.Tensor], arguments: Sequence[relax.Expr]) -> relax.Call:
+        """A call of a formula that may join the kernel before it."""
+        return self._kernel(name, _BROADCAST, formula, arguments)
+
+    def movement(self, name: str, formula: Callable[..., te.Tensor], arguments: Sequence[relax.Expr]) -> relax.Call:
+        """A call of a formula that reads each element in another place; elementwise operators before it may join."""
+        return self._kernel(name, _INJECTIVE, formula, arguments)
+
     def emit(self, value: relax.Expr, name: str) -> relax.Var:
         """Bind a value."""
         return self.builder.emit(value, name_hint=name)
 
     def _to_plain(self, variable: relax.Var, block: int) -> relax.Var:
-        shape = image_shape(variable)
+        shape = blockable_shape(variable)
         assert shape is not None
         name, blocked = f"{variable.name}_plain", self._known[variable][block]
         if is_reshape(shape, block):
@@ -68,7 +77,7 @@ class Workshop:
         return self._converted("from_blocks", from_blocks, blocked, name)
 
     def _to_blocks(self, variable: relax.Var, block: int) -> relax.Var:
-        shape = image_shape(variable)
+        shape = blockable_shape(variable)
         assert shape is not None
         name, plain = f"{variable.name}_blocked", self.read(variable, PLAIN)
         if is_reshape(shape, block):
@@ -84,6 +93,6 @@ class Workshop:
     ) -> relax.Call:
         """A call of the formula's loops; equal loops are one function."""
         builder = relax.BlockBuilder()
-        call = builder.call_te(formula, *arguments)
+        call = builder.call_te(formula, *arguments, primfunc_name_hint=name)
         function = builder.get()[call.args[0]].with_attr("op_pattern", pattern)
         return relax.call_tir(self.builder.add_func(function, name), call.args[1], call.ty_args[0])

@@ -20,7 +20,7 @@ def test_nothing_is_converted(network: str) -> None:
     module = ec.load(f"zoo:{network}").module
     for name in ("host,vector_bytes=64,vector_registers=32", "host,vector_bytes=32,vector_registers=16", "rpi4"):
         device = find_target(name)
-        simplified = lower(module, standard_phases()[:1], tvm_target(device)).module
+        simplified = lower(module, standard_phases()[:2], tvm_target(device)).module
         decisions: list[Decision] = []
         calls = callees(PlanLayouts(CpuImplementations(device.cpu))(simplified, decisions))
         assert calls["to_blocks"] == calls["from_blocks"] == calls["nn.conv2d"] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from tvm import relax, tirx
@@ -168,11 +169,15 @@ def shrink(context: Context, node: Node, inputs: Inputs) -> Result:
 @in_float32
 def flattened_softmax(context: Context, node: Node, inputs: Inputs) -> Result:
     """Before opset 13: softmax over all dimensions from `axis` on, taken as one."""
-    x, rank = inputs[0], rank_of(inputs[0])
-    axis = node.integer("axis", 1) % max(rank, 1)
-    shape = shape_of(x)
     function = op.nn.softmax if node.op_type == "Softmax" else op.nn.log_softmax
-    if axis == rank - 1:
+    axis = node.integer("axis", 1) % max(rank_of(inputs[0]), 1)
+    return softmax_from(context, function, inputs[0], axis)
+
+
+def softmax_from(context: Context, function: Callable[..., relax.Expr], x: relax.Expr, axis: int) -> relax.Expr:
+    """`function` (a softmax along one axis) over all dimensions of `x` from `axis` on, taken as one."""
+    shape = shape_of(x)
+    if axis == rank_of(x) - 1:
         return context.emit(function(x, axis=axis))
     flat = reshape(context, x, (*shape[:axis], math.prod(shape[axis:])))
     return reshape(context, context.emit(function(flat, axis=axis)), shape)

@@ -7,6 +7,7 @@ from tvm import relax
 from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, is_float, is_half
 from edgecompile.frontend.onnx.emit import cast, in_float32, scalar
 from edgecompile.frontend.onnx.node import Node
+from edgecompile.frontend.onnx.operators.quantize import permute
 from edgecompile.frontend.onnx.registry import operator
 
 op = relax.op
@@ -32,9 +33,9 @@ def gemm(context: Context, node: Node, inputs: Inputs) -> Result:
     a, b, c = inputs[0], inputs[1], inputs[2]
     dtype = dtype_of(a)
     if node.integer("transA", 0):
-        a = context.emit(op.permute_dims(a, [1, 0]))
+        a = permute(context, a, [1, 0])
     if node.integer("transB", 0):
-        b = context.emit(op.permute_dims(b, [1, 0]))
+        b = permute(context, b, [1, 0])
     result = _scaled(context, _product(context, a, b), node.floating("alpha", 1.0), dtype)
     if c is None or node.floating("beta", 1.0) == 0.0:
         return result

@@ -14,7 +14,6 @@ from edgecompile.frontend.onnx.context import (
     Inputs,
     Result,
     dtype_of,
-    is_float,
     make_constant,
     rank_of,
     shape_of,
@@ -36,7 +35,7 @@ def max_pool(context: Context, node: Node, inputs: Inputs) -> Result:
     window = read_window(node, node.integers("kernel_shape") or [], shape_of(x)[2:])
     if node.has_output(1):
         return _max_pool_with_indices(context, node, x, window)
-    if len(window.kernel) in _MAX and not window.extra and is_float(dtype_of(x)):
+    if len(window.kernel) in _MAX and not window.extra:
         return context.emit(
             _MAX[len(window.kernel)](
                 x, window.kernel, strides=window.strides, padding=window.pads, dilation=window.dilations

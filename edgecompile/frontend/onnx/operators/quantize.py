@@ -7,6 +7,7 @@ Scales are per tensor, per entry of one axis, or per block of one axis. Blocks b
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from tvm import relax
@@ -43,19 +44,55 @@ def check_scale(context: Context, scale: relax.Expr) -> None:
 
 
 def quantize(
-    context: Context, x: relax.Expr, scale: relax.Expr, zero_point: relax.Expr | None, axis: int, dtype: str
+    context: Context,
+    x: relax.Expr,
+    scale: relax.Expr,
+    zero_point: relax.Expr | None,
+    axis: int,
+    dtype: str,
+    precision: str = "float32",
 ) -> relax.Expr:
-    """saturate(round_half_even(x / scale) + zero_point) as `dtype`; scale, zero point of one element or of `axis`."""
+    """saturate(round_half_even(x / scale) + zero_point) as `dtype`, the quotient rounded to `precision`.
+
+    scale, zero_point: one element, or one per entry of `axis`.
+    """
     node = context.node
     if dtype not in _QUANTIZED:
         raise node.unsupported(f"quantized values of {', '.join(_QUANTIZED)} can be computed, found {dtype}")
     check_scale(context, scale)
     zero_point = scalar(0, dtype) if zero_point is None else zero_point
-    if dtype_of(x) != "float32" and (dtype_of(x) != "float16" or dtype.endswith("16")):
-        x = cast(context, x, "float32")  # float16 cannot hold the bounds of 16-bit integers
-    scale = cast(context, scale, "float32") if dtype_of(x) == "float32" else scale
-    scale, zero_point = _parameters(context, x, scale, zero_point, axis)
+    x = cast(context, x, precision)
+    scale, zero_point = _parameters(context, x, scale, zero_point, axis, precision)
+    known, s, zero = context.constant(x), context.constant(scale), context.constant(zero_point)
+    if known is not None and s is not None and zero is not None and not np.isnan(known).any():
+        # a weight kept in float behind quantize and dequantize, as training tools write it: integers say the same
+        return make_constant(_levels(known, s, zero, axis, dtype))
+    if precision == "bfloat16" or (precision == "float16" and dtype.endswith("16")):
+        # only the quotient may be rounded to so few bits: they cannot hold the bounds of `dtype`
+        sizes = [-1 if place == axis else 1 for place in range(rank_of(x))] if rank_of(scale) else []
+        x = cast(context, context.emit(op.divide(x, reshape(context, scale, sizes))), "float32")
+        scale = make_constant(np.ones(shape_of(scale), np.float32))
     return context.emit(op.quantize(x, scale, zero_point, axis=_relax_axis(x, axis), out_dtype=dtype))
+
+
+def _levels(x: np.ndarray, scale: np.ndarray, zero_point: np.ndarray, axis: int, dtype: str) -> np.ndarray:
+    """saturate(round_half_even(x / scale) + zero_point) as `dtype`; scale, zero point of rank 0, or 1 along `axis`."""
+    with np.errstate(over="ignore"):
+        rounded = np.rint((x / _along(scale, axis, x.ndim)).astype(np.float32))
+    bounds = np.iinfo(dtype)
+    levels = rounded + _along(zero_point, axis, x.ndim).astype(np.float32)
+    return np.clip(levels, bounds.min, bounds.max).astype(dtype)
+
+
+def _numbers(x: np.ndarray, scale: np.ndarray, zero_point: np.ndarray, axis: int) -> np.ndarray:
+    """(x - zero_point) * scale in float32; scale, zero point of rank 0, or 1 along `axis`."""
+    difference = x.astype(np.int64) - _along(zero_point, axis, x.ndim)
+    return difference.astype(np.float32) * _along(scale, axis, x.ndim)
+
+
+def _along(vector: np.ndarray, axis: int, rank: int) -> np.ndarray:
+    """A vector in the shape that broadcasts along `axis`; rank 0 stays."""
+    return vector.reshape([-1 if place == axis else 1 for place in range(rank)]) if vector.ndim else vector
 
 
 def dequantize(
@@ -67,7 +104,11 @@ def dequantize(
         raise node.unsupported(f"quantized values of {', '.join(_DEQUANTIZED)} can be read, found {dtype_of(x)}")
     check_scale(context, scale)
     zero_point = scalar(0, dtype_of(x)) if zero_point is None else zero_point
-    scale, zero_point = _parameters(context, x, cast(context, scale, "float32"), zero_point, axis)
+    scale, zero_point = _parameters(context, x, scale, zero_point, axis, "float32")
+    known, s, zero = context.constant(x), context.constant(scale), context.constant(zero_point)
+    if known is not None and s is not None and zero is not None and dtype_of(x) == "int32":
+        # a bias: as small in float, and the integer passes give it the scale of the sums that it is added to
+        return make_constant(_numbers(known, s, zero, axis).astype(np.dtype(dtype)))
     result = context.emit(op.dequantize(x, scale, zero_point, axis=_relax_axis(x, axis), out_dtype="float32"))
     return cast(context, result, dtype)
 
@@ -77,16 +118,19 @@ def _relax_axis(x: relax.Expr, axis: int) -> int:
 
 
 def _parameters(
-    context: Context, x: relax.Expr, scale: relax.Expr, zero_point: relax.Expr, axis: int
+    context: Context, x: relax.Expr, scale: relax.Expr, zero_point: relax.Expr, axis: int, scale_dtype: str
 ) -> tuple[relax.Expr, relax.Expr]:
-    """Scale and zero point as rank 0 where they have one element, else as vectors of the length of `axis`."""
+    """Scale and zero point as rank 0 where they have one element, else as vectors of the length of `axis`.
+
+    Those known at import stay constants, which is what the integer passes look for.
+    """
     result = []
-    for name, value in (("scale", scale), ("zero point", zero_point)):
+    for name, value, dtype in (("scale", scale, scale_dtype), ("zero point", zero_point, dtype_of(zero_point))):
         count = math.prod(context.require_static(context.node, value))
         if count == 1:
-            result.append(reshape(context, value, ()))
+            result.append(_reshaped(context, value, (), dtype))
         elif rank_of(x) and count == shape_of(x)[axis] and max(context.require_static(context.node, value)) == count:
-            result.append(reshape(context, value, (count,)))
+            result.append(_reshaped(context, value, (count,), dtype))
         else:
             length = shape_of(x)[axis] if rank_of(x) else 1
             raise context.node.invalid(
@@ -94,6 +138,29 @@ def _parameters(
                 f"found shape {list(shape_of(value))}"
             )
     return result[0], result[1]
+
+
+def permute(context: Context, x: relax.Expr, order: Sequence[int]) -> relax.Expr:
+    """`x` with its dimensions in `order`; for a dequantized constant, the constant's.
+
+    A transposed weight thus stays next to its product, where the integer passes look for it.
+    """
+    bound = context.bb.lookup_binding(x) if isinstance(x, relax.Var) else None
+    if isinstance(bound, relax.Call) and getattr(bound.op, "name", "") == "relax.dequantize":
+        levels, scale, zero_point = bound.args
+        array, attrs = context.constant(levels), bound.attrs
+        if array is not None:
+            moved, axis = make_constant(array.transpose(order)), list(order).index(attrs.axis % array.ndim)
+            return context.emit(op.dequantize(moved, scale, zero_point, axis=axis, out_dtype=attrs.out_dtype))
+    return context.emit(op.permute_dims(x, order))
+
+
+def _reshaped(context: Context, value: relax.Expr, shape: tuple[int, ...], dtype: str) -> relax.Expr:
+    """`value` of another shape and dtype; a constant stays one, however large."""
+    array = context.constant(value)
+    if array is not None:
+        return make_constant(array.reshape(shape).astype(np.dtype(dtype)))
+    return cast(context, reshape(context, value, shape), dtype)
 
 
 def _to_rows(context: Context, x: relax.Expr, axis: int, block: int) -> relax.Expr:
@@ -125,8 +192,11 @@ def _pad(context: Context, x: relax.Expr, axis: int, length: int) -> relax.Expr:
     return context.emit(op.nn.pad(x, width, pad_value=0))
 
 
-def _blocked(context: Context, node: Node, inputs: Inputs, dtype: str, forward: bool) -> relax.Expr:
-    """Quantizes (forward) or dequantizes with a scale per block of `block_size` entries of the attribute `axis`."""
+def _blocked(context: Context, node: Node, inputs: Inputs, function: Callable[..., relax.Expr]) -> relax.Expr:
+    """`function` of rows, with a scale per block of `block_size` entries of the attribute `axis`.
+
+    function: (rows, scale per row, zero point per row or None) -> rows.
+    """
     x, scale, zero_point = inputs[0], inputs[1], inputs[2]
     shape = context.require_static(node, x)
     axis, block = normalized_axis(context, node.integer("axis", 1), len(shape)), node.integer("block_size")
@@ -140,11 +210,8 @@ def _blocked(context: Context, node: Node, inputs: Inputs, dtype: str, forward: 
         )
     padded_shape = (*shape[:axis], blocks * block, *shape[axis + 1 :])
     rows = _to_rows(context, _pad(context, x, axis, blocks * block), axis, block)
-    row_scale = reshape(context, _to_rows(context, scale, axis, 1), (shape_of(rows)[0],))
-    row_zero = None
-    if zero_point is not None:
-        row_zero = reshape(context, _to_rows(context, zero_point, axis, 1), (shape_of(rows)[0],))
-    result = (quantize if forward else dequantize)(context, rows, row_scale, row_zero, 0, dtype)
+    row_zero = None if zero_point is None else _to_rows(context, zero_point, axis, 1)
+    result = function(rows, _to_rows(context, scale, axis, 1), row_zero)
     result = _from_rows(context, result, axis, padded_shape)
     if padded_shape != shape:
         result = context.emit(op.strided_slice(result, [axis], [0], [shape[axis]]))
@@ -167,12 +234,22 @@ def quantize_linear(context: Context, node: Node, inputs: Inputs) -> Result:
     dtype = dtype_of(zero_point) if zero_point is not None else "uint8"
     if zero_point is None and node.integer("output_dtype", 0):
         dtype = dtypes.name_of(node.integer("output_dtype"))
-    if node.integer("precision", 0):
-        precision = dtypes.require_supported(node.integer("precision"), str(node))
-        x, scale = cast(context, x, precision), cast(context, scale, precision)
+    precision = _precision(node, scale)
     if node.integer("block_size", 0):
-        return _blocked(context, node, Inputs((x, scale, zero_point)), dtype, forward=True)
-    return quantize(context, x, scale, zero_point, _axis(context, node, x, scale), dtype)
+        return _blocked(
+            context, node, inputs, lambda rows, s, zero: quantize(context, rows, s, zero, 0, dtype, precision)
+        )
+    return quantize(context, x, scale, zero_point, _axis(context, node, x, scale), dtype, precision)
+
+
+def _precision(node: Node, scale: relax.Expr) -> str:
+    """What the quotient is rounded to: from opset 23 on the dtype of the scale or as asked for, before float32.
+
+    Older opsets do not say; ONNX Runtime computes in float32 there.
+    """
+    if node.integer("precision", 0):
+        return dtypes.require_supported(node.integer("precision"), str(node))
+    return dtype_of(scale) if node.domain == "" and node.opset >= 23 else "float32"
 
 
 @operator("DequantizeLinear", host_arrays=True)
@@ -187,7 +264,12 @@ def dequantize_linear(context: Context, node: Node, inputs: Inputs) -> Result:
     if node.integer("output_dtype", 0):
         dtype = dtypes.require_supported(node.integer("output_dtype"), str(node))
     if node.integer("block_size", 0):
-        return _blocked(context, node, Inputs((x, scale, zero_point)), dtype, forward=False)
+        return _blocked(
+            context,
+            node,
+            Inputs((x, scale, zero_point)),
+            lambda rows, s, zero: dequantize(context, rows, s, zero, 0, dtype),
+        )
     return dequantize(context, x, scale, zero_point, _axis(context, node, x, scale), dtype)
 
 

@@ -14,8 +14,9 @@ from tvm import relax
 from tvm.relax import op
 
 from edgecompile.frontend.onnx.context import Context, Inputs, Result, dtype_of, make_constant, rank_of, shape_of
-from edgecompile.frontend.onnx.emit import cast, reshape
+from edgecompile.frontend.onnx.emit import cast, normalized_axis, reshape, scalar
 from edgecompile.frontend.onnx.node import Node
+from edgecompile.frontend.onnx.operators.activation import softmax_from
 from edgecompile.frontend.onnx.operators.quantize import dequantize, dynamic_parameters, quantize
 from edgecompile.frontend.onnx.registry import operator
 
@@ -49,13 +50,18 @@ def _one(context: Context, op_type: str, inputs: Sequence[relax.Expr | None], **
     return result
 
 
-def _bias(context: Context, bias: relax.Expr, x_scale: relax.Expr, w_scale: relax.Expr) -> relax.Expr:
-    """An int32 bias [N], whose scale is the product of the scales of input (one element) and weight (1 or N)."""
-    scale = context.emit(op.multiply(reshape(context, x_scale, ()), w_scale))
+def _bias(
+    context: Context, bias: relax.Expr, x_scale: relax.Expr, w_scale: relax.Expr, factor: float = 1.0
+) -> relax.Expr:
+    """An int32 bias [.., N], its scale the product of `factor` and the scales of input (one) and weight (1 or N)."""
     known = [context.constant(x_scale), context.constant(w_scale)]
-    if all(array is not None for array in known):
-        scale = make_constant((known[0].reshape(()) * known[1]).astype(np.float32))  # type: ignore[union-attr]
-    return dequantize(context, bias, scale, None, 0)
+    if known[0] is not None and known[1] is not None:
+        scale = make_constant((known[0].reshape(()) * known[1] * np.float32(factor)).astype(np.float32))
+    else:
+        scale = context.emit(op.multiply(reshape(context, x_scale, ()), w_scale))
+        if factor != 1.0:
+            scale = context.emit(op.multiply(scale, scalar(factor, "float32")))
+    return dequantize(context, bias, scale, None, max(rank_of(bias) - 1, 0))
 
 
 @operator("QLinearConv")
@@ -150,7 +156,6 @@ def qlinear_binary(context: Context, node: Node, inputs: Inputs) -> Result:
 _UNARY = {
     "QLinearSigmoid": ("Sigmoid", ()),
     "QLinearLeakyRelu": ("LeakyRelu", ("alpha",)),
-    "QLinearSoftmax": ("Softmax", ("axis",)),
     "QLinearReduceMean": ("ReduceMean", ("axes", "keepdims")),
     "QLinearAveragePool": (
         "AveragePool", ("auto_pad", "ceil_mode", "count_include_pad", "kernel_shape", "pads", "strides"),
@@ -180,6 +185,18 @@ def qlinear_unary(context: Context, node: Node, inputs: Inputs) -> Result:
     return _write(context, value, inputs[3], inputs[4], dtype_of(inputs[0]))
 
 
+@operator("QLinearSoftmax", domain=MICROSOFT)
+def qlinear_softmax(context: Context, node: Node, inputs: Inputs) -> Result:
+    """Inputs as of the other unary operators; the attribute `opset` tells whose Softmax it is."""
+    x = _read(context, inputs, 0)
+    axis = normalized_axis(context, node.integer("axis", -1), rank_of(x))
+    if node.integer("opset", 13) < 13:
+        value = softmax_from(context, op.nn.softmax, x, axis)
+    else:
+        value = context.emit(op.nn.softmax(x, axis=axis))
+    return _write(context, value, inputs[3], inputs[4], dtype_of(inputs[0]))
+
+
 @operator("QLinearConcat", domain=MICROSOFT)
 def qlinear_concat(context: Context, node: Node, inputs: Inputs) -> Result:
     """Scale and zero point of the result, then each tensor with its scale and zero point."""
@@ -205,9 +222,7 @@ def qgemm(context: Context, node: Node, inputs: Inputs) -> Result:
     alpha = node.floating("alpha", 1.0)
     value = _one(context, "Gemm", [a, b], alpha=alpha, transA=node.integer("transA", 0), transB=transposed)
     if inputs[6] is not None:
-        scaled = context.emit(op.multiply(inputs[1], make_constant(np.float32(alpha)))) if alpha != 1.0 else inputs[1]
-        bias = _bias(context, reshape(context, inputs[6], shape_of(inputs[6])[-1:]), scaled, inputs[4])
-        value = context.emit(op.add(value, bias))
+        value = context.emit(op.add(value, _bias(context, inputs[6], inputs[1], inputs[4], alpha)))
     if inputs[7] is None:
         return value
     return _write(context, value, inputs[7], inputs[8], dtype_of(inputs[0]))

@@ -12,6 +12,7 @@ from edgecompile.frontend.onnx.emit import broadcast_shape, normalized_axis
 from edgecompile.frontend.onnx.emit import reshape as emit_reshape
 from edgecompile.frontend.onnx.limits import check_dimensions
 from edgecompile.frontend.onnx.node import Node
+from edgecompile.frontend.onnx.operators.quantize import permute
 from edgecompile.frontend.onnx.registry import operator
 
 
@@ -89,7 +90,7 @@ def transpose(context: Context, node: Node, inputs: Inputs) -> Result:
     order = list(reversed(range(rank_of(inputs[0])))) if order is None else order
     if sorted(order) != list(range(rank_of(inputs[0]))):
         raise node.invalid(f"a permutation of {rank_of(inputs[0])} dimensions was needed, found {order}")
-    return inputs[0] if order == sorted(order) else context.emit(relax.op.permute_dims(inputs[0], order))
+    return inputs[0] if order == sorted(order) else permute(context, inputs[0], order)
 
 
 @operator("Expand")

@@ -1,0 +1,40 @@
+"""Every kind of compression step: what describes it, and what does it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from edgecompile.compress.quantize.recipe import QuantizeStep
+from edgecompile.compress.step import Step
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of step.
+
+    Attributes:
+        model: its entry in a recipe.
+        function: "module:name" of what does it; imported when a recipe has such a step. See `driver.StepFunction`.
+        preview: "module:name" of a function (model, step) -> a named tuple for each layer: what it would become.
+    """
+
+    model: type[Step]
+    function: str
+    preview: str
+
+
+KINDS = {
+    "quantize": Kind(
+        QuantizeStep, "edgecompile.compress.quantize:quantize", "edgecompile.compress.quantize.describe:preview"
+    ),
+}
+
+
+def imported(path: str) -> Callable[..., Any]:
+    """The function that "module:name" names; imported here, so that a recipe costs only what it uses."""
+    module, _, name = path.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function

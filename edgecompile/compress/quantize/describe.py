@@ -1,0 +1,103 @@
+"""A scheme in the words of a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from edgecompile.compress.quantize.granularity import scale_shape
+from edgecompile.compress.quantize.quantizable import quantizable_layers
+from edgecompile.compress.quantize.recipe import QuantizeStep
+from edgecompile.compress.quantize.resolve import ResolvedLayer, resolve_rules
+from edgecompile.compress.quantize.scheme import CalibrationMethod, LayerScheme, WeightScheme
+
+if TYPE_CHECKING:
+    from edgecompile.frontend.model import Model
+
+
+class SchemeRow(NamedTuple):
+    """What one layer becomes.
+
+    Attributes:
+        layer, operator: which one it is.
+        weights: "int8", "int4 codebook"; "-" where there are none, "float" where they stay.
+        activations: "int8 static", "float".
+        granularity: "per_channel [64]" with the shape of the scales; "-" where there are no scales.
+        calibration: the method, and the parameters that differ from its defaults; "-" where none is needed.
+        options: what else is on.
+        why: the rule that won, after those that it changed.
+    """
+
+    layer: str
+    operator: str
+    weights: str
+    activations: str
+    granularity: str
+    calibration: str
+    options: str
+    why: str
+
+
+def preview(model: Model, step: QuantizeStep) -> list[SchemeRow]:
+    """What the step would make of each layer, without data.
+
+    Raises:
+        InvalidRecipeError: the step does not fit the model.
+    """
+    return [describe(resolved) for resolved in resolve_rules(step, quantizable_layers(model))]
+
+
+def describe(resolved: ResolvedLayer) -> SchemeRow:
+    """The row of one layer."""
+    layer, scheme = resolved.layer, resolved.scheme
+    shape, weights = layer.weight_shape, scheme.weights
+    why = " < ".join(resolved.rules)
+    if scheme.skip:
+        return SchemeRow(layer.name, layer.operator, "float" if shape else "-", "float", "-", "-", "skip", why)
+    activations = scheme.activations
+    has_scales = shape is not None and weights.is_integer
+    return SchemeRow(
+        layer=layer.name,
+        operator=layer.operator,
+        weights=_weights(weights) if shape is not None else "-",
+        activations=f"{activations.dtype} {activations.mode}" if activations.is_integer else "float",
+        granularity=_granularity(layer.operator, shape, weights) if shape is not None and has_scales else "-",
+        calibration=_calibration(scheme),
+        options=", ".join(_options(scheme)) if shape is not None and _options(scheme) else "-",
+        why=why,
+    )
+
+
+def _weights(weights: WeightScheme) -> str:
+    if weights.dtype == "none":
+        return "float"
+    bits = f" of {weights.bits} bits" if weights.bits else ""
+    method = "" if weights.method == "uniform" else f" {weights.method.replace('_', ' ')}{bits}"
+    return f"{weights.dtype}{method}{'' if weights.symmetric else ' asymmetric'}"
+
+
+def _granularity(operator: str, shape: tuple[int, ...], weights: WeightScheme) -> str:
+    scales = scale_shape(operator, shape, weights.granularity, weights.group_size)
+    return f"{weights.granularity} {list(scales)}"
+
+
+def _calibration(scheme: LayerScheme) -> str:
+    if scheme.calibration is None or not scheme.activations.is_integer or scheme.activations.mode == "dynamic":
+        return "-"
+    return _method(scheme.calibration)
+
+
+def _method(calibration: CalibrationMethod) -> str:
+    changed = calibration.model_dump(exclude_defaults=True)
+    parameters = [f"{name}={value}" for name, value in changed.items() if name != "method"]
+    return ", ".join([str(calibration.model_dump()["method"]), *parameters])
+
+
+def _options(scheme: LayerScheme) -> list[str]:
+    found = [name for name in ("equalize", "bias_correction", "reduce_range") if getattr(scheme, name)]
+    if scheme.activations.is_integer and scheme.activations.symmetric:
+        found.append("symmetric activations")
+    if scheme.rounding != "nearest":
+        found.append(scheme.rounding)
+    if scheme.smooth is not None:
+        found.append(f"smooth={scheme.smooth:g}")
+    return found

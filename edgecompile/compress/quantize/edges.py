@@ -1,0 +1,148 @@
+"""Which tensors of a float module become int8, and which products read them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import tvm
+from tvm import relax
+
+if TYPE_CHECKING:
+    from edgecompile.compress.quantize.insert import ProductScheme
+
+# They take integers as they are: scale and zero point of the input are those of the result.
+_MOVEMENTS = ("reshape", "permute_dims", "nn.max_pool2d", "squeeze", "expand_dims", "flatten", "strided_slice")
+_JOINS = ("add", "mean", "nn.adaptive_avg_pool2d", "concat")
+_BOUNDS = ("nn.relu", "nn.relu6", "clip")
+_PRODUCTS = ("nn.conv2d", "matmul")
+
+
+@dataclass(frozen=True)
+class Edges:
+    """The decision for a whole `main`.
+
+    Attributes:
+        products: the variables of the products that read int8.
+        quantized: the variables whose values go through int8.
+        reasons: name, kept, and why, for each product and each joining operator.
+    """
+
+    products: frozenset[relax.Var]
+    quantized: frozenset[relax.Var]
+    reasons: tuple[tuple[str, bool, str], ...]
+    _readers: Mapping[relax.Var, Sequence[relax.Var]]
+
+    @staticmethod
+    def of(main: relax.Function, ranges: Collection[str], products: Collection[str]) -> Edges:
+        """The edges of `main`, given which tensors have ranges and which products shall be quantized."""
+        return _Search(main, ranges, products).result()
+
+    def is_symmetric(self, variable: relax.Var, schemes: Mapping[str, ProductScheme]) -> bool:
+        """True where a product that reads the variable asks for a zero point of zero."""
+        return any(
+            schemes[reader.name].symmetric_activations for reader in self._readers[variable] if reader in self.products
+        )
+
+
+class _Search:
+    def __init__(self, main: relax.Function, ranges: Collection[str], products: Collection[str]) -> None:
+        self._ranges, self._wanted = ranges, products
+        self._bindings = list(main.body.blocks[0].bindings)
+        self._definitions = {binding.var: binding.value for binding in self._bindings}
+        self._uses: dict[relax.Var, list[relax.Var | None]] = defaultdict(list)
+        for binding in self._bindings:
+            for variable in relax.analysis.free_vars(binding.value):
+                self._uses[variable].append(binding.var)
+        for variable in relax.analysis.free_vars(main.body.body):
+            self._uses[variable].append(None)
+        self._reasons: list[tuple[str, bool, str]] = []
+        self._readers: dict[relax.Var, list[relax.Var]] = defaultdict(list)
+
+    def result(self) -> Edges:
+        products = [binding.var for binding in self._bindings if self._takes_product(binding)]
+        quantized: set[relax.Var] = set()
+        for product in products:
+            source = self._source(self._definitions[product].args[0])
+            quantized.add(source)
+            self._readers[source].append(product)
+        carried = {self._end(product) for product in products}
+        for binding in self._bindings:  # in order: a join may feed another
+            operands = self._join_operands(binding)
+            if operands is None:
+                continue
+            sources = [self._source(operand) for operand in operands]
+            missing = [source.name for source in sources if source.name not in self._ranges]
+            if missing or not all(source in carried or source in quantized for source in sources):
+                reason = f"no range for {', '.join(missing)}" if missing else "not all that it reads is quantized"
+                self._reasons.append((binding.var.name, False, reason))
+                continue
+            quantized.update(sources)
+            carried.add(self._end(binding.var))
+            self._reasons.append((binding.var.name, True, "int8: all that it reads is quantized"))
+        return Edges(frozenset(products), frozenset(quantized), tuple(self._reasons), self._readers)
+
+    def _takes_product(self, binding: relax.VarBinding) -> bool:
+        call, name = binding.value, binding.var.name
+        if self._operator(binding.var) not in _PRODUCTS:
+            return False
+        reason = self._why_float(call, name)
+        self._reasons.append((name, not reason, reason or "int8"))
+        return not reason
+
+    def _why_float(self, call: relax.Call, name: str) -> str:
+        """Why a product stays float; "" where it does not."""
+        x, weight = call.args
+        if name not in self._wanted:
+            return "the recipe leaves it float"
+        if not isinstance(weight, tvm.ir.GenericConst):
+            return "its weight is computed at run time"
+        if call.op.name == "relax.matmul" and len(weight.value.shape) != 2:
+            return "its weight is no matrix"
+        if str(call.ty.dtype) != "float32" or not isinstance(x, relax.Var):
+            return "it is not float32, or reads a constant"
+        source = self._source(x)
+        return "" if source.name in self._ranges else f"the table has no range for {source.name}"
+
+    def _join_operands(self, binding: relax.VarBinding) -> list[relax.Var] | None:
+        operator = self._operator(binding.var)
+        if operator not in _JOINS:
+            return None
+        call = binding.value
+        operands = (
+            list(call.args[0].fields) if operator == "concat" else list(call.args[: 2 if operator == "add" else 1])
+        )
+        if not all(isinstance(operand, relax.Var) for operand in operands):
+            return None
+        if operator == "add" and len({str(operand.ty.shape) for operand in operands}) > 1:
+            return None
+        return operands
+
+    def _source(self, variable: relax.Var) -> relax.Var:
+        """The variable whose numbers another one only moves."""
+        while self._operator(variable) in _MOVEMENTS and isinstance(self._definitions[variable].args[0], relax.Var):
+            variable = self._definitions[variable].args[0]
+        return variable
+
+    def _end(self, variable: relax.Var) -> relax.Var:
+        """The result of the bias and the bounds behind a product or a join: one integer kernel with it."""
+        while True:
+            readers = self._uses[variable]
+            if len(readers) != 1 or readers[0] is None:
+                return variable
+            following = readers[0]
+            operator = self._operator(following)
+            adds_bias = operator == "add" and any(
+                isinstance(argument, tvm.ir.GenericConst) for argument in self._definitions[following].args
+            )
+            if operator not in _BOUNDS and not adds_bias:
+                return variable
+            variable = following
+
+    def _operator(self, variable: relax.Var) -> str:
+        value = self._definitions.get(variable)
+        if not isinstance(value, relax.Call) or not isinstance(value.op, tvm.ir.Op):
+            return ""
+        return str(value.op.name).removeprefix("relax.")

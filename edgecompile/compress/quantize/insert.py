@@ -1,0 +1,150 @@
+"""Quantize and dequantize put around the operators that shall run in integers: pure in module, ranges and schemes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import tvm
+from tvm import relax
+from tvm_ffi.structural import structural_mutate
+
+from edgecompile.compress.quantize.edges import Edges
+from edgecompile.compress.quantize.scale import Affine, affine, rounded, symmetric_scales
+from edgecompile.decision import Decision
+
+if TYPE_CHECKING:
+    pass
+
+
+class TensorRange(Protocol):
+    """What calibration says of a tensor: the real values that its integers span."""
+
+    @property
+    def low(self) -> float: ...
+
+    @property
+    def high(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class ProductScheme:
+    """How one convolution or matrix product is quantized.
+
+    Attributes:
+        weight_axis_is_channel: one scale for each output channel; else one for the whole weight.
+        highest_weight: the integer of the largest weight: 127, or 63 where weights keep 7 bits.
+        symmetric_activations: the zero point of its input is zero.
+    """
+
+    weight_axis_is_channel: bool = True
+    highest_weight: int = 127
+    symmetric_activations: bool = False
+
+
+STEP = "InsertQuantization"
+
+
+def insert_quantization(
+    module: tvm.IRModule,
+    ranges: Mapping[str, TensorRange],
+    schemes: Mapping[str, ProductScheme],
+    decisions: list[Decision],
+) -> tvm.IRModule:
+    """The module in QDQ form.
+
+        conv2d(x, w) + b   ->   conv2d(dequantize(quantize(x)), dequantize(w_int8)) + b
+
+    Also quantized is what stands between quantized products and can stay integer: residual sums, poolings,
+    concatenations. The model's results stay float.
+
+    Args:
+        module: after `simplify_model`; its `main` is one dataflow block.
+        ranges: by the variable's name; a tensor that is missing keeps its readers float.
+        schemes: by the name of the variable that holds the product; a product that is missing stays float.
+        decisions: receives one for each product and each joining operator.
+    """
+    main = module["main"]
+    edges = Edges.of(main, ranges.keys(), schemes.keys())
+    decisions += [Decision(STEP, name, kept, reason) for name, kept, reason in edges.reasons]
+    others = {variable: function for variable, function in module.functions_items() if variable.name_hint != "main"}
+    builder = relax.BlockBuilder(tvm.IRModule(others))
+    writer = _Writer(builder, ranges, schemes, edges)
+    with builder.function("main", list(main.params), attrs=dict(main.attrs) if main.attrs else None):
+        with builder.dataflow():
+            for parameter in main.params:
+                writer.bind(parameter, parameter)
+            for binding in main.body.blocks[0].bindings:
+                writer.bind(binding.var, builder.emit(writer.value(binding), name_hint=binding.var.name))
+            output = builder.emit_output(writer.renewed(main.body.body))
+        builder.emit_func_output(output)
+    inserted = builder.get()
+    return inserted.with_attrs(dict(module.attrs)) if module.attrs else inserted
+
+
+class _Writer:
+    def __init__(
+        self,
+        builder: relax.BlockBuilder,
+        ranges: Mapping[str, TensorRange],
+        schemes: Mapping[str, ProductScheme],
+        edges: Edges,
+    ) -> None:
+        self._builder, self._ranges, self._schemes, self._edges = builder, ranges, schemes, edges
+        self._new: dict[relax.Var, relax.Expr] = {}
+
+    def bind(self, old: relax.Var, value: relax.Expr) -> None:
+        """The new value of a variable, through quantize and dequantize where it is an edge."""
+        self._new[old] = self._rounded(old, value) if old in self._edges.quantized else value
+
+    def renewed(self, value: relax.Expr) -> relax.Expr:
+        """A value in the new variables."""
+
+        def on_variable(variable: tvm.ir.Var, mutator: Any) -> relax.Expr:
+            del mutator
+            return self._new.get(variable, variable)
+
+        return structural_mutate(value, ((tvm.ir.Var, on_variable),))
+
+    def value(self, binding: relax.VarBinding) -> relax.Expr:
+        """The new value of a binding; a quantized product reads its weight from int8."""
+        if binding.var not in self._edges.products:
+            return self.renewed(binding.value)
+        call = binding.value
+        scheme = self._schemes[binding.var.name]
+        axis = 0 if call.op.name == "relax.nn.conv2d" else 1
+        return relax.Call(call.op, [self.renewed(call.args[0]), self._weight(call.args[1], axis, scheme)], call.attrs)
+
+    def _weight(self, weight: tvm.ir.GenericConst, axis: int, scheme: ProductScheme) -> relax.Var:
+        array = weight.value.numpy()
+        channel = axis if scheme.weight_axis_is_channel else None
+        scales = symmetric_scales(array, channel, scheme.highest_weight)
+        integers = relax.const(rounded(array, scales, channel, scheme.highest_weight), "int8")
+        return self._dequantized(integers, scales, np.zeros(scales.shape, np.int8), axis)
+
+    def _rounded(self, old: relax.Var, value: relax.Expr) -> relax.Var:
+        grid = self._grid(old)
+        scale, zero_point = np.float32(grid.scale), np.int8(grid.zero_point)
+        call = relax.op.quantize(
+            value, relax.const(scale, "float32"), relax.const(zero_point, "int8"), axis=0, out_dtype="int8"
+        )
+        integers = self._builder.emit(call, name_hint=f"{old.name}_int8")
+        return self._dequantized(integers, scale, zero_point, 0)
+
+    def _grid(self, old: relax.Var) -> Affine:
+        found = self._ranges[old.name]
+        if not self._edges.is_symmetric(old, self._schemes):
+            return affine(found.low, found.high)
+        largest = max(abs(found.low), abs(found.high))
+        scale = float(np.float32(largest / 127))
+        return Affine(scale if scale > 0 else 1.0, 0)
+
+    def _dequantized(
+        self, integers: relax.Expr, scales: np.ndarray | np.float32, zero_points: np.ndarray | np.int8, axis: int
+    ) -> relax.Var:
+        call = relax.op.dequantize(
+            integers, relax.const(scales, "float32"), relax.const(zero_points, "int8"), axis=axis, out_dtype="float32"
+        )
+        return self._builder.emit(call)

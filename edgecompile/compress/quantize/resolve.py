@@ -1,0 +1,82 @@
+"""`resolve`: a quantization step and a model's layers to a scheme for each layer."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from edgecompile.compress.quantize.combinations import why_impossible, why_unfit
+from edgecompile.compress.quantize.quantizable import QuantizableLayer
+from edgecompile.compress.quantize.recipe import QuantizeStep
+from edgecompile.compress.quantize.scheme import LayerScheme
+from edgecompile.errors import InvalidRecipeError
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class ResolvedLayer:
+    """What a recipe says about one layer.
+
+    Attributes:
+        layer: the layer.
+        scheme: all rules together.
+        rules: that changed the scheme, in order; the last one wins. "default" is always the first.
+    """
+
+    layer: QuantizableLayer
+    scheme: LayerScheme
+    rules: tuple[str, ...]
+
+
+def resolve(step: QuantizeStep, layers: Sequence[QuantizableLayer]) -> dict[str, LayerScheme]:
+    """The scheme of each layer, by its name, in the order of `layers`; see `resolve_rules`."""
+    return {found.layer.name: found.scheme for found in resolve_rules(step, layers)}
+
+
+def resolve_rules(step: QuantizeStep, layers: Sequence[QuantizableLayer]) -> list[ResolvedLayer]:
+    """Apply default < operators < layers, where of two rules the later one wins.
+
+    Args:
+        step: of a recipe.
+        layers: of the model, with different names.
+
+    Raises:
+        InvalidRecipeError: there is no layer, a pattern matches none, every layer is skipped, or what the rules say
+            together about a layer is impossible.
+    """
+    if not layers:
+        raise InvalidRecipeError(
+            "the recipe needs layers that can be quantized (convolutions, matrix products), and the model has none"
+        )
+    for pattern in step.layers:
+        if not any(fnmatchcase(layer.name, pattern) for layer in layers):
+            raise InvalidRecipeError(_no_match(pattern, layers))
+    resolved = [_resolve(step, layer) for layer in layers]
+    if all(found.scheme.skip for found in resolved):
+        raise InvalidRecipeError(f"the recipe skips all {len(layers)} layers, nothing is left to quantize; skip fewer")
+    return resolved
+
+
+def _resolve(step: QuantizeStep, layer: QuantizableLayer) -> ResolvedLayer:
+    scheme, rules = step.default, ["default"]
+    matching = [(f"operators.{name}", rule) for name, rule in step.operators.items() if name == layer.operator]
+    matching += [
+        (f"layers.{pattern}", rule) for pattern, rule in step.layers.items() if fnmatchcase(layer.name, pattern)
+    ]
+    for name, rule in matching:
+        scheme = scheme.changed_by(rule)
+        rules.append(name)
+    reason = why_impossible(scheme) or why_unfit(scheme, layer)
+    if reason:
+        raise InvalidRecipeError(f"layer {layer.name!r} ({layer.operator}), by {', '.join(rules)}: {reason}")
+    return ResolvedLayer(layer, scheme, tuple(rules))
+
+
+def _no_match(pattern: str, layers: Sequence[QuantizableLayer]) -> str:
+    names = [layer.name for layer in layers]
+    # The nearest by letters; a pattern that is all wildcards resembles nothing, and gets the first ones.
+    near = difflib.get_close_matches(pattern.strip("*"), names, n=_SHOWN, cutoff=0.3) or names[:_SHOWN]
+    return f"the pattern {pattern!r} matches no layer that can be quantized; the nearest are {', '.join(near)}"

@@ -1,0 +1,178 @@
+"""The integer operators as formulas of TIR: what they compute where no template takes them.
+
+Every formula is exact in int32, whatever the layout: `channel` finds the channel in an element's indices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from edgecompile.integer.requantization import bound, clip_value, scale_value
+
+if TYPE_CHECKING:
+    from tvm import ir, te
+
+    Channel: TypeAlias = Callable[[Sequence[ir.Expr]], ir.Expr]
+
+
+def channel_of_axis(axis: int) -> Channel:
+    """The channel of a plain tensor."""
+    return lambda indices: indices[axis]
+
+
+def channel_of_blocks(block: int) -> Channel:
+    """The channel of an element of `[N, C/b, H, W, b]`."""
+    return lambda indices: indices[1] * block + indices[4]
+
+
+def convolve(
+    x: te.Tensor,
+    weight: te.Tensor,
+    bias: te.Tensor,
+    strides: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    zero_point: int,
+) -> te.Tensor:
+    """int32 sums of `(x - zero_point) * weight`, and the bias; what pads x counts as zero.
+
+    Args:
+        x: `[N, C, H, W]` int8.
+        weight: `[K, C / groups, KH, KW]` int8 or int16.
+        bias: `[K]` int32.
+        padding: top, left, bottom, right.
+    """
+    from tvm import te, tirx
+
+    images, _, height, width = (int(extent) for extent in x.shape)
+    out_channels, group_channels, kernel_height, kernel_width = (int(extent) for extent in weight.shape)
+    top, left, bottom, right = padding
+    out_height = (height + top + bottom - (kernel_height - 1) * dilation[0] - 1) // strides[0] + 1
+    out_width = (width + left + right - (kernel_width - 1) * dilation[1] - 1) // strides[1] + 1
+    c, i, j = (
+        _reduce(extent, name) for extent, name in ((group_channels, "c"), (kernel_height, "i"), (kernel_width, "j"))
+    )
+
+    def term(n: ir.Expr, k: ir.Expr, oh: ir.Expr, ow: ir.Expr) -> ir.Expr:
+        ih = oh * strides[0] + i * dilation[0] - top
+        iw = ow * strides[1] + j * dilation[1] - left
+        channel = tirx.floordiv(k, out_channels // groups) * group_channels + c
+        inside = tirx.all(ih >= 0, ih < height, iw >= 0, iw < width)
+        value = tirx.Cast("int32", x[n, channel, ih, iw]) - zero_point
+        factor = tirx.Cast("int32", weight[k, c, i, j])
+        return te.sum(tirx.if_then_else(inside, value, tirx.const(0, "int32")) * factor, axis=[c, i, j])
+
+    sums = te.compute(_extents(images, out_channels, out_height, out_width), term, name="integer_conv2d")
+    return te.compute(sums.shape, lambda n, k, h, w: sums[n, k, h, w] + bias[k], name="biased")
+
+
+def multiply(a: te.Tensor, b: te.Tensor, zero_point: int, other_zero_point: int) -> te.Tensor:
+    """int32 `(a - zero_point) @ (b - other_zero_point)`.
+
+    Args:
+        a: `[*batch, M, K]` int8.
+        b: `[*batch, K, N]` int8 or int16 of the same batch, or `[K, N]`.
+    """
+    from tvm import te, tirx
+
+    k = _reduce(int(a.shape[-1]), "k")
+    has_batch = len(b.shape) > 2
+
+    def term(*indices: ir.Expr) -> ir.Expr:
+        *batch, m, n = indices
+        left = tirx.Cast("int32", a(*batch, m, k)) - zero_point
+        right = tirx.Cast("int32", b(*batch, k, n) if has_batch else b(k, n)) - other_zero_point
+        return te.sum(left * right, axis=[k])
+
+    return te.compute([*a.shape[:-1], b.shape[-1]], term, name="integer_matmul")
+
+
+def requantize(
+    x: te.Tensor,
+    multiplier: te.Tensor,
+    places: te.Tensor,
+    channel: Channel,
+    input_zero_point: int,
+    zero_point: int,
+    low: int,
+    high: int,
+    dtype: str,
+    is_short: bool,
+) -> te.Tensor:
+    """`clip(zero_point + round((x - input_zero_point) * multiplier / 2^shift), low, high)`.
+
+    Args:
+        x: int32, or int8 with a zero point, of any shape.
+        multiplier, places: int32 and uint8 `[]` or `[channels]`, see `FixedPoint`.
+    """
+    from tvm import te, tirx
+
+    def factor(table: te.Tensor, indices: Sequence[ir.Expr]) -> ir.Expr:
+        return table(channel(indices)) if len(table.shape) else table()
+
+    def value(*indices: ir.Expr) -> ir.Expr:
+        wide = tirx.Cast("int32", x(*indices)) - input_zero_point
+        scaled = scale_value(wide, factor(multiplier, indices), factor(places, indices), is_short=is_short)
+        return clip_value(scaled, zero_point, low, high, dtype)
+
+    return te.compute(x.shape, value, name="requantize")
+
+
+def add(
+    a: te.Tensor,
+    b: te.Tensor,
+    multipliers: tuple[int, int],
+    shift: int,
+    zero_points: tuple[int, int],
+    zero_point: int,
+    low: int,
+    high: int,
+) -> te.Tensor:
+    """`clip(zero_point + round(((a - za) * ma + (b - zb) * mb) / 2^shift), low, high)`: one rounding for both.
+
+    Args:
+        a, b: int8 of one shape. Differences of 9 bits times multipliers of 15 stay in int32.
+    """
+    from tvm import te, tirx
+
+    def rounded(total: ir.Expr) -> ir.Expr:
+        negative = total < 0
+        size = tirx.Select(negative, tirx.const(0, "int32") - total, total)
+        steps = tirx.shift_right(size + (1 << shift >> 1), tirx.const(shift, "int32"))
+
+        def signed(number: ir.Expr) -> ir.Expr:
+            return clip_value(
+                tirx.Select(negative, tirx.const(0, "int32") - number, number), zero_point, low, high, "int8"
+            )
+
+        return bound(steps, signed, "steps")
+
+    def value(*indices: ir.Expr) -> ir.Expr:
+        terms = [
+            (tirx.Cast("int32", tensor(*indices)) - zero) * multiplier
+            for tensor, zero, multiplier in zip((a, b), zero_points, multipliers, strict=True)
+        ]
+        return bound(terms[0] + terms[1], rounded, "total")
+
+    return te.compute(a.shape, value, name="integer_add")
+
+
+def lookup(x: te.Tensor, table: te.Tensor) -> te.Tensor:
+    """`table[x + 128]` of int8 x; the table has 256 entries of any dtype."""
+    from tvm import te, tirx
+
+    return te.compute(x.shape, lambda *indices: table(tirx.Cast("int32", x(*indices)) + 128), name="lookup")
+
+
+def _reduce(extent: int, name: str) -> te.tensor.IterVar:
+    from tvm import te, tirx
+
+    return te.reduce_axis((tirx.IntImm("int64", 0), tirx.IntImm("int64", extent)), name)
+
+
+def _extents(*numbers: int) -> list[ir.Expr]:
+    from tvm import tirx
+
+    return [tirx.IntImm("int64", number) for number in numbers]

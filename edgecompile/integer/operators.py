@@ -1,0 +1,206 @@
+"""The integer operators in Relax: how to call them, their types, and their loops.
+
+Relax lets operators be registered from Python: `FInferType` answers the type of a call, `FLegalize` its loops.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from edgecompile.integer import formulas
+from edgecompile.integer.requantization import FixedPoint
+
+if TYPE_CHECKING:
+    from tvm import te
+
+CONV2D = "edgecompile.conv2d"
+MATMUL = "edgecompile.matmul"
+REQUANTIZE = "edgecompile.requantize"
+ADD = "edgecompile.add"
+LOOKUP = "edgecompile.lookup"
+
+
+def conv2d(
+    x: relax.Expr,
+    weight: relax.Expr,
+    bias: relax.Expr,
+    *,
+    strides: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+    zero_point: int,
+) -> relax.Call:
+    """int32 sums, see `formulas.convolve`."""
+    return _call(
+        CONV2D,
+        [x, weight, bias],
+        strides=list(strides),
+        padding=list(padding),
+        dilation=list(dilation),
+        groups=groups,
+        zero_point=zero_point,
+    )
+
+
+def matmul(a: relax.Expr, b: relax.Expr, *, zero_point: int, other_zero_point: int) -> relax.Call:
+    """int32 sums, see `formulas.multiply`."""
+    return _call(MATMUL, [a, b], zero_point=zero_point, other_zero_point=other_zero_point)
+
+
+def requantize(
+    x: relax.Expr,
+    factor: FixedPoint,
+    *,
+    axis: int,
+    input_zero_point: int,
+    zero_point: int,
+    low: int = -128,
+    high: int = 127,
+    dtype: str = "int8",
+) -> relax.Call:
+    """int8 of int32 sums, or of int8 with another scale, see `formulas.requantize`; `axis` is that of channels."""
+    arguments = [x, relax.const(factor.multiplier, "int32"), relax.const(factor.places, "uint8")]
+    return _call(
+        REQUANTIZE,
+        arguments,
+        axis=axis,
+        input_zero_point=input_zero_point,
+        zero_point=zero_point,
+        low=low,
+        high=high,
+        dtype=dtype,
+        is_short=int(factor.is_short),
+    )
+
+
+def add(
+    a: relax.Expr,
+    b: relax.Expr,
+    *,
+    multipliers: tuple[int, int],
+    shift: int,
+    zero_points: tuple[int, int],
+    zero_point: int,
+    low: int = -128,
+    high: int = 127,
+) -> relax.Call:
+    """int8 of the sum of two int8 tensors of one shape, see `formulas.add`."""
+    return _call(
+        ADD,
+        [a, b],
+        multipliers=list(multipliers),
+        shift=shift,
+        zero_points=list(zero_points),
+        zero_point=zero_point,
+        low=low,
+        high=high,
+    )
+
+
+def lookup(x: relax.Expr, table: np.ndarray) -> relax.Call:
+    """`table[x + 128]` of int8 x; `table` is `[256]`."""
+    return _call(LOOKUP, [x, relax.const(table, str(table.dtype))])
+
+
+def attributes(call: relax.Call) -> dict[str, Any]:
+    """The attributes of a call of an operator of this module, as Python numbers, tuples and strings."""
+    return {str(name): _plain(value) for name, value in call.attrs.items()}
+
+
+def formula(call: relax.Call, channel: formulas.Channel | None = None) -> Callable[..., te.Tensor]:
+    """The call's formula, of its arguments as tensors; `channel` where elements lie in blocks."""
+    return _FORMULAS[call.op.name](attributes(call), channel)
+
+
+def _requantize_formula(numbers: dict[str, Any], channel: formulas.Channel | None) -> Callable[..., te.Tensor]:
+    axis, is_short = numbers.pop("axis"), bool(numbers.pop("is_short"))
+    place = channel or formulas.channel_of_axis(axis)
+    return functools.partial(formulas.requantize, channel=place, is_short=is_short, **numbers)
+
+
+_FORMULAS: Mapping[str, Callable[[dict[str, Any], formulas.Channel | None], Callable[..., te.Tensor]]] = {
+    CONV2D: lambda numbers, channel: functools.partial(formulas.convolve, **numbers),
+    MATMUL: lambda numbers, channel: functools.partial(formulas.multiply, **numbers),
+    REQUANTIZE: _requantize_formula,
+    ADD: lambda numbers, channel: functools.partial(formulas.add, **numbers),
+    LOOKUP: lambda numbers, channel: formulas.lookup,
+}
+
+
+def _call(name: str, arguments: Sequence[relax.Expr], **attrs: object) -> relax.Call:
+    _register()
+    return relax.Call(tvm.ir.Op.get(name), list(arguments), tvm.ir.make_node("ir.DictAttrs", **attrs))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, bool | int):
+        return int(value)
+    if isinstance(value, tvm.tirx.IntImm):
+        return int(value)
+    return tuple(_plain(item) for item in value)
+
+
+@functools.cache
+def _register() -> None:
+    for name, infer in _TYPES.items():
+        tvm.ir.register_op_attr(name, "FInferType", infer)
+        tvm.ir.register_op_attr(name, "FPurity", True)
+        tvm.ir.register_op_attr(name, "FLegalize", _legalize)
+
+
+def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    return builder.call_te(
+        formula(call), *call.args, primfunc_name_hint=call.op.name.replace("edgecompile.", "integer_")
+    )
+
+
+def _conv2d_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorType:
+    x, weight = (_shape(argument) for argument in call.args[:2])
+    numbers = attributes(call)
+    top, left, bottom, right = numbers["padding"]
+    extents = [
+        (size + before + after - (kernel - 1) * dilation - 1) // stride + 1
+        for size, before, after, kernel, dilation, stride in zip(
+            x[2:], (top, left), (bottom, right), weight[2:], numbers["dilation"], numbers["strides"], strict=True
+        )
+    ]
+    return relax.TensorType((x[0], weight[0], *extents), "int32")
+
+
+def _matmul_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorType:
+    a, b = (_shape(argument) for argument in call.args)
+    return relax.TensorType((*a[:-1], b[-1]), "int32")
+
+
+def _requantize_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorType:
+    return relax.TensorType(call.args[0].ty.shape, attributes(call)["dtype"])
+
+
+def _add_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorType:
+    return relax.TensorType(call.args[0].ty.shape, "int8")
+
+
+def _lookup_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorType:
+    return relax.TensorType(call.args[0].ty.shape, str(call.args[1].ty.dtype))
+
+
+_TYPES: Mapping[str, Callable[[relax.Call, relax.BlockBuilder], relax.TensorType]] = {
+    CONV2D: _conv2d_type,
+    MATMUL: _matmul_type,
+    REQUANTIZE: _requantize_type,
+    ADD: _add_type,
+    LOOKUP: _lookup_type,
+}
+
+
+def _shape(value: relax.Expr) -> tuple[int, ...]:
+    return tuple(int(extent) for extent in value.ty.shape.values)

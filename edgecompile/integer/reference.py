@@ -1,0 +1,170 @@
+"""The integer program in NumPy, operator by operator: what every artifact must answer, bit for bit.
+
+Sums are taken in int64, so that a sum that left int32 on a device would show as a difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from edgecompile.errors import UnsupportedModelError
+from edgecompile.integer import operators
+from edgecompile.integer.requantization import FixedPoint, scale_array
+
+_Operator = Callable[[relax.Call, Sequence[Any]], Any]
+
+
+def run_reference(module: tvm.IRModule, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The outputs of `main`, a dataflow of integer operators with conversions at its ends.
+
+    Args:
+        module: after `FuseIntegerOperators`.
+        inputs: in the order of `main`'s parameters.
+
+    Raises:
+        UnsupportedModelError: an operator has no definition here.
+    """
+    main = module["main"]
+    values: dict[relax.Var, Any] = dict(zip(main.params, inputs, strict=True))
+    for block in main.body.blocks:
+        for binding in block.bindings:
+            values[binding.var] = _value(binding.value, values)
+    result = _value(main.body.body, values)
+    return list(result) if isinstance(result, tuple) else [result]
+
+
+def _value(value: relax.Expr, values: Mapping[relax.Var, Any]) -> Any:
+    if isinstance(value, relax.Var):
+        return values[value]
+    if isinstance(value, tvm.ir.GenericConst):
+        return value.value.numpy()
+    if isinstance(value, relax.Tuple):
+        return tuple(_value(field, values) for field in value.fields)
+    if isinstance(value, relax.TupleGetItem):
+        return _value(value.tuple_value, values)[value.index]
+    if isinstance(value, relax.ShapeExpr):
+        return tuple(int(extent) for extent in value.values)
+    if isinstance(value, relax.Call) and isinstance(value.op, tvm.ir.Op) and value.op.name in _OPERATORS:
+        return _OPERATORS[value.op.name](value, [_value(argument, values) for argument in value.args])
+    name = getattr(getattr(value, "op", None), "name", type(value).__name__)
+    raise UnsupportedModelError(f"the integer reference needs a definition of {name}, found none")
+
+
+def _conv2d(call: relax.Call, arguments: Sequence[Any]) -> np.ndarray:
+    x, weight, bias = arguments
+    numbers = operators.attributes(call)
+    groups, strides, dilation = numbers["groups"], numbers["strides"], numbers["dilation"]
+    top, left, bottom, right = numbers["padding"]
+    centred = np.pad(x.astype(np.int64) - numbers["zero_point"], ((0, 0), (0, 0), (top, bottom), (left, right)))
+    extents = [(extent - 1) * step + 1 for extent, step in zip(weight.shape[2:], dilation, strict=True)]
+    windows = np.lib.stride_tricks.sliding_window_view(centred, extents, axis=(2, 3))
+    windows = windows[:, :, :: strides[0], :: strides[1], :: dilation[0], :: dilation[1]]
+    images, channels, height, width = windows.shape[:4]
+    out_channels = weight.shape[0]
+    grouped = windows.reshape(images, groups, channels // groups, height, width, *weight.shape[2:])
+    factors = weight.astype(np.int64).reshape(groups, out_channels // groups, *weight.shape[1:])
+    sums = np.einsum("ngchwij,gkcij->ngkhw", grouped, factors, optimize=True)
+    return _int32(sums.reshape(images, out_channels, height, width) + bias.reshape(1, -1, 1, 1))
+
+
+def _matmul(call: relax.Call, arguments: Sequence[Any]) -> np.ndarray:
+    numbers = operators.attributes(call)
+    a, b = (argument.astype(np.int64) for argument in arguments)
+    return _int32((a - numbers["zero_point"]) @ (b - numbers["other_zero_point"]))
+
+
+def _requantize(call: relax.Call, arguments: Sequence[Any]) -> np.ndarray:
+    x, multiplier, places = arguments
+    numbers = operators.attributes(call)
+    shift = FixedPoint.shift_of(places, is_short=bool(numbers["is_short"]))
+    shape = [-1 if position == numbers["axis"] else 1 for position in range(x.ndim)] if multiplier.ndim else []
+    centred = x.astype(np.int64) - numbers["input_zero_point"]
+    scaled = scale_array(centred, multiplier.reshape(shape), shift.reshape(shape))
+    return np.clip(scaled + numbers["zero_point"], numbers["low"], numbers["high"]).astype(numbers["dtype"])
+
+
+def _add(call: relax.Call, arguments: Sequence[Any]) -> np.ndarray:
+    numbers = operators.attributes(call)
+    terms = [
+        (tensor.astype(np.int64) - zero_point) * multiplier
+        for tensor, zero_point, multiplier in zip(
+            arguments, numbers["zero_points"], numbers["multipliers"], strict=True
+        )
+    ]
+    scaled = scale_array(terms[0] + terms[1], np.array(1), np.array(numbers["shift"]))
+    return np.clip(scaled + numbers["zero_point"], numbers["low"], numbers["high"]).astype(np.int8)
+
+
+def _quantize(call: relax.Call, arguments: Sequence[Any]) -> np.ndarray:
+    data, scale, zero_point = arguments
+    dtype = np.dtype(str(call.ty.dtype))
+    axis = int(call.attrs.axis) % max(data.ndim, 1)
+    steps = np.rint(data / _along(scale, axis, data.ndim)) + _along(zero_point, axis, data.ndim).astype(np.float32)
+    limits = np.iinfo(dtype)
+    return np.clip(steps, limits.min, limits.max).astype(dtype)
+
+
+def _dequantize(call: relax.Call, arguments: Sequence[Any]) -> np.ndarray:
+    data, scale, zero_point = arguments
+    axis = int(call.attrs.axis) % max(data.ndim, 1)
+    centred = data.astype(np.int32) - _along(zero_point, axis, data.ndim).astype(np.int32)
+    return np.asarray(centred.astype(np.float32) * _along(scale, axis, data.ndim))
+
+
+def _max_pool2d(call: relax.Call, arguments: Sequence[Any]) -> np.ndarray:
+    (x,) = arguments
+    attributes = call.attrs
+    top, left, bottom, right = (int(pixels) for pixels in attributes.padding)
+    assert not attributes.ceil_mode and [int(step) for step in attributes.dilation] == [1, 1]
+    lowest = np.iinfo(x.dtype).min
+    padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=lowest)
+    size, strides = ([int(n) for n in numbers] for numbers in (attributes.pool_size, attributes.strides))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, size, axis=(2, 3))
+    return np.asarray(windows[:, :, :: strides[0], :: strides[1]].max(axis=(4, 5)))
+
+
+def _int32(sums: np.ndarray) -> np.ndarray:
+    assert np.abs(sums).max(initial=0) < 2**31
+    return sums.astype(np.int32)
+
+
+def _along(parameter: np.ndarray, axis: int, rank: int) -> np.ndarray:
+    if parameter.size == 1:
+        return parameter.reshape(())
+    return parameter.reshape([-1 if position == axis else 1 for position in range(rank)])
+
+
+def _axes(call: relax.Call) -> tuple[int, ...] | None:
+    return None if call.attrs.axis is None else tuple(int(axis) for axis in call.attrs.axis)
+
+
+_OPERATORS: Mapping[str, _Operator] = {
+    operators.CONV2D: _conv2d,
+    operators.MATMUL: _matmul,
+    operators.REQUANTIZE: _requantize,
+    operators.ADD: _add,
+    operators.LOOKUP: lambda call, values: values[1][values[0].astype(np.int32) + 128],
+    "relax.quantize": _quantize,
+    "relax.dequantize": _dequantize,
+    "relax.nn.max_pool2d": _max_pool2d,
+    "relax.add": lambda call, values: values[0] + values[1],
+    "relax.multiply": lambda call, values: values[0] * values[1],
+    "relax.subtract": lambda call, values: values[0] - values[1],
+    "relax.astype": lambda call, values: values[0].astype(str(call.ty.dtype)),
+    "relax.sum": lambda call, values: values[0].sum(
+        axis=_axes(call), keepdims=bool(call.attrs.keepdims), dtype=values[0].dtype
+    ),
+    "relax.concat": lambda call, values: np.concatenate(values[0], axis=int(call.attrs.axis)),
+    "relax.reshape": lambda call, values: values[0].reshape(values[1]),
+    "relax.flatten": lambda call, values: values[0].reshape(-1),
+    "relax.squeeze": lambda call, values: np.squeeze(values[0], axis=_axes(call)),
+    "relax.expand_dims": lambda call, values: np.expand_dims(values[0], axis=_axes(call) or ()),
+    "relax.permute_dims": lambda call, values: values[0].transpose(
+        None if call.attrs.axes is None else [int(axis) for axis in call.attrs.axes]
+    ),
+}

@@ -1,0 +1,144 @@
+"""`Graph`: the old `main` to look things up in, and the new one that grows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax
+from tvm_ffi.structural import structural_mutate, structural_walk
+
+from edgecompile.passes.integers.quantized import Quantized, read_parameters
+
+# They put numbers elsewhere or choose among them; scale and zero point stay.
+MOVEMENTS = (
+    *("reshape", "permute_dims", "squeeze", "expand_dims", "flatten", "strided_slice", "broadcast_to", "max"),
+    "nn.max_pool2d",
+)
+
+
+class Graph:
+    """One rewriting of `main`."""
+
+    def __init__(self, main: relax.Function, builder: relax.BlockBuilder) -> None:
+        self.builder = builder
+        self._definitions: dict[relax.Var, relax.Expr] = {}
+        self._uses: Counter[relax.Var] = Counter()
+        self._new: dict[relax.Var, relax.Expr] = {parameter: parameter for parameter in main.params}
+        self._signed: dict[relax.Var, relax.Expr] = {}
+        self._moved: dict[relax.Var, Quantized] = {}
+        for binding in main.body.blocks[0].bindings:
+            self._definitions[binding.var] = binding.value
+            self._count(binding.value)
+        self._count(main.body.body)
+
+    def _count(self, value: relax.Expr) -> None:
+        def visit(variable: tvm.ir.Var) -> None:
+            self._uses[variable] += 1
+
+        structural_walk(value, (tvm.ir.Var, visit))
+
+    def call(self, value: relax.Expr, *operators: str) -> relax.Call | None:
+        """The call that defines a variable of the old `main`, where it is one of these Relax operators."""
+        found = self.definition(value)
+        if not isinstance(found, relax.Call) or not isinstance(found.op, tvm.ir.Op):
+            return None
+        return found if found.op.name.removeprefix("relax.") in operators else None
+
+    def definition(self, value: relax.Expr) -> relax.Expr | None:
+        """What the old `main` binds to a variable; None for its inputs and for constants."""
+        return self._definitions.get(value) if isinstance(value, relax.Var) else None
+
+    def is_used_once(self, value: relax.Expr) -> bool:
+        """True where nothing else reads the variable."""
+        return self._uses[value] == 1
+
+    def emit(self, value: relax.Expr, name: str) -> relax.Var:
+        """Bind a value in the new `main`."""
+        return self.builder.emit(value, name_hint=name)
+
+    def bind(self, old: relax.Var, new: relax.Expr) -> None:
+        """The new value of a variable."""
+        self._new[old] = new
+
+    def keep_signed(self, old: relax.Var, value: relax.Expr) -> None:
+        """The int8 form of a uint8 variable."""
+        self._signed[old] = value
+
+    def renewed(self, value: relax.Expr) -> relax.Expr:
+        """A value of the old `main` in the new one's variables."""
+
+        def on_variable(variable: tvm.ir.Var, mutator: Any) -> relax.Expr:
+            del mutator
+            return self._new.get(variable, variable)
+
+        return structural_mutate(value, ((tvm.ir.Var, on_variable),))
+
+    def quantized(self, value: relax.Expr) -> Quantized | None:
+        """What a float tensor is the dequantized form of; None where it is not."""
+        movement = self.call(value, *MOVEMENTS)
+        if movement is not None:
+            return self._moved_form(value, movement)
+        call = self.call(value, "dequantize")
+        if call is None:
+            return None
+        source = call.args[0]
+        parameters = read_parameters(call, str(source.ty.dtype))
+        if parameters is None or not parameters.is_usable:
+            return None
+        if isinstance(source, tvm.ir.GenericConst):
+            return _constant(source.value.numpy(), parameters.scale, parameters.zero_point, parameters.axis)
+        if parameters.scale.ndim:
+            return None
+        return Quantized(self._as_int8(source), parameters.scale, parameters.signed_zero_point, parameters.axis)
+
+    def _moved_form(self, variable: relax.Var, call: relax.Call) -> Quantized | None:
+        """A movement of a dequantized tensor is the same movement of its integers."""
+        if variable in self._moved:
+            return self._moved[variable]
+        found = self.quantized(call.args[0])
+        if found is None:
+            return None
+        if isinstance(found.value, tvm.ir.GenericConst):
+            return _transposed(found, call)
+        if not found.is_per_tensor:
+            return None
+        moved = self.emit(relax.Call(call.op, [found.value, *call.args[1:]], call.attrs), f"{variable.name}_integer")
+        self._moved[variable] = Quantized(moved, found.scale, found.zero_point, 0)
+        return self._moved[variable]
+
+    def _as_int8(self, variable: relax.Var) -> relax.Expr:
+        if str(variable.ty.dtype) == "int8":
+            return self._new[variable]
+        if variable not in self._signed:
+            wide = relax.op.subtract(relax.op.astype(self._new[variable], "int32"), relax.const(128, "int32"))
+            self._signed[variable] = self.emit(
+                relax.op.astype(self.emit(wide, "wide"), "int8"), f"{variable.name}_signed"
+            )
+        return self._signed[variable]
+
+
+def _constant(array: np.ndarray, scale: np.ndarray, zero_point: np.ndarray, axis: int) -> Quantized:
+    """int8 where the zero points are zero, otherwise int16 with them taken off."""
+    zeros = zero_point.reshape(shape_along(axis, array.ndim)) if zero_point.ndim else zero_point
+    values = array.astype(np.int64) - zeros
+    fits = values.min(initial=0) >= -128 and values.max(initial=0) <= 127
+    exact = values.astype(np.int8 if fits else np.int16)
+    return Quantized(relax.const(exact, str(exact.dtype)), scale, 0, axis)
+
+
+def _transposed(found: Quantized, call: relax.Call) -> Quantized | None:
+    """Of a constant; other movements of constants are not met."""
+    if call.op.name != "relax.permute_dims" or call.attrs.axes is None:
+        return None
+    axes = [int(axis) for axis in call.attrs.axes]
+    array = np.ascontiguousarray(found.value.value.numpy().transpose(axes))
+    return Quantized(relax.const(array, str(array.dtype)), found.scale, found.zero_point, axes.index(found.axis))
+
+
+def shape_along(axis: int, rank: int) -> Sequence[int]:
+    """The shape in which a vector broadcasts along an axis of a tensor."""
+    return [-1 if position == axis else 1 for position in range(rank)]

@@ -1,0 +1,89 @@
+"""What stands at the end of a group: the parameters of its `quantize`, and the activation before it as bounds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from edgecompile.passes.integers.graph import Graph
+from edgecompile.passes.integers.quantized import Parameters, read_parameters
+
+_LEAST, _MOST = -128, 127
+
+
+@dataclass(frozen=True)
+class Output:
+    """The int8 result of a group of operators.
+
+    Attributes:
+        data: what is quantized, before the bounds, in the old `main`.
+        parameters: per tensor.
+        low, high: int8 bounds of the result.
+    """
+
+    data: relax.Expr
+    parameters: Parameters
+    low: int
+    high: int
+
+    @property
+    def scale(self) -> float:
+        """The real size of a step."""
+        return float(self.parameters.scale)
+
+    @property
+    def zero_point(self) -> int:
+        """Of the int8 values."""
+        return self.parameters.signed_zero_point
+
+    def quantized(self, real: np.ndarray) -> np.ndarray:
+        """int8 of real numbers as `quantize` makes them: float32 quotients rounded to nearest, halves to even."""
+        steps = np.rint(real.astype(np.float32) / np.float32(self.scale)).astype(np.float64) + self.zero_point
+        return np.clip(steps, self.low, self.high).astype(np.int8)
+
+
+def read_output(call: relax.Call, graph: Graph) -> Output | None:
+    """The end of a group at a call of quantize; None where it is not per tensor of 8 bits."""
+    parameters = read_parameters(call, str(call.ty.dtype))
+    if parameters is None or not parameters.is_usable or parameters.scale.ndim:
+        return None
+    data, low, high = _bounds(call.args[0], graph)
+    scale, zero_point = float(parameters.scale), parameters.signed_zero_point
+    return Output(data, parameters, _step(low, scale, zero_point), _step(high, scale, zero_point))
+
+
+def _bounds(data: relax.Expr, graph: Graph) -> tuple[relax.Expr, float, float]:
+    """Takes relu and clip off: rounding is monotonic, so bounds may as well come after it."""
+    low, high = -math.inf, math.inf
+    while True:
+        call = graph.call(data, "nn.relu", "nn.relu6", "clip")
+        if call is None or not graph.is_used_once(data):
+            return data, low, high
+        least, most = _bounds_of(call)
+        # An outer bound holds after an inner one.
+        low, high = min(max(low, least), high), max(min(high, most), low)
+        data = call.args[0]
+
+
+def _bounds_of(call: relax.Call) -> tuple[float, float]:
+    name = call.op.name
+    if name == "relax.clip":
+        return _number(call.args[1]), _number(call.args[2])
+    return 0.0, 6.0 if name == "relax.nn.relu6" else math.inf
+
+
+def _number(value: relax.Expr) -> float:
+    """Of a bound of `clip`: a constant, or a prim value."""
+    if isinstance(value, tvm.ir.GenericConst):
+        return float(value.value.numpy())
+    return float(getattr(value, "value", value))
+
+
+def _step(real: float, scale: float, zero_point: int) -> int:
+    if math.isinf(real):
+        return _LEAST if real < 0 else _MOST
+    return int(np.clip(float(np.rint(np.float32(real) / np.float32(scale))) + zero_point, _LEAST, _MOST))

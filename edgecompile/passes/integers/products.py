@@ -1,0 +1,144 @@
+"""conv2d and matmul of quantized operands: integer sums, requantized or as float."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from edgecompile.integer import FixedPoint, operators
+from edgecompile.passes.integers.graph import Graph
+from edgecompile.passes.integers.output import Output
+from edgecompile.passes.integers.quantized import Quantized
+
+_LARGEST_SCALE = 2.0**14
+
+
+@dataclass(frozen=True)
+class _Product:
+    """Integer sums that stand for `scale * sum`.
+
+    Attributes:
+        sums: a call that answers int32.
+        scale: float64 `[]`, or one for each output channel.
+        axis: of the output channels.
+    """
+
+    sums: relax.Call
+    scale: np.ndarray
+    axis: int
+
+
+def requantized_product(output: Output, graph: Graph) -> relax.Expr | None:
+    """`quantize(product + bias)` -> integer sums with the bias, requantized; None where the group is another."""
+    if not graph.is_used_once(output.data):
+        return None
+    product = _biased_product(output.data, graph)
+    if product is None:
+        return None
+    scale = product.scale / output.scale
+    if not np.all(scale < _LARGEST_SCALE):
+        return None
+    return operators.requantize(
+        graph.emit(product.sums, "sums"),
+        FixedPoint.of(scale),
+        axis=product.axis,
+        input_zero_point=0,
+        zero_point=output.zero_point,
+        low=output.low,
+        high=output.high,
+    )
+
+
+def float_product(value: relax.Var, graph: Graph) -> relax.Expr | None:
+    """A product of quantized operands whose result stays float: integer sums with the bias, times their scale.
+
+    One multiplication and no addition: code generators may not contract it into another result.
+    """
+    product = _biased_product(value, graph)
+    if product is None:
+        return None
+    real = graph.emit(relax.op.astype(graph.emit(product.sums, "sums"), "float32"), "real")
+    rank = len(value.ty.shape.values)
+    shape = [-1 if position == product.axis else 1 for position in range(rank)] if product.scale.ndim else []
+    return relax.op.multiply(real, relax.const(product.scale.astype(np.float32).reshape(shape), "float32"))
+
+
+def _biased_product(value: relax.Expr, graph: Graph) -> _Product | None:
+    """A product, or the sum of one that nothing else reads and a constant."""
+    call = graph.call(value, "add")
+    if call is not None:
+        for data, other in (call.args, reversed(call.args)):
+            if isinstance(other, tvm.ir.GenericConst) and graph.is_used_once(data):
+                return _product(data, other.value.numpy(), graph)
+    return _product(value, None, graph)
+
+
+def _product(value: relax.Expr, bias: np.ndarray | None, graph: Graph) -> _Product | None:
+    call = graph.call(value, "nn.conv2d", "matmul")
+    if call is None:
+        return None
+    a, b = (graph.quantized(argument) for argument in call.args)
+    if a is None or b is None or not a.is_per_tensor:
+        return None
+    return _convolution(call, a, b, bias) if call.op.name == "relax.nn.conv2d" else _matmul(call, a, b, bias, graph)
+
+
+def _convolution(call: relax.Call, x: Quantized, weight: Quantized, bias: np.ndarray | None) -> _Product | None:
+    attributes = call.attrs
+    layouts = (str(attributes.data_layout), str(attributes.kernel_layout))
+    if layouts != ("NCHW", "OIHW") or not isinstance(weight.value, tvm.ir.GenericConst):
+        return None
+    if weight.scale.ndim and weight.axis != 0:
+        return None
+    channels = int(weight.value.value.shape[0])
+    scale = x.scale * weight.scale
+    added = _integer_bias(bias, scale, (1, channels, 1, 1))
+    if added is None:
+        return None
+    sums = operators.conv2d(
+        x.value,
+        weight.value,
+        relax.const(np.broadcast_to(added.reshape(-1), (channels,)), "int32"),
+        strides=[int(step) for step in attributes.strides],
+        padding=[int(pixels) for pixels in attributes.padding],
+        dilation=[int(step) for step in attributes.dilation],
+        groups=int(attributes.groups),
+        zero_point=x.zero_point,
+    )
+    return _Product(sums, scale, 1)
+
+
+def _matmul(call: relax.Call, a: Quantized, b: Quantized, bias: np.ndarray | None, graph: Graph) -> _Product | None:
+    ranks = [len(argument.ty.shape.values) for argument in call.args]
+    if min(ranks) < 2 or ranks[1] not in (2, ranks[0]):
+        return None
+    if ranks[1] > 2 and [int(n) for n in call.args[0].ty.shape.values[:-2]] != [
+        int(n) for n in call.args[1].ty.shape.values[:-2]
+    ]:
+        return None
+    if b.scale.ndim and b.axis != ranks[1] - 1:
+        return None
+    scale = a.scale * b.scale
+    columns = int(call.args[1].ty.shape.values[-1])
+    sums = operators.matmul(a.value, b.value, zero_point=a.zero_point, other_zero_point=b.zero_point)
+    if bias is not None:
+        added = _integer_bias(bias, scale, (columns,))
+        if added is None:
+            return None
+        sums = relax.op.add(graph.emit(sums, "products"), relax.const(added.reshape(-1), "int32"))
+    return _Product(sums, scale, ranks[0] - 1)
+
+
+def _integer_bias(bias: np.ndarray | None, scale: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    """int32 of the same channels, rounded to nearest; None where it is no vector of them or leaves 31 bits."""
+    if bias is None:
+        return np.zeros(1, np.int32)
+    if bias.size > 1 and bias.shape[-len(shape) :] != shape and bias.shape != tuple(n for n in shape if n > 1):
+        return None
+    if bias.size not in (1, max(shape)):
+        return None
+    steps = np.rint(bias.astype(np.float64).reshape(-1) / scale)
+    return steps.astype(np.int32) if np.all(np.abs(steps) < 2**30) else None

@@ -1,0 +1,84 @@
+"""Tensors that stand for real numbers: `scale * (value - zero_point)`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from tvm import relax
+
+_SIGN = 128  # what an unsigned tensor is moved by
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """An int8 tensor, or int16 for a weight whose zero point was taken from it.
+
+    Attributes:
+        value: in the new `main`.
+        scale: float64 `[]`, or `[channels]` along `axis`.
+        zero_point: of the int8 values.
+        axis: of the channels; it means nothing for one scale.
+    """
+
+    value: relax.Expr
+    scale: np.ndarray
+    zero_point: int
+    axis: int
+
+    @property
+    def is_per_tensor(self) -> bool:
+        """True where all channels have one scale."""
+        return self.scale.ndim == 0
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The scale and the zero point of a call of quantize or dequantize.
+
+    Attributes:
+        scale: float64 `[]` or `[channels]`.
+        zero_point: int64 of the same shape, as the model states it.
+        axis: not negative.
+        dtype: of the integers.
+    """
+
+    scale: np.ndarray
+    zero_point: np.ndarray
+    axis: int
+    dtype: str
+
+    @property
+    def moved(self) -> int:
+        """What is taken from the model's integers to make them int8."""
+        return _SIGN if self.dtype == "uint8" else 0
+
+    @property
+    def signed_zero_point(self) -> int:
+        """Of the int8 values; parameters must be per tensor."""
+        return int(self.zero_point) - self.moved
+
+    @property
+    def is_usable(self) -> bool:
+        """True for 8 bits and positive, finite scales."""
+        return self.dtype in ("int8", "uint8") and bool(np.all(np.isfinite(self.scale)) and np.all(self.scale > 0))
+
+
+def read_parameters(call: relax.Call, dtype: str) -> Parameters | None:
+    """The parameters of a call of quantize or dequantize; None where they are known at run time only."""
+    import tvm
+
+    data, scale, zero_point = call.args
+    if not all(isinstance(argument, tvm.ir.GenericConst) for argument in (scale, zero_point)):
+        return None
+    scales = np.asarray(scale.value.numpy(), np.float64)
+    zeros = np.asarray(zero_point.value.numpy(), np.int64)
+    if scales.size == zeros.size == 1:
+        scales, zeros = scales.reshape(()), zeros.reshape(())
+    elif scales.ndim != 1 or zeros.size not in (1, scales.size):
+        return None
+    axis = int(call.attrs.axis)
+    rank = len(data.ty.shape.values)
+    return Parameters(
+        scales, np.broadcast_to(zeros.reshape(-1) if scales.ndim else zeros, scales.shape), axis % max(rank, 1), dtype
+    )
