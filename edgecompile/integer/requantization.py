@@ -3,12 +3,16 @@
     requantize(sum) = clip(zero_point + sign(sum) * ((|sum| * multiplier + 2^(shift - 1)) >> shift), low, high)
 
 The quotient is rounded to nearest, halves away from zero. `multiplier / 2^shift` stands for the real scale
-`input scale * weight scale / output scale` with a relative error of at most 2^-15: 0.004 of a step at the end of the
-range of int8. So short a multiplier needs no products of 64 bits: with |sum| = a and LEAST_SHIFT <= shift
+`input scale * weight scale / output scale` with a relative error of at most 2^-14: 0.008 of a step at the end of the
+range of int8. So short a multiplier needs no products of 64 bits: with LEAST_SHIFT <= shift
 
-    floor(a * multiplier / 2^16) = (a >> 16) * multiplier + ((a & 0xffff) * multiplier >> 16)
+    floor(sum * multiplier / 2^16) = (sum >> 16) * multiplier + ((sum & 0xffff) * multiplier >> 16)
 
 holds exactly, and no term leaves 31 bits. Smaller shifts (scales of a quarter and more) use products of 64 bits.
+
+Multipliers are odd. Then a product that lies between two integers exactly is an odd multiple of 2^(shift - 1) with all
+of these factors two in the sum: |sum| >= 2^(shift - 1), and the quotient is at least multiplier / 2 > 2^13, which is
+beyond int8. So code may round halves up, whatever the sign, and give the same bits behind the clip.
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ class FixedPoint:
     """Real factors as integers.
 
     Attributes:
-        multiplier: int32 `[]` or `[channels]`, zero or from 2^14 to 2^15 - 1.
+        multiplier: int32 `[]` or `[channels]`, zero or odd, from 2^14 + 1 to 2^15 - 1.
         shift: int32 of the same shape, from 1 to 46.
     """
 
@@ -42,17 +46,16 @@ class FixedPoint:
 
     @staticmethod
     def of(scale: np.ndarray | float) -> FixedPoint:
-        """The nearest multipliers to positive real scales, float64 `[]` or `[channels]`, below 2^14.
+        """The nearest odd multipliers to positive real scales, float64 `[]` or `[channels]`, below 2^14.
 
         A scale that makes zero of every int32 has the multiplier zero.
         """
         real = np.asarray(scale, np.float64)
         assert np.all(np.isfinite(real)) and np.all(real >= 0) and np.all(real < 2.0**14)
         fraction, exponent = np.frexp(real)  # real = fraction * 2^exponent, fraction in [1/2, 1)
-        multiplier = np.floor(fraction * 2**MULTIPLIER_BITS + 0.5).astype(np.int64)
-        carried = multiplier == 2**MULTIPLIER_BITS
-        multiplier = np.where(carried, multiplier // 2, multiplier)
-        shift = MULTIPLIER_BITS - exponent.astype(np.int64) - carried
+        # From (2k, 2k + 2) to 2k + 1; the power of two at the lower end goes up.
+        multiplier = (np.floor(fraction * 2 ** (MULTIPLIER_BITS - 1)) * 2 + 1).astype(np.int64)
+        shift = MULTIPLIER_BITS - exponent.astype(np.int64)
         vanishing = (shift > _MOST_SHIFT) | (real == 0)
         multiplier = np.where(vanishing, 0, multiplier).astype(np.int32)
         return FixedPoint(multiplier, np.where(vanishing, LEAST_SHIFT, shift).astype(np.int32))
@@ -98,31 +101,25 @@ def scale_array(values: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -
 
 
 def scale_value(value: ir.Expr, multiplier: ir.Expr, places: ir.Expr, *, is_short: bool) -> ir.Expr:
-    """The same as TIR, of int32 expressions; see `FixedPoint.places`.
+    """The same as TIR, of int32 expressions, where the result is then clipped to int8; see `FixedPoint.places`.
 
     Half is added behind the shift: `((p >> (shift - 1)) + 1) >> 1`. The result is int32; without `is_short` one beyond
     it is cut to its ends.
     """
     from tvm import tirx
 
-    def negated_where(condition: ir.Expr, number: ir.Expr) -> ir.Expr:
-        return tirx.Select(condition, tirx.const(0, "int32") - number, number)
+    def short(given: ir.Expr) -> ir.Expr:
+        high = tirx.shift_right(given, _HALF_BITS) * multiplier
+        low = tirx.shift_right(tirx.bitwise_and(given, 2**_HALF_BITS - 1) * multiplier, _HALF_BITS)
+        return tirx.shift_right(tirx.shift_right(high + low, tirx.Cast("int32", places)) + 1, 1)
 
-    def of_size(given: ir.Expr, size: ir.Expr) -> ir.Expr:
-        if is_short:
-            high = tirx.shift_right(size, _HALF_BITS) * multiplier
-            low = tirx.shift_right(tirx.bitwise_and(size, 2**_HALF_BITS - 1) * multiplier, _HALF_BITS)
-            rounded = tirx.shift_right(tirx.shift_right(high + low, tirx.Cast("int32", places)) + 1, 1)
-        else:
-            product = tirx.Cast("int64", size) * tirx.Cast("int64", multiplier)
-            wide = tirx.shift_right(tirx.shift_right(product, tirx.Cast("int64", places)) + 1, 1)
-            rounded = tirx.Cast("int32", tirx.min(wide, tirx.const(2**31 - 1, "int64")))
-        return bound(rounded, lambda result: negated_where(given < 0, result), "rounded")
-
-    def of_value(given: ir.Expr) -> ir.Expr:
-        return bound(negated_where(given < 0, given), lambda size: of_size(given, size), "size")
-
-    return bound(value, of_value, "value")
+    if is_short:
+        return bound(value, short, "value")
+    product = tirx.Cast("int64", value) * tirx.Cast("int64", multiplier)
+    wide = tirx.shift_right(tirx.shift_right(product, tirx.Cast("int64", places)) + 1, 1)
+    limit = 2**31 - 1
+    bounded = tirx.max(tirx.min(wide, tirx.const(limit, "int64")), tirx.const(-limit, "int64"))
+    return tirx.Cast("int32", bounded)
 
 
 def clip_value(value: ir.Expr, zero_point: int, low: int, high: int, dtype: str) -> ir.Expr:

@@ -1,8 +1,8 @@
 """Exact sums of products of bytes on ARM CPUs.
 
 `sdot` adds four products of bytes to each 32-bit sum, one factor being any word of a register. Without it `smull` and
-`smlal` make sums of two products of bytes in 16 bits, which `sadalp` adds to the 32-bit sums in pairs: exact unless
-both weights are -128. `smlal` of words, widened from bytes, takes any weight.
+`smlal` make sums of two products of bytes in 16 bits, which `sadalp` adds to the 32-bit sums in pairs: exact where no
+weight is -128. `smlal` of words, widened from bytes, takes any weight.
 
 Source: Arm Architecture Reference Manual for A-profile, sections on SDOT, SMULL, SADALP and SMLAL (by element).
 """

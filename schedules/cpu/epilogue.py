@@ -102,7 +102,7 @@ def _is_identity(indices: Sequence[Expr], axes: Sequence[tirx.Var]) -> bool:
 
 def _substituted(stage: Stage, known: dict[Any, Expr], indices: Sequence[Expr]) -> Expr:
     from tvm import ir
-    from tvm.tirx import Var
+    from tvm.tirx import Let, Var
     from tvm_ffi.structural import structural_mutate
 
     places = dict(zip(stage.axes, indices, strict=True))
@@ -117,4 +117,9 @@ def _substituted(stage: Stage, known: dict[Any, Expr], indices: Sequence[Expr]) 
         del mutator
         return places.get(variable, variable)
 
-    return structural_mutate(stage.value, ((ir.TensorLoad, on_load), (Var, on_variable)))
+    def on_let(let: Let, mutator: Any) -> Expr:
+        """Each copy of the stage binds variables of its own."""
+        places[let.var] = Var(let.var.name, let.var.ty)
+        return Let(places[let.var], mutator.mutate(let.value), mutator.mutate(let.body))
+
+    return structural_mutate(stage.value, ((ir.TensorLoad, on_load), (Let, on_let), (Var, on_variable)))

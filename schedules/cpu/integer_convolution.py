@@ -33,8 +33,8 @@ from schedules.cpu.accumulators import Accumulators, lanes_of_panel
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.image_tiles import ImageTiles, Tile
 from schedules.cpu.integer_borders import BorderKinds
-from schedules.cpu.integer_config import IntegerConfig, strips
-from schedules.cpu.integer_factors import assembled_word, fetch_words, load_word, widen
+from schedules.cpu.integer_config import IntegerConfig
+from schedules.cpu.integer_products import line_products, tap_products
 from schedules.dot_product import DotProduct
 
 if TYPE_CHECKING:
@@ -42,9 +42,8 @@ if TYPE_CHECKING:
 
     from schedules.cpu.loops import Expr, Index
 
-    Multiply = Callable[[int, Expr, Expr, Index, Expr], list[tirx.Stmt]]
-
-STRIP = 64  # channels widened together: with the pixels of the largest tiles they stay in the first-level cache
+    Tap = tuple[Expr, Expr, Index]  # block of input channels, row and column of the kernel
+    Multiply = Callable[[int, Expr, Tap, Expr], list[tirx.Stmt]]  # of a row, its factors, the tap, and the step
 
 
 @dataclass(frozen=True)
@@ -92,10 +91,6 @@ class IntegerConvolution:
     @property
     def _panels(self) -> int:
         return int(self.weight.shape[0])
-
-    @property
-    def _in_block(self) -> int:
-        return int(self.x.shape[-1])
 
     @property
     def _pixels(self) -> int:
@@ -168,11 +163,11 @@ class IntegerConvolution:
             indices = self._output(task, tile, row, v, lane)
             return loops.store(target, self.epilogue.apply(sums.get(row, v, lane), indices), indices)
 
-        def multiply(row: int, factor: Expr, block: Expr, i: Expr, j: Index, group: Expr) -> list[tirx.Stmt]:
+        def multiply(row: int, factor: Expr, tap: Tap, group: Expr) -> list[tirx.Stmt]:
             operand = self.dot.spread(factor)
 
             def add(before: Expr, v: int) -> Expr:
-                return self.dot.add(before, operand, self._weight(task, v, block, i, j, group))
+                return self.dot.add(before, operand, self._weight(task, v, tap, group))
 
             return [sums.update(row, v, functools.partial(add, v=v)) for v in range(config.vectors)]
 
@@ -184,11 +179,11 @@ class IntegerConvolution:
             stores = [loops.when(task.panel.equal(self._panels - 1), sums.each(finish, short), sums.each(finish))]
         return [loops.allocate(sums.buffer), *sums.each(begin), *self._reduction(task, tile, multiply), *stores]
 
-    def _weight(self, task: _Task, v: int, block: Expr, i: Expr, j: Index, group: Expr) -> Expr:
-        place = [task.panel, block, i, j, group, v, loops.ramp(0, self.dot.lanes * self.dot.group)]
+    def _weight(self, task: _Task, v: int, tap: Tap, group: Expr) -> Expr:
+        place = [task.panel, *tap, group, v, loops.ramp(0, self.dot.lanes * self.dot.group)]
         return self.dot.weight(loops.load(self.weight, place))
 
-    def _reduction(self, task: _Task, tile: Tile, multiply: Callable[..., list[tirx.Stmt]]) -> list[tirx.Stmt]:
+    def _reduction(self, task: _Task, tile: Tile, multiply: Multiply) -> list[tirx.Stmt]:
         """The loops over the blocks of input channels and the kernel."""
         blocks, width = int(self.weight.shape[1]), self.problem.kernel[1]
         # Beyond the border each column of the kernel has its own products. In one stretch with the others LLVM would
@@ -203,10 +198,10 @@ class IntegerConvolution:
             statements = []
             if inner:
                 statements.append(
-                    loops.serial(width, lambda j: self._channels(task, tile, inner, block, i, j, multiply), "j")
+                    loops.serial(width, lambda j: self._channels(task, tile, inner, (block, i, j), multiply), "j")
                 )
             for j in range(width) if border else ():
-                statements += self._channels(task, tile, border, block, i, j, multiply)
+                statements += self._channels(task, tile, border, (block, i, j), multiply)
             return statements
 
         if not columns(loops.index(0), loops.index(0)):
@@ -216,114 +211,26 @@ class IntegerConvolution:
             loops.serial(blocks, lambda block: [loops.serial(extent, lambda i: columns(block, i), "i", low)], "block")
         ]
 
-    def _channels(
-        self,
-        task: _Task,
-        tile: Tile,
-        rows: Sequence[int],
-        block: Expr,
-        i: Expr,
-        j: Index,
-        multiply: Callable[..., list[tirx.Stmt]],
-    ) -> list[tirx.Stmt]:
+    def _channels(self, task: _Task, tile: Tile, rows: Sequence[int], tap: Tap, multiply: Multiply) -> list[tirx.Stmt]:
         """The products of one block of channels with one tap, for some of the tile's rows."""
-        pixels = {row: self._pixel(task, tile, row, block, i, j) for row in rows}
+        pixels = {row: self._pixel(task, tile, row, *tap) for row in rows}
         met = {row: place for row, place in pixels.items() if place is not None}
-        if not met:
-            return []
-        size, neighbours, whole = self.dot.group, self.config.neighbours, self._in_block // self.dot.group
+        return tap_products(
+            self.x, met, self.dot, self.config.neighbours, lambda row, word, group: multiply(row, word, tap, group)
+        )
 
-        def one(group: Expr) -> list[tirx.Stmt]:
-            return [
-                statement
-                for row, place in met.items()
-                for statement in multiply(row, load_word(self.x, place, group * size, self.dot), block, i, j, group)
-            ]
-
-        statements: list[tirx.Stmt] = []
-        fetched = whole // neighbours * neighbours if neighbours > 1 else 0
-        if fetched:
-
-            def several(number: Expr) -> list[tirx.Stmt]:
-                words, loads = fetch_words(
-                    self.x, list(met.values()), number * (neighbours * size), neighbours, self.dot
-                )
-                return [
-                    *loads,
-                    *[
-                        statement
-                        for k in range(neighbours)
-                        for at, row in enumerate(met)
-                        for statement in multiply(row, words(at, k), block, i, j, number * neighbours + k)
-                    ],
-                ]
-
-            statements.append(loops.serial(fetched // neighbours, several, "fetch"))
-        if whole > fetched:
-            statements.append(loops.serial(whole - fetched, one, "group", fetched))
-        rest = self._in_block % size
-        if rest:
-            statements += [
-                statement
-                for row, place in met.items()
-                for statement in multiply(
-                    row, assembled_word(self.x, place, whole * size, rest, self.dot), block, i, j, loops.index(whole)
-                )
-            ]
-        return statements
-
-    def _widened_line(
-        self, task: _Task, tile: Tile, block: Expr, i: Expr, multiply: Callable[..., list[tirx.Stmt]]
-    ) -> list[tirx.Stmt]:
+    def _widened_line(self, task: _Task, tile: Tile, block: Expr, i: Expr, multiply: Multiply) -> list[tirx.Stmt]:
         """The products of one block of channels with one line of the kernel, all of whose pixels are widened first."""
         step, dilation = self.problem.strides[1], self.problem.dilations[1]
-        met: dict[tuple[int, int], int] = {}
-        places: dict[int, list[Expr]] = {}
-        for j in range(self.problem.kernel[1]):
-            for row in range(tile.rows):
-                place = self._pixel(task, tile, row, block, i, j)
-                if place is not None:
-                    met[row, j] = row * step + j * dilation
-                    places[met[row, j]] = place
-        slots = {offset: slot for slot, offset in enumerate(sorted(places))}
-        size = self.dot.group
-        if not places:
-            return []
-
-        def strip(first: Expr, channels: int) -> list[tirx.Stmt]:
-            room = math.ceil(channels / size) * size
-            wide = loops.local_buffer([len(slots), room], "int16", "wide")
-            statements = [loops.allocate(wide)]
-            for offset, slot in slots.items():
-                statements += widen(self.x, [*places[offset], first], wide, slot, channels)
-            for j in sorted({j for _, j in met}):
-                rows = [row for row in range(tile.rows) if (row, j) in met]
-
-                def one(group: Expr, j: int = j, rows: Sequence[int] = rows) -> list[tirx.Stmt]:
-                    return [
-                        statement
-                        for row in rows
-                        for statement in multiply(
-                            row,
-                            load_word(wide, [loops.index(slots[met[row, j]])], group * size, self.dot),
-                            block,
-                            i,
-                            j,
-                            first // size + group,
-                        )
-                    ]
-
-                statements.append(loops.serial(room // size, one, "group"))
-            return statements
-
-        statements: list[tirx.Stmt] = []
-        for first, channels, count in strips(self._in_block, STRIP):
-
-            def one_strip(at: Expr, first: int = first, channels: int = channels) -> list[tirx.Stmt]:
-                return strip(at * STRIP + first, channels)
-
-            statements.append(loops.serial(count, one_strip, "strip"))
-        return statements
+        met = {
+            (row, j): (row * step + j * dilation, place)
+            for j in range(self.problem.kernel[1])
+            for row in range(tile.rows)
+            if (place := self._pixel(task, tile, row, block, i, j)) is not None
+        }
+        return line_products(
+            self.x, met, self.dot, lambda row, word, j, group: multiply(row, word, (block, i, j), group)
+        )
 
     def _misses_taps(self, tile: Tile, row: int) -> bool:
         """True when some column of the kernel lies beyond the image for this row of the tile."""

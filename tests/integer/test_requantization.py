@@ -36,8 +36,8 @@ def test_definition(scale: float, value: int) -> None:
 def test_relative_error_of_the_multiplier(scale: float) -> None:
     factor = FixedPoint.of(scale)
     if factor.multiplier:
-        assert 2**14 <= int(factor.multiplier) < 2**15
-        assert abs(float(factor.real) / scale - 1) <= 2.0**-15
+        assert 2**14 < int(factor.multiplier) < 2**15 and factor.multiplier % 2
+        assert abs(float(factor.real) / scale - 1) <= 2.0**-14
     else:
         assert scale * 2**31 <= 1
 

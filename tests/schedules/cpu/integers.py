@@ -23,6 +23,7 @@ from tests.schedules.cpu.emulated_kernels import run_emulated
 from tests.schedules.cpu.kernels import to_blocks
 
 LOW, HIGH = -100, 120  # a clip that is not the type's own
+LOWEST_WEIGHT = -127  # of symmetric quantization
 
 
 def convolve(x: np.ndarray, weight: np.ndarray, zero_point: int, problem: Convolution) -> np.ndarray:
@@ -125,11 +126,13 @@ def factors(problem: Convolution, rng: np.random.Generator) -> tuple[np.ndarray,
     fewer than 32 bits would overflow."""
     shape = (problem.batch, problem.in_channels, problem.height, problem.width)
     x = rng.integers(-128, 128, shape, dtype=np.int8)
-    weight = rng.integers(-127, 128, (problem.out_channels, problem.group_channels, *problem.kernel), dtype=np.int8)
+    weight = rng.integers(
+        LOWEST_WEIGHT, 128, (problem.out_channels, problem.group_channels, *problem.kernel), dtype=np.int8
+    )
     extremes = rng.choice(np.array([-128, 127], np.int8), (1, 1, 1, problem.width))
     x[:, :, : problem.height // 2 + 1] = extremes
     weight[0] = 127
-    weight[-1] = -127
+    weight[-1] = LOWEST_WEIGHT
     return x, weight
 
 
@@ -157,7 +160,7 @@ def placeholders(arrays: Sequence[np.ndarray]) -> list[te.Tensor]:
 
 def integer_way(problem: Convolution, target: Target, zero_point: int, in_block: int) -> Implementation:
     """The first way that the target offers."""
-    return CpuImplementations(target.cpu).integer_convolutions(problem, zero_point, in_block, -127)[0]
+    return CpuImplementations(target.cpu).integer_convolutions(problem, zero_point, in_block, LOWEST_WEIGHT)[0]
 
 
 def check(problem: Convolution, target: Target, zero_point: int, in_block: int | None = None, seed: int = 0) -> None:
@@ -194,7 +197,7 @@ def check_product(rows: tuple[int, ...], inner: int, columns: int, target: Targe
     expected = convolve(x, weight, zero_point, problem)
     epilogue = Requantization.fitting(expected, rng)
     residual = rng.integers(-128, 128, expected.shape, dtype=np.int8)
-    (way,) = CpuImplementations(target.cpu).integer_products(rows, problem, zero_point, -127)
+    (way,) = CpuImplementations(target.cpu).integer_products(rows, problem, zero_point, LOWEST_WEIGHT)
 
     def as_rows(array: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(array[0, :, 0].T).reshape(*rows, -1)

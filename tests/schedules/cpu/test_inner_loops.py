@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -55,8 +55,13 @@ def test_batched_product() -> None:
     check_loop(assembly(way, [(12, 128, 64), (12, 64, 128)], target))
 
 
-def assembly(way: Implementation, shapes: list[tuple[int, ...]], target: Target) -> str:
-    sources = [te.placeholder([tirx.IntImm("int64", extent) for extent in shape]) for shape in shapes]
+def assembly(
+    way: Implementation, shapes: list[tuple[int, ...]], target: Target, dtypes: Sequence[str] | None = None
+) -> str:
+    sources = [
+        te.placeholder([tirx.IntImm("int64", extent) for extent in shape], dtype)
+        for shape, dtype in zip(shapes, dtypes or ["float32"] * len(shapes), strict=True)
+    ]
     function = te.create_prim_func([*sources, way.compute(*sources)]).with_attr("global_symbol", "main")
     schedule = Template(EMITTERS).apply(function.with_attr("tirx.noalias", True), target)
     assert schedule is not None
@@ -88,7 +93,7 @@ def innermost_loops(text: str) -> Iterator[list[str]]:
             code.append(line)
     last_start = -1
     for end, line in enumerate(code):
-        found = re.fullmatch(r"(?:b\.?\w*|cbn?z|tbn?z)\s+(?:.*, )?(\.LBB\w+)", line)
+        found = re.fullmatch(r"(?:b\.?\w*|cbn?z|tbn?z|j\w+)\s+(?:.*, )?(\.LBB\w+)", line)
         start = labels[found[1]] if found else len(code)
         if last_start < start <= end:
             last_start = start

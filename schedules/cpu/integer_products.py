@@ -1,0 +1,120 @@
+"""The products of a block of input channels: for one tap of the kernel, or for a line of taps on widened pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from schedules.cpu import loops
+from schedules.cpu.integer_config import strips
+from schedules.cpu.integer_factors import assembled_word, fetch_words, load_word, widen
+from schedules.dot_product import DotProduct
+
+if TYPE_CHECKING:
+    from tvm import tirx
+
+    from schedules.cpu.loops import Expr
+
+    Statements = list[tirx.Stmt]
+    Place = Sequence[Expr]  # where the channels of a pixel begin in x, without the index of the channel
+
+STRIP = 64  # channels widened together: with the pixels of the largest tiles they stay in the first-level cache
+
+
+def tap_products(
+    x: tirx.Buffer,
+    met: Mapping[int, Place],
+    dot: DotProduct,
+    neighbours: int,
+    multiply: Callable[[int, Expr, Expr], Statements],
+) -> Statements:
+    """All channels of a block with one tap.
+
+    Args:
+        met: by row of the tile, the pixel that meets the tap.
+        neighbours: steps whose factors one load brings.
+        multiply: by row, its factors, and the number of the step.
+    """
+    if not met:
+        return []
+    in_block, size = int(x.shape[-1]), dot.group
+    whole, rest = divmod(in_block, size)
+
+    def one(group: Expr) -> Statements:
+        return [
+            statement
+            for row, place in met.items()
+            for statement in multiply(row, load_word(x, place, group * size, dot), group)
+        ]
+
+    def several(number: Expr) -> Statements:
+        words, loads = fetch_words(x, list(met.values()), number * (neighbours * size), neighbours, dot)
+        products = [
+            statement
+            for k in range(neighbours)
+            for at, row in enumerate(met)
+            for statement in multiply(row, words(at, k), number * neighbours + k)
+        ]
+        return [*loads, *products]
+
+    statements: Statements = []
+    fetched = whole // neighbours * neighbours if neighbours > 1 else 0
+    if fetched:
+        statements.append(loops.serial(fetched // neighbours, several, "fetch"))
+    if whole > fetched:
+        statements.append(loops.serial(whole - fetched, one, "group", fetched))
+    if rest:
+        for row, place in met.items():
+            statements += multiply(row, assembled_word(x, place, whole * size, rest, dot), loops.index(whole))
+    return statements
+
+
+def line_products(
+    x: tirx.Buffer,
+    met: Mapping[tuple[int, int], tuple[int, Place]],
+    dot: DotProduct,
+    multiply: Callable[[int, Expr, int, Expr], Statements],
+) -> Statements:
+    """All channels of a block with one line of the kernel; each pixel is widened once, a strip of channels at a time.
+
+    Args:
+        met: by row of the tile and column of the kernel, the pixel that they meet: its number along the line, and where
+            it lies.
+        multiply: by row, its factors, column, and the number of the step.
+    """
+    if not met:
+        return []
+    places = dict(met.values())
+    slots = {pixel: slot for slot, pixel in enumerate(sorted(places))}
+    size = dot.group
+
+    def strip(first: Expr, channels: int) -> Statements:
+        room = math.ceil(channels / size) * size
+        wide = loops.local_buffer([len(slots), room], "int16", "wide")
+        statements = [loops.allocate(wide)]
+        for pixel, slot in slots.items():
+            statements += widen(x, [*places[pixel], first], wide, slot, channels)
+        for column in sorted({j for _, j in met}):
+
+            def one(group: Expr, column: int = column) -> Statements:
+                return [
+                    statement
+                    for (row, j), (pixel, _) in met.items()
+                    if j == column
+                    for statement in multiply(
+                        row, load_word(wide, [loops.index(slots[pixel])], group * size, dot), j, first // size + group
+                    )
+                ]
+
+            statements.append(loops.serial(room // size, one, "group"))
+        return statements
+
+    statements: Statements = []
+    for first, channels, count in strips(int(x.shape[-1]), STRIP):
+
+        def one_strip(at: Expr, first: int = first, channels: int = channels) -> Statements:
+            return strip(at * STRIP + first, channels)
+
+        statements.append(loops.serial(count, one_strip, "strip"))
+    return statements

@@ -1,0 +1,72 @@
+"""The innermost loops of the integer convolution in assembly: operands and products, and nothing that is spilled."""
+
+from __future__ import annotations
+
+import platform
+import re
+
+import numpy as np
+import pytest
+
+from edgecompile.convolution import Convolution
+from edgecompile.target import find_target
+from tests.schedules.cpu.integers import integer_way
+from tests.schedules.cpu.test_inner_loops import assembly, innermost_loops
+
+VNNI = (
+    "host,num_cores=1,vector_bytes=64,vector_registers=32,features=avx512_vnni:avx512vl:fma:sse4_1,"
+    "llvm_cpu=x86-64-v4,llvm_features=+avx512vnni:-prefer-256-bit"
+)
+AVX2 = (
+    "host,num_cores=1,vector_bytes=32,vector_registers=16,features=avx2:fma:sse4_1,"
+    "llvm_cpu=x86-64-v3,llvm_features=-avx512f"
+)
+POINTWISE = Convolution(1, 256, 64, 56, 56)
+SPATIAL = Convolution(1, 128, 128, 28, 28, (3, 3), (1, 1), (1, 1, 1, 1))
+
+
+def hot_loop(problem: Convolution, name: str, product: str) -> list[str]:
+    """The loop with the most of a product among those that spill nothing."""
+    target = find_target(name)
+    way = integer_way(problem, target, -3, 16)
+    packed = way.pack(np.zeros((problem.out_channels, problem.in_channels, *problem.kernel), np.int8))
+    shape = (1, problem.in_channels // 16, problem.height, problem.width, 16)
+    text = assembly(way, [shape, *(array.shape for array in packed)], target, ["int8", "int8", "int32"])
+    kept = [loop for loop in innermost_loops(text) if not any(is_spilled(line) for line in loop)]
+    return max(kept, key=lambda loop: sum(bool(re.match(product, line)) for line in loop))
+
+
+def is_spilled(line: str) -> bool:
+    """True for a use of the stack other than spreading factors that were widened there."""
+    return ("%rsp" in line or "[sp" in line) and not line.startswith("vpbroadcastd")
+
+
+def share(loop: list[str], product: str) -> float:
+    return sum(bool(re.match(product, line)) for line in loop) / len(loop)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the target `host` is this machine")
+@pytest.mark.parametrize("problem", [POINTWISE, SPATIAL], ids=str)
+def test_vpdpbusd(problem: Convolution) -> None:
+    """Factors are loaded, spread and flipped by one instruction, for each row of the tile."""
+    loop = hot_loop(problem, VNNI, "vpdpbusd")
+    assert share(loop, r"vpdpbusd\s.*zmm") > 0.6, "\n".join(loop)
+    assert any(re.match(r"v(pxord|xorps)\s.*\{1to16\}", line) for line in loop)
+    assert not any(line.startswith(("vpbroadcast", "vmovd\t", "vpshuf", "vperm")) for line in loop)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the target `host` is this machine")
+@pytest.mark.parametrize("problem", [POINTWISE, SPATIAL], ids=str)
+def test_vpmaddwd(problem: Convolution) -> None:
+    """Each product is two instructions; weights are widened as they are loaded."""
+    loop = hot_loop(problem, AVX2, "vpmaddwd")
+    assert share(loop, "vpmaddwd") > 0.33 and share(loop, "vpaddd") > 0.33, "\n".join(loop)
+    assert {line.split()[0] for line in loop if "(" in line} <= {"vpbroadcastd", "vpmovsxbw", "vpmaddwd"}
+
+
+@pytest.mark.parametrize("problem", [POINTWISE, SPATIAL], ids=str)
+def test_sdot(problem: Convolution) -> None:
+    """One factor is a word of a register."""
+    loop = hot_loop(problem, "rpi5", "sdot")
+    assert share(loop, r"sdot\s+v\d+\.4s, v\d+\.16b, v\d+\.4b\[\d\]") > 0.78, "\n".join(loop)
+    assert not any(line.startswith(("ld1r", "dup")) for line in loop)
