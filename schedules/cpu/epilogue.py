@@ -101,17 +101,25 @@ def _is_identity(indices: Sequence[Expr], axes: Sequence[tirx.Var]) -> bool:
 
 
 def _substituted(stage: Stage, known: dict[Any, Expr], indices: Sequence[Expr]) -> Expr:
+    """The stage's value with the known ones in it; one that is read several times is computed once."""
     from tvm import ir
     from tvm.tirx import Let, Var
-    from tvm_ffi.structural import structural_mutate
+    from tvm_ffi.structural import structural_mutate, structural_walk
 
     places = dict(zip(stage.axes, indices, strict=True))
+    reads: list[Any] = []
+    bound: dict[Any, Var] = {}
+
+    def find(read: ir.TensorLoad) -> Any:
+        return next((buffer for buffer in known if read.source.same_as(buffer)), None)
 
     def on_load(read: ir.TensorLoad, mutator: Any) -> Expr:
-        for buffer, value in known.items():
-            if read.source.same_as(buffer):
-                return value
-        return mutator.default_mutate(read)
+        buffer = find(read)
+        if buffer is None:
+            return mutator.default_mutate(read)
+        if reads.count(buffer) == 1:
+            return known[buffer]
+        return bound.setdefault(buffer, Var(str(buffer.name), ir.PrimType(str(buffer.dtype))))
 
     def on_variable(variable: Var, mutator: Any) -> Expr:
         del mutator
@@ -122,4 +130,8 @@ def _substituted(stage: Stage, known: dict[Any, Expr], indices: Sequence[Expr]) 
         places[let.var] = Var(let.var.name, let.var.ty)
         return Let(places[let.var], mutator.mutate(let.value), mutator.mutate(let.body))
 
-    return structural_mutate(stage.value, ((ir.TensorLoad, on_load), (Let, on_let), (Var, on_variable)))
+    structural_walk(stage.value, (ir.TensorLoad, lambda read: reads.append(find(read))))
+    result = structural_mutate(stage.value, ((ir.TensorLoad, on_load), (Let, on_let), (Var, on_variable)))
+    for buffer, variable in bound.items():
+        result = Let(variable, known[buffer], result)
+    return result

@@ -31,7 +31,9 @@ class Bound(NamedTuple):
 
 
 SIMULATED = Bound(steps=1, share=0.01)
-COMPILED = Bound(steps=4, share=0.1)
+# Multipliers of 15 bits are off by up to 2^-14, so that one value in a hundred of a layer falls to the other side of a
+# half; the layers behind it enlarge that step. Measured: at most 5 steps in 6 % of the logits.
+COMPILED = Bound(steps=6, share=0.1)
 
 
 def bindings_of(model: Model) -> dict[relax.Var, relax.Expr]:
