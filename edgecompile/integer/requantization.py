@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tvm import ir
 
 MULTIPLIER_BITS = 15
+SCALE_LIMIT = 2.0**14  # real scales must stay below it
 LEAST_SHIFT = 17  # of the form without 64-bit products
 _MOST_SHIFT = 46  # beyond it every int32 becomes zero: 2^31 * 2^15 / 2^47 is a half
 _HALF_BITS = 16
@@ -51,7 +52,7 @@ class FixedPoint:
         A scale that makes zero of every int32 has the multiplier zero.
         """
         real = np.asarray(scale, np.float64)
-        assert np.all(np.isfinite(real)) and np.all(real >= 0) and np.all(real < 2.0**14)
+        assert np.all(np.isfinite(real)) and np.all(real >= 0) and np.all(real < SCALE_LIMIT)
         fraction, exponent = np.frexp(real)  # real = fraction * 2^exponent, fraction in [1/2, 1)
         # From (2k, 2k + 2) to 2k + 1; the power of two at the lower end goes up.
         multiplier = (np.floor(fraction * 2 ** (MULTIPLIER_BITS - 1)) * 2 + 1).astype(np.int64)

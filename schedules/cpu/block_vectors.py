@@ -1,7 +1,8 @@
-"""The vectors of a block of channels, one after the other."""
+"""The lines of blocked images as tasks, and the vectors of a block of channels, one after the other."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -22,3 +23,20 @@ def over_vectors(block: int, lanes: int, body: Callable[[Expr, int], list[tirx.S
     elif whole:
         statements.append(loops.serial(whole, lambda v: body(v * lanes, lanes), "v"))
     return statements + (body(loops.index(whole * lanes), rest) if rest else [])
+
+
+def over_lines(
+    batch: int, blocks: int, lines: int, cores: int, body: Callable[[Expr, Expr, Expr], list[tirx.Stmt]]
+) -> tirx.Stmt:
+    """`body(image, block, line)` for every line of every block, in parallel.
+
+    Each core has a band of lines of all blocks, as it has where channels are mixed before and behind: then it finds
+    what it wrote itself.
+    """
+    band = lines // math.gcd(lines, cores)
+
+    def task(index: Expr) -> list[tirx.Stmt]:
+        image, rest = index // (blocks * lines), index % (blocks * lines)
+        return body(image, rest // band % blocks, rest // (blocks * band) * band + rest % band)
+
+    return loops.parallel(batch * blocks * lines, task)

@@ -23,7 +23,7 @@ from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators
-from schedules.cpu.block_vectors import over_vectors
+from schedules.cpu.block_vectors import over_lines, over_vectors
 from schedules.cpu.direct_config import FLOAT_BYTES
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.image_tiles import ImageTiles, Tile
@@ -103,19 +103,10 @@ class DepthwiseConvolution:
     cores: int
 
     def emit(self) -> tirx.Stmt:
-        """The loops that compute all of the epilogue's target.
-
-        Each core has a band of lines of all blocks, as it has where channels are mixed before and behind: then it finds
-        what it wrote itself.
-        """
-        blocks, lines = int(self.x.shape[1]), self.problem.out_height
+        """The loops that compute all of the epilogue's target."""
         tiles = ImageTiles(self.problem, self.config.rows)
-        band = lines // math.gcd(lines, self.cores)
 
-        def task(index: Expr) -> list[tirx.Stmt]:
-            image, rest = index // (blocks * lines), index % (blocks * lines)
-            block, line = rest // band % blocks, rest // (blocks * band) * band + rest % band
-
+        def body(image: Expr, block: Expr, line: Expr) -> list[tirx.Stmt]:
             def vectors(tile: Tile) -> list[tirx.Stmt]:
                 return over_vectors(
                     int(self.x.shape[4]),
@@ -125,7 +116,7 @@ class DepthwiseConvolution:
 
             return tiles.of_line(line, vectors)
 
-        return loops.parallel(self.problem.batch * blocks * lines, task)
+        return over_lines(self.problem.batch, int(self.x.shape[1]), self.problem.out_height, self.cores, body)
 
     def _tile(
         self, tiles: ImageTiles, tile: Tile, image: Expr, block: Expr, first: Expr, lanes: int

@@ -28,7 +28,7 @@ from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators
-from schedules.cpu.block_vectors import over_vectors
+from schedules.cpu.block_vectors import over_lines, over_vectors
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.image_tiles import ImageTiles, Tile
 from schedules.cpu.integer_borders import BorderKinds, corrections
@@ -169,14 +169,9 @@ class IntegerDepthwise:
     cores: int
 
     def emit(self) -> tirx.Stmt:
-        """The loops that compute all of the epilogue's target; each core has a band of lines of all blocks."""
-        blocks, lines = int(self.x.shape[1]), self.problem.out_height
-        band = lines // math.gcd(lines, self.cores)
+        """The loops that compute all of the epilogue's target."""
 
-        def task(index: Expr) -> list[tirx.Stmt]:
-            image, rest = index // (blocks * lines), index % (blocks * lines)
-            block, line = rest // band % blocks, rest // (blocks * band) * band + rest % band
-
+        def body(image: Expr, block: Expr, line: Expr) -> list[tirx.Stmt]:
             def vectors(tile: Tile) -> list[tirx.Stmt]:
                 return over_vectors(
                     int(self.x.shape[4]),
@@ -186,7 +181,7 @@ class IntegerDepthwise:
 
             return self._tiles.of_line(line, vectors)
 
-        return loops.parallel(self.problem.batch * blocks * lines, task)
+        return over_lines(self.problem.batch, int(self.x.shape[1]), self.problem.out_height, self.cores, body)
 
     @property
     def _tiles(self) -> ImageTiles:

@@ -24,6 +24,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from edgecompile.integer.requantization import bound
+
 if TYPE_CHECKING:
     from tvm import ir, tirx
 
@@ -112,12 +114,12 @@ def exp(x: Expr) -> Expr:
             half = tirx.shift_right(power, 1)
             return result * _power_of_two(half) * _power_of_two(power - half)
 
-        return _bound(tirx.Cast("int32", n), multiply, "power")
+        return bound(tirx.Cast("int32", n), multiply, "power")
 
     def reduce(kept: Expr) -> Expr:
         return _reduced(kept, scaled)
 
-    return _bound(x, lambda given: _bound(_clip(given, _EXP_LOWEST, _EXP_HIGHEST), reduce, "kept"), "x")
+    return bound(x, lambda given: bound(_clip(given, _EXP_LOWEST, _EXP_HIGHEST), reduce, "kept"), "x")
 
 
 def exp_of_nonpositive(x: Expr) -> Expr:
@@ -127,7 +129,7 @@ def exp_of_nonpositive(x: Expr) -> Expr:
     def scaled(given: Expr, rounded: Expr) -> Expr:
         n = rounded - _number(_ROUNDER)
         reduced = given - n * _number(_LN2_HIGH) - n * _number(_LN2_LOW)
-        return _bound(reduced, lambda r: joined(given, rounded, r), "r")
+        return bound(reduced, lambda r: joined(given, rounded, r), "r")
 
     def joined(given: Expr, rounded: Expr, r: Expr) -> Expr:
         bits = tirx.shift_left(tirx.reinterpret("int32", rounded), _MANTISSA_BITS) + (127 << _MANTISSA_BITS)
@@ -135,9 +137,9 @@ def exp_of_nonpositive(x: Expr) -> Expr:
         return tirx.Select(given < _number(_EXP_LEAST_NORMAL), _number(0), result)
 
     def rounded(given: Expr) -> Expr:
-        return _bound(given * _number(_LOG2_E) + _number(_ROUNDER), lambda n: scaled(given, n), "rounded")
+        return bound(given * _number(_LOG2_E) + _number(_ROUNDER), lambda n: scaled(given, n), "rounded")
 
-    return _bound(x, rounded, "x")
+    return bound(x, rounded, "x")
 
 
 def _reduced(x: Expr, body: Callable[[Expr, Expr], Expr]) -> Expr:
@@ -146,9 +148,9 @@ def _reduced(x: Expr, body: Callable[[Expr, Expr], Expr]) -> Expr:
 
     def remainder(n: Expr) -> Expr:
         r = x - n * _number(_LN2_HIGH) - n * _number(_LN2_LOW)
-        return _bound(r, lambda rest: body(n, rest), "r")
+        return bound(r, lambda rest: body(n, rest), "r")
 
-    return _bound(tirx.floor(x * _number(_LOG2_E) + _number(0.5)), remainder, "n")
+    return bound(tirx.floor(x * _number(_LOG2_E) + _number(0.5)), remainder, "n")
 
 
 def _power_of_two(power: Expr) -> Expr:
@@ -162,10 +164,10 @@ def erf(x: Expr) -> Expr:
     """The quotient of two polynomials in x^2."""
 
     def quotient(kept: Expr) -> Expr:
-        return _bound(kept * kept, lambda t: kept * _horner(_ERF_P, t) / _horner(_ERF_Q, t), "square")
+        return bound(kept * kept, lambda t: kept * _horner(_ERF_P, t) / _horner(_ERF_Q, t), "square")
 
-    value = _bound(x, lambda given: _bound(_clip(given, -_ERF_LIMIT, _ERF_LIMIT), quotient, "kept"), "x")
-    return _bound(value, lambda v: _clip(v, -1, 1), "value")
+    value = bound(x, lambda given: bound(_clip(given, -_ERF_LIMIT, _ERF_LIMIT), quotient, "kept"), "x")
+    return bound(value, lambda v: _clip(v, -1, 1), "value")
 
 
 def sigmoid(x: Expr) -> Expr:
@@ -179,9 +181,9 @@ def tanh(x: Expr) -> Expr:
 
     def quotient(n: Expr, r: Expr) -> Expr:
         def join(scale: Expr) -> Expr:
-            return _bound(scale * (r + r * r * _horner(_EXP, r)) + (scale - _number(1)), divide, "m")
+            return bound(scale * (r + r * r * _horner(_EXP, r)) + (scale - _number(1)), divide, "m")
 
-        return _bound(_power_of_two(tirx.Cast("int32", n)), join, "scale")
+        return bound(_power_of_two(tirx.Cast("int32", n)), join, "scale")
 
     def divide(m: Expr) -> Expr:
         return (_number(0) - m) / (_number(2) + m)
@@ -189,10 +191,10 @@ def tanh(x: Expr) -> Expr:
     def signed(given: Expr) -> Expr:
         size = tirx.Select(given < _number(0), given, _number(0) - given)
         size = tirx.Select(size < _number(-_TANH_LIMIT), _number(-_TANH_LIMIT), size)
-        result = _bound(size * _number(2), lambda twice: _reduced(twice, quotient), "twice")
-        return _bound(result, lambda t: tirx.Select(given < _number(0), _number(0) - t, t), "t")
+        result = bound(size * _number(2), lambda twice: _reduced(twice, quotient), "twice")
+        return bound(result, lambda t: tirx.Select(given < _number(0), _number(0) - t, t), "t")
 
-    return _bound(x, signed, "x")
+    return bound(x, signed, "x")
 
 
 def log(x: Expr) -> Expr:
@@ -203,8 +205,8 @@ def log(x: Expr) -> Expr:
         """Of the bits of x less those of sqrt(1/2): the exponent stands above the bits of the mantissa."""
         mantissa = tirx.bitwise_and(shifted, (1 << _MANTISSA_BITS) - 1) + _SQRT_HALF_BITS
         exponent = tirx.Cast(_FLOAT, tirx.shift_right(shifted, _MANTISSA_BITS))
-        return _bound(
-            exponent, lambda e: _bound(tirx.reinterpret(_FLOAT, mantissa) - 1, lambda f: near_one(e, f), "f"), "e"
+        return bound(
+            exponent, lambda e: bound(tirx.reinterpret(_FLOAT, mantissa) - 1, lambda f: near_one(e, f), "f"), "e"
         )
 
     def near_one(e: Expr, f: Expr) -> Expr:
@@ -214,18 +216,18 @@ def log(x: Expr) -> Expr:
 
     def of_normal(given: Expr) -> Expr:
         bits = tirx.reinterpret("int32", given)
-        return _bound(bits - _SQRT_HALF_BITS, of_parts, "shifted")
+        return bound(bits - _SQRT_HALF_BITS, of_parts, "shifted")
 
     def at_ends(given: Expr) -> Expr:
         tiny = given < _number(_LEAST_NORMAL)
         scaled = tirx.Select(tiny, given * _number(2.0**_SUBNORMAL_SHIFT), given)
         shift = tirx.Select(tiny, _number(_SUBNORMAL_SHIFT * _LN2), _number(0))
-        result = _bound(scaled, of_normal, "normal") - shift
+        result = bound(scaled, of_normal, "normal") - shift
         result = tirx.Select(given > _number(_LARGEST), given, result)
         result = tirx.Select(given.equal(_number(0)), _number(-math.inf), result)
         return tirx.Select(given >= _number(0), result, _number(math.nan))
 
-    return _bound(x, at_ends, "x")
+    return bound(x, at_ends, "x")
 
 
 def log1p(x: Expr) -> Expr:
@@ -237,7 +239,7 @@ def log1p(x: Expr) -> Expr:
         inside = tirx.And(u > _number(0), u <= _number(_LARGEST))
         return log(u) + tirx.Select(inside, rest, _number(0))
 
-    return _bound(x, lambda given: _bound(_number(1) + given, lambda u: corrected(given, u), "u"), "x")
+    return bound(x, lambda given: bound(_number(1) + given, lambda u: corrected(given, u), "u"), "x")
 
 
 def _power(call: ir.Call) -> Expr:
@@ -252,7 +254,7 @@ def _power(call: ir.Call) -> Expr:
         square = x * x
         return square if exponent.value == 2 else square * x
 
-    return _bound(base, products, "base")
+    return bound(base, products, "base")
 
 
 _POLYNOMIALS: Mapping[str, Callable[[Expr], Expr]] = {
@@ -269,14 +271,6 @@ def _number(value: float) -> Expr:
     from tvm import tirx
 
     return tirx.const(value, _FLOAT)
-
-
-def _bound(value: Expr, body: Callable[[Expr], Expr], name: str) -> Expr:
-    """`body` of a variable that holds `value`, so that what uses it often computes it once."""
-    from tvm import ir, tirx
-
-    variable = tirx.Var(name, ir.PrimType(str(value.ty.dtype)))
-    return tirx.Let(variable, value, body(variable))
 
 
 def _clip(x: Expr, low: float, high: float) -> Expr:

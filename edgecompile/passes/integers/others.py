@@ -7,7 +7,7 @@ import tvm
 import tvm_ffi
 from tvm import relax
 
-from edgecompile.integer import FixedPoint, operators
+from edgecompile.integer import operators
 from edgecompile.integer.requantization import MULTIPLIER_BITS
 from edgecompile.passes.integers.graph import Graph
 from edgecompile.passes.integers.output import Output
@@ -42,18 +42,7 @@ def change_scale(x: Quantized, output: Output) -> relax.Expr | None:
     same = x.zero_point == output.zero_point and float(x.scale) == output.scale
     if same and (output.low, output.high) == (-128, 127):
         return x.value
-    factor = float(x.scale) / output.scale
-    if factor >= 2.0**14:
-        return None
-    return operators.requantize(
-        x.value,
-        FixedPoint.of(factor),
-        axis=0,
-        input_zero_point=x.zero_point,
-        zero_point=output.zero_point,
-        low=output.low,
-        high=output.high,
-    )
+    return output.requantized(x.value, x.scale, input_zero_point=x.zero_point)
 
 
 def added(output: Output, graph: Graph) -> relax.Expr | None:
@@ -105,18 +94,7 @@ def averaged(output: Output, graph: Graph) -> relax.Expr | None:
         axes, keeps = [2, 3], True
     count = int(np.prod([shape[axis] for axis in axes]))
     total = graph.emit(relax.op.sum(graph.emit(relax.op.astype(x.value, "int32"), "wide"), axes, keeps), "total")
-    factor = float(x.scale) / count / output.scale
-    if factor >= 2.0**14:
-        return None
-    return operators.requantize(
-        total,
-        FixedPoint.of(factor),
-        axis=0,
-        input_zero_point=x.zero_point * count,
-        zero_point=output.zero_point,
-        low=output.low,
-        high=output.high,
-    )
+    return output.requantized(total, x.scale / count, input_zero_point=x.zero_point * count)
 
 
 def joined(output: Output, graph: Graph) -> relax.Expr | None:

@@ -9,6 +9,8 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from edgecompile.integer import FixedPoint, operators
+from edgecompile.integer.requantization import SCALE_LIMIT
 from edgecompile.passes.integers.graph import Graph
 from edgecompile.passes.integers.quantized import Parameters, read_parameters
 
@@ -39,6 +41,28 @@ class Output:
     def zero_point(self) -> int:
         """Of the int8 values."""
         return self.parameters.signed_zero_point
+
+    def requantized(
+        self, value: relax.Expr, scale: np.ndarray | float, *, axis: int = 0, input_zero_point: int = 0
+    ) -> relax.Call | None:
+        """The int8 result of integers in steps of `scale`; None where that is too coarse for fixed point.
+
+        Args:
+            value: int32, or int8 with a zero point.
+            scale: float64 `[]`, or `[channels]` along `axis`.
+        """
+        factor = np.asarray(scale, np.float64) / self.scale
+        if not np.all(factor < SCALE_LIMIT):
+            return None
+        return operators.requantize(
+            value,
+            FixedPoint.of(factor),
+            axis=axis,
+            input_zero_point=input_zero_point,
+            zero_point=self.zero_point,
+            low=self.low,
+            high=self.high,
+        )
 
     def quantized(self, real: np.ndarray) -> np.ndarray:
         """int8 of real numbers as `quantize` makes them: float32 quotients rounded to nearest, halves to even."""

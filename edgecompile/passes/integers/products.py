@@ -8,12 +8,10 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from edgecompile.integer import FixedPoint, operators
+from edgecompile.integer import operators
 from edgecompile.passes.integers.graph import Graph
 from edgecompile.passes.integers.output import Output
 from edgecompile.passes.integers.quantized import Quantized
-
-_LARGEST_SCALE = 2.0**14
 
 
 @dataclass(frozen=True)
@@ -38,18 +36,7 @@ def requantized_product(output: Output, graph: Graph) -> relax.Expr | None:
     product = _biased_product(output.data, graph)
     if product is None:
         return None
-    scale = product.scale / output.scale
-    if not np.all(scale < _LARGEST_SCALE):
-        return None
-    return operators.requantize(
-        graph.emit(product.sums, "sums"),
-        FixedPoint.of(scale),
-        axis=product.axis,
-        input_zero_point=0,
-        zero_point=output.zero_point,
-        low=output.low,
-        high=output.high,
-    )
+    return output.requantized(graph.emit(product.sums, "sums"), product.scale, axis=product.axis)
 
 
 def float_product(value: relax.Var, graph: Graph) -> relax.Expr | None:
