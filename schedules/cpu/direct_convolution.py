@@ -27,6 +27,7 @@ from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators, lanes_of_panel
+from schedules.cpu.bands import Bands
 from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.factors import Step, multiply_line
@@ -78,27 +79,17 @@ class DirectConvolution:
 
     def emit(self) -> tirx.Stmt:
         """The loops that compute all of the epilogue's target."""
-        panels, bands = self._panels, self._bands
         if self._chunks_outside:
             return loops.serial(self._chunk_count, lambda chunk: [self._chunk_of_all(chunk)], "chunk")
-
-        def task(index: Expr) -> list[tirx.Stmt]:
-            if self.config.pixels_outside:
-                image, band = index // bands, index % bands
-                return [loops.serial(panels, lambda panel: self._chunks(image, band, panel), "panel")]
-            return self._chunks(index // (bands * panels), index % bands, index // bands % panels)
-
-        tasks = self.problem.batch * bands * (1 if self.config.pixels_outside else panels)
-        return loops.parallel(tasks, task)
+        return self._bands.tasks(self._chunks)
 
     def _chunk_of_all(self, chunk: Expr) -> tirx.Stmt:
         bands = self._bands
 
         def task(index: Expr) -> list[tirx.Stmt]:
-            band = index % bands
-            return self._product_band(_Task(loops.index(0), band * self._band, index // bands, chunk), band)
+            return self._one_band(loops.index(0), index % bands.count, index // bands.count, chunk)
 
-        return loops.parallel(bands * self._panels, task)
+        return loops.parallel(bands.count * self._panels, task)
 
     @property
     def _chunks_outside(self) -> bool:
@@ -119,29 +110,13 @@ class DirectConvolution:
         return int(self.weight.shape[1]) // self.config.chunk
 
     @property
-    def _pixels(self) -> int:
-        return self.problem.height * self.problem.width
-
-    @property
-    def _units(self) -> int:
-        """Rows of the image, or tiles of a product of matrices."""
-        return math.ceil(self._pixels / self.config.rows) if self.problem.is_pointwise else self.problem.out_height
-
-    @property
-    def _band(self) -> int:
-        """Units of one task: a row of an image is work enough, and so are a few tiles of a product."""
-        if self.config.pixels_outside:
-            return max(1, min(self._units // (4 * self.facts.num_cores), 4)) if self.problem.is_pointwise else 1
-        return self._units if self._panels >= self.facts.num_cores else math.ceil(self._units / self.facts.num_cores)
-
-    @property
-    def _bands(self) -> int:
-        return math.ceil(self._units / self._band)
+    def _bands(self) -> Bands:
+        return Bands(self.problem, self.config.rows, self._panels, self.config.pixels_outside, self.facts.num_cores)
 
     @property
     def _run(self) -> int:
         """Tiles of a band, which use the same weights one after the other."""
-        return self._band if self.problem.is_pointwise else self._band * self._tiles_per_line
+        return self._bands.size * (1 if self.problem.is_pointwise else self._tiles_per_line)
 
     @property
     def _tiles_per_line(self) -> int:
@@ -153,46 +128,17 @@ class DirectConvolution:
         return along - task.first if tile.line is None else (tile.line - task.first) * self._tiles_per_line + along
 
     def _chunks(self, image: Expr, band: Expr, panel: Expr) -> list[tirx.Stmt]:
-        pixels = self._product_band if self.problem.is_pointwise else self._image_band
-        first = band * self._band
         if self._chunk_count == 1:
-            return pixels(_Task(image, first, panel, None), band)
-        return [loops.serial(self._chunk_count, lambda chunk: pixels(_Task(image, first, panel, chunk), band), "chunk")]
+            return self._one_band(image, band, panel, None)
+        return [loops.serial(self._chunk_count, lambda chunk: self._one_band(image, band, panel, chunk), "chunk")]
 
-    def _product_band(self, task: _Task, band: Expr) -> list[tirx.Stmt]:
-        """Whole tiles in a loop; the pixels that are left, after the last one."""
-        from tvm import tirx
-
-        rows, first = self.config.rows, task.first
-        full, rest = divmod(self._pixels, rows)
-        statements: list[tirx.Stmt] = []
-        if full:
-            whole = full == self._bands * self._band
-            extent = self._band if whole else tirx.min(loops.index(self._band), full - first)
-            statements.append(
-                loops.serial(extent, lambda tile: self._tile(task, Tile(None, tile * rows, rows)), "tile", first)
-            )
-        if rest:
-            tail = self._tile(task, Tile(None, full * rows, rest))
-            statements += [loops.when(band.equal(self._bands - 1), tail)] if self._bands > 1 else tail
-        return statements
-
-    def _image_band(self, task: _Task, band: Expr) -> list[tirx.Stmt]:
-        from tvm import tirx
-
-        if self._band == 1:
-            return self._line(task, band)
-        extent: Index = self._band
-        if self.problem.out_height % self._band:
-            extent = tirx.min(loops.index(self._band), self.problem.out_height - task.first)
-        return [loops.serial(extent, lambda line: self._line(task, line), "line", task.first)]
+    def _one_band(self, image: Expr, band: Expr, panel: Expr, chunk: Expr | None) -> list[tirx.Stmt]:
+        task = _Task(image, band * self._bands.size, panel, chunk)
+        return self._bands.tiles(band, lambda tile: self._tile(task, tile))
 
     @property
     def _tiles(self) -> ImageTiles:
         return ImageTiles(self.problem, self.config.rows)
-
-    def _line(self, task: _Task, line: Expr) -> list[tirx.Stmt]:
-        return self._tiles.of_line(line, lambda tile: self._tile(task, tile))
 
     def _tile(self, task: _Task, tile: Tile) -> list[tirx.Stmt]:
         """The sums of one tile, in registers from their start to their end."""

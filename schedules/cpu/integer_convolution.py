@@ -20,7 +20,6 @@ Where the instruction multiplies words, the channels of all pixels that a line o
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,6 +29,7 @@ from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators, lanes_of_panel
+from schedules.cpu.bands import Bands
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.image_tiles import ImageTiles, Tile
 from schedules.cpu.integer_borders import BorderKinds
@@ -48,10 +48,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Task:
-    """Where the loops around a tile stand: the image of the batch, the band's first unit, the panel."""
+    """Where the loops around a tile stand: the image of the batch, and the panel."""
 
     image: Expr
-    first: Expr
     panel: Expr
 
 
@@ -78,77 +77,20 @@ class IntegerConvolution:
 
     def emit(self) -> tirx.Stmt:
         """The loops that compute all of the epilogue's target."""
-        panels, bands = self._panels, self._bands
+        bands = Bands(self.problem, self.config.rows, self._panels, self.config.pixels_outside, self.facts.num_cores)
 
-        def task(index: Expr) -> list[tirx.Stmt]:
-            if self.config.pixels_outside:
-                image, band = index // bands, index % bands
-                return [loops.serial(panels, lambda panel: self._one_band(image, band, panel), "panel")]
-            return self._one_band(index // (bands * panels), index % bands, index // bands % panels)
+        def body(image: Expr, band: Expr, panel: Expr) -> list[tirx.Stmt]:
+            return bands.tiles(band, lambda tile: self._tile(_Task(image, panel), tile))
 
-        return loops.parallel(self.problem.batch * bands * (1 if self.config.pixels_outside else panels), task)
+        return bands.tasks(body)
 
     @property
     def _panels(self) -> int:
         return int(self.weight.shape[0])
 
     @property
-    def _pixels(self) -> int:
-        return self.problem.height * self.problem.width
-
-    @property
-    def _units(self) -> int:
-        """Rows of the image, or tiles of a product of matrices."""
-        return math.ceil(self._pixels / self.config.rows) if self.problem.is_pointwise else self.problem.out_height
-
-    @property
-    def _band(self) -> int:
-        """Units of one task: a row of an image is work enough, and so are a few tiles of a product."""
-        if self.config.pixels_outside:
-            return max(1, min(self._units // (4 * self.facts.num_cores), 4)) if self.problem.is_pointwise else 1
-        return self._units if self._panels >= self.facts.num_cores else math.ceil(self._units / self.facts.num_cores)
-
-    @property
-    def _bands(self) -> int:
-        return math.ceil(self._units / self._band)
-
-    @property
     def _tiles(self) -> ImageTiles:
         return ImageTiles(self.problem, self.config.rows)
-
-    def _one_band(self, image: Expr, band: Expr, panel: Expr) -> list[tirx.Stmt]:
-        from tvm import tirx
-
-        task = _Task(image, band * self._band, panel)
-        if self.problem.is_pointwise:
-            return self._product_band(task, band)
-        if self._band == 1:
-            return self._line(task, band)
-        extent: Index = self._band
-        if self.problem.out_height % self._band:
-            extent = tirx.min(loops.index(self._band), self.problem.out_height - task.first)
-        return [loops.serial(extent, lambda line: self._line(task, line), "line", task.first)]
-
-    def _product_band(self, task: _Task, band: Expr) -> list[tirx.Stmt]:
-        """Whole tiles in a loop; the pixels that are left, after the last one."""
-        from tvm import tirx
-
-        rows, first = self.config.rows, task.first
-        full, rest = divmod(self._pixels, rows)
-        statements: list[tirx.Stmt] = []
-        if full:
-            whole = full == self._bands * self._band
-            extent = self._band if whole else tirx.min(loops.index(self._band), full - first)
-            statements.append(
-                loops.serial(extent, lambda tile: self._tile(task, Tile(None, tile * rows, rows)), "tile", first)
-            )
-        if rest:
-            tail = self._tile(task, Tile(None, full * rows, rest))
-            statements += [loops.when(band.equal(self._bands - 1), tail)] if self._bands > 1 else tail
-        return statements
-
-    def _line(self, task: _Task, line: Expr) -> list[tirx.Stmt]:
-        return self._tiles.of_line(line, lambda tile: self._tile(task, tile))
 
     def _tile(self, task: _Task, tile: Tile) -> list[tirx.Stmt]:
         """The sums of one tile, in registers from their start to their end."""
