@@ -12,7 +12,7 @@ import numpy as np
 import tvm
 
 from edgecompile.compress.quantize.improve.edit import with_constants
-from edgecompile.compress.quantize.improve.sites import Constants, Site, find_sites, scale
+from edgecompile.compress.quantize.improve.sites import NO_WEIGHT, Constants, Site, find_sites, scale
 from edgecompile.decision import Decision
 
 STEP = "Equalize"
@@ -40,7 +40,12 @@ def equalize(module: tvm.IRModule, products: Collection[str], decisions: list[De
     for _ in range(_ROUNDS):
         if max((_equalize(site, constants) for site in chosen), default=0.0) < _CONVERGED:
             break
-    decisions += _decisions(chosen, set(products), reasons, before, constants)
+    others = {
+        product.name: "what is before it is a norm, or not to be equalized"
+        for site in sites
+        for product in site.readers
+    }
+    decisions += _decisions(chosen, set(products), others | reasons, before, constants)
     changed = {slot.key: constants[slot.key] for site in chosen for slot in (*site.written, *site.read)}
     return with_constants(module, changed) if changed else module
 
@@ -73,7 +78,7 @@ def _decisions(
         found.append(Decision(STEP, f"{site.producer.name} -> {followers}", True, reason))
     reached = {product.name for site in chosen for product in site.readers}
     for name in sorted(products - reached):
-        found.append(Decision(STEP, name, False, reasons.get(name, "the layer before it is not to be equalized")))
+        found.append(Decision(STEP, name, False, reasons.get(name, NO_WEIGHT)))
     return found
 
 

@@ -19,6 +19,9 @@ _POOLINGS = ("nn.max_pool2d", "nn.avg_pool2d", "nn.adaptive_avg_pool2d")
 _VIEWS = ("reshape", "squeeze", "flatten")
 _NORMS = ("nn.layer_norm", "nn.rms_norm")
 
+NO_WEIGHT = "it is no conv2d or matmul with a constant weight of float32"
+"""Why a product that `find_sites` does not speak of is at no site."""
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -58,6 +61,7 @@ class Site:
     Attributes:
         producer: the product or norm that it begins at.
         is_norm: True where that is a norm.
+        is_shared: True for a norm whose result others read too, who need it as it is.
         readers: the products that it ends at.
         activation: the name of the tensor that they read.
         channels: how many.
@@ -67,6 +71,7 @@ class Site:
 
     producer: relax.Var
     is_norm: bool
+    is_shared: bool
     readers: tuple[relax.Var, ...]
     activation: str
     channels: int
@@ -135,11 +140,13 @@ class _Search:
         while True:
             end = passed[-1]
             readers = self._uses.readers(end)
-            others = [reader for reader in readers if reader is None or not self._reads(reader, end)]
-            if not others:
-                products = tuple(reader for reader in readers if reader is not None)
+            products = tuple(reader for reader in readers if reader is not None and self._reads(reader, end))
+            others = [reader for reader in readers if reader not in products]
+            is_shared = is_norm and end.same_as(producer) and bool(others) and bool(products)
+            if not others or is_shared:
                 read = tuple(self._input_slot(product, channels) for product in products)
-                self.sites.append(Site(producer, is_norm, products, end.name, channels, tuple(written), read))
+                site = Site(producer, is_norm, is_shared, products, end.name, channels, tuple(written), read)
+                self.sites.append(site)
                 return
             following = self._uses.only_reader(end)
             if following is None or not self._passes(following, end, channels, written):

@@ -6,13 +6,14 @@ Quantization for Large Language Models", ICML 2023, equation 4.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tvm
+from tvm import relax
 
 from edgecompile.compress.quantize.improve.edit import with_constants
-from edgecompile.compress.quantize.improve.sites import Constants, Site, find_sites, scale
+from edgecompile.compress.quantize.improve.sites import NO_WEIGHT, Constants, Site, find_sites, scale
 from edgecompile.decision import Decision
 
 STEP = "Smooth"
@@ -31,8 +32,9 @@ def smooth(
         norm(x) * gamma + beta, @ w   ->   norm(x) * (gamma / s) + beta / s, @ (w * s),
         s = max |activation|^a / max |w|^(1 - a)
 
-    for each channel of an activation that only matrix products with constant weights read, all with one factor. The
-    factor is folded into the norm, or into the layer, that makes the activation.
+    for each channel of an activation that products with constant weights read, all with one factor. The factor is
+    folded into the norm, or into the layer, that makes the activation. A norm that others read too, such as a residual
+    sum, is computed a second time for the products.
 
     Args:
         module: after `simplify_model`.
@@ -44,6 +46,7 @@ def smooth(
     sites, reasons, constants = find_sites(module["main"])
     reached: set[str] = set()
     changed: Constants = {}
+    split: dict[relax.Var, Sequence[relax.Var]] = {}
     for site in sites:
         names = [product.name for product in site.readers]
         if not set(names) & set(exponents):
@@ -54,14 +57,19 @@ def smooth(
             alpha, peak = exponents[names[0]], peaks[site.activation]
             factors = _factors(site, constants, peak, alpha)
             scale(site, constants, factors)
+            if site.is_shared:
+                split[site.producer] = site.readers
             changed |= {slot.key: constants[slot.key] for slot in (*site.written, *site.read)}
             spread = f"{_spread(peak):.3g} times, now {_spread(peak / factors):.3g} times"
-            reason = f"folded into {site.producer.name}; the activation's channels differed {spread}"
+            place = f"{site.producer.name}{' (one more of it: others read it too)' if site.is_shared else ''}"
+            reason = f"folded into {place}; the activation's channels differed {spread}"
         else:
             reason = why_not
         decisions += [Decision(STEP, name, why_not is None, reason) for name in names if name in exponents]
-    decisions += [Decision(STEP, name, False, reasons[name]) for name in exponents if name not in reached]
-    return with_constants(module, changed) if changed else module
+    decisions += [
+        Decision(STEP, name, False, reasons.get(name, NO_WEIGHT)) for name in exponents if name not in reached
+    ]
+    return with_constants(module, changed, split) if changed else module
 
 
 def _why_not(site: Site, exponents: Mapping[str, float], peaks: Mapping[str, np.ndarray]) -> str | None:

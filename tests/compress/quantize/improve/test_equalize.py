@@ -55,7 +55,7 @@ def test_only_what_is_asked_for() -> None:
     module = convolutional().module
     result, decisions = decided(module, ["first", "grouped", "scores"])
     assert [name for name, decision in decisions.items() if decision.kept] == ["first -> grouped"]
-    assert "not to be equalized" in decisions["scores"].reason
+    assert "or not to be equalized" in decisions["scores"].reason
     before, after = (find_sites(each["main"])[2] for each in (module, result))
     by_name = {key[0].name: array for key, array in after.items() if key[1] == 1}
     for (variable, argument), array in before.items():

@@ -54,6 +54,18 @@ def test_refusals(exponents: dict[str, float], peaks: dict[str, np.ndarray], rea
     assert all(not decision.kept and reason in decision.reason for decision in decisions)
 
 
+def test_a_norm_that_a_residual_sum_reads_is_computed_twice() -> None:
+    module = attention_input(residual=True).module
+    decisions: list[Decision] = []
+    result = smooth(module, THREE, PEAKS, decisions)
+    relax.analysis.well_formed(result)
+    assert all(decision.kept and "others read it too" in decision.reason for decision in decisions)
+    (before,), (after,) = (run_virtual_machine(each, X) for each in (module, result))
+    np.testing.assert_allclose(after, before, rtol=0, atol=1e-5 * np.abs(before).max())
+    norms = [binding for binding in result["main"].body.blocks[0].bindings if "norm" in binding.var.name]
+    assert [norm.var.name for norm in norms] == ["norm", "norm_split"]
+
+
 def test_folded_into_the_layer_before() -> None:
     def body(layers: Layers, x: relax.Var) -> relax.Expr:
         return layers.dense(layers.dense(x, "first", (6, 6)), "second", (6, 4))
