@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from edgecompile.compress.quantize.data import Data
 from edgecompile.compress.quantize.observe import Progress, observe
+from edgecompile.compress.quantize.observed_model import ObservedModel
 from edgecompile.compress.quantize.observers import Observer, find_observer
 from edgecompile.compress.quantize.table import CalibrationTable
 from edgecompile.frontend.model import Model
@@ -36,6 +37,7 @@ def calibrate_each(
     channels: bool = False,
     threads: int = 1,
     progress: Progress | None = None,
+    observed: ObservedModel | None = None,
 ) -> tuple[CalibrationTable, ...]:
     """One table per observer, in their order, from a single pass over the data.
 
@@ -47,6 +49,7 @@ def calibrate_each(
         channels: record the greatest magnitude of each channel too.
         threads: how many work on one inference.
         progress: called with each phase of the compilation of the observed model, and after each sample.
+        observed: the model compiled already, where it is; it stays open.
 
     Raises:
         InvalidCalibrationError: the data are empty, unreadable or do not fit the model; the model has no float32
@@ -60,6 +63,13 @@ def calibrate_each(
     """
     chosen = [find_observer(observer) if isinstance(observer, str) else observer for observer in observers]
     observations = observe(
-        model, data, observers=chosen, samples=samples, channels=channels, threads=threads, progress=progress
+        model,
+        data,
+        observers=chosen,
+        samples=samples,
+        channels=channels,
+        threads=threads,
+        progress=progress,
+        observed=observed,
     )
     return tuple(observations.table(observer) for observer in chosen)

@@ -28,11 +28,14 @@ class Edges:
         products: the variables of the products that read int8.
         quantized: the variables whose values go through int8.
         reasons: name, kept, and why, for each product and each joining operator.
+        deciders: by the name of a quantized tensor, the product that reads it first; the joining operator where none
+            does.
     """
 
     products: frozenset[relax.Var]
     quantized: frozenset[relax.Var]
     reasons: tuple[tuple[str, bool, str], ...]
+    deciders: Mapping[str, str]
     _readers: Mapping[relax.Var, Sequence[relax.Var]]
 
     @staticmethod
@@ -64,9 +67,11 @@ class _Search:
     def result(self) -> Edges:
         products = [binding.var for binding in self._bindings if self._takes_product(binding)]
         quantized: set[relax.Var] = set()
+        deciders: dict[str, str] = {}
         for product in products:
             source = self._source(self._definitions[product].args[0])
             quantized.add(source)
+            deciders.setdefault(source.name, product.name)
             self._readers[source].append(product)
         carried = {self._end(product) for product in products}
         for binding in self._bindings:  # in order: a join may feed another
@@ -80,9 +85,11 @@ class _Search:
                 self._reasons.append((binding.var.name, False, reason))
                 continue
             quantized.update(sources)
+            for source in sources:
+                deciders.setdefault(source.name, binding.var.name)
             carried.add(self._end(binding.var))
             self._reasons.append((binding.var.name, True, "int8: all that it reads is quantized"))
-        return Edges(frozenset(products), frozenset(quantized), tuple(self._reasons), self._readers)
+        return Edges(frozenset(products), frozenset(quantized), tuple(self._reasons), deciders, self._readers)
 
     def _takes_product(self, binding: relax.VarBinding) -> bool:
         call, name = binding.value, binding.var.name

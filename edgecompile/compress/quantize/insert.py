@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import tvm
@@ -12,11 +12,9 @@ from tvm import relax
 from tvm_ffi.structural import structural_mutate
 
 from edgecompile.compress.quantize.edges import Edges
-from edgecompile.compress.quantize.scale import Affine, affine, rounded, symmetric_scales
+from edgecompile.compress.quantize.scale import Affine, affine
+from edgecompile.compress.quantize.weights import IntegerWeight
 from edgecompile.decision import Decision
-
-if TYPE_CHECKING:
-    pass
 
 
 class TensorRange(Protocol):
@@ -34,13 +32,11 @@ class ProductScheme:
     """How one convolution or matrix product is quantized.
 
     Attributes:
-        weight_axis_is_channel: one scale for each output channel; else one for the whole weight.
-        highest_weight: the integer of the largest weight: 127, or 63 where weights keep 7 bits.
+        weight: its integers.
         symmetric_activations: the zero point of its input is zero.
     """
 
-    weight_axis_is_channel: bool = True
-    highest_weight: int = 127
+    weight: IntegerWeight
     symmetric_activations: bool = False
 
 
@@ -115,14 +111,11 @@ class _Writer:
         call = binding.value
         scheme = self._schemes[binding.var.name]
         axis = 0 if call.op.name == "relax.nn.conv2d" else 1
-        return relax.Call(call.op, [self.renewed(call.args[0]), self._weight(call.args[1], axis, scheme)], call.attrs)
+        return relax.Call(call.op, [self.renewed(call.args[0]), self._weight(scheme.weight, axis)], call.attrs)
 
-    def _weight(self, weight: tvm.ir.GenericConst, axis: int, scheme: ProductScheme) -> relax.Var:
-        array = weight.value.numpy()
-        channel = axis if scheme.weight_axis_is_channel else None
-        scales = symmetric_scales(array, channel, scheme.highest_weight)
-        integers = relax.const(rounded(array, scales, channel, scheme.highest_weight), "int8")
-        return self._dequantized(integers, scales, np.zeros(scales.shape, np.int8), axis)
+    def _weight(self, weight: IntegerWeight, axis: int) -> relax.Var:
+        grid = weight.grid
+        return self._dequantized(relax.const(weight.integers, "int8"), grid.scales, grid.zero_points, axis)
 
     def _rounded(self, old: relax.Var, value: relax.Expr) -> relax.Var:
         grid = self._grid(old)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import tempfile
 import warnings
@@ -114,6 +115,7 @@ def observe(
     channels: bool = False,
     threads: int = 1,
     progress: Progress | None = None,
+    observed: ObservedModel | None = None,
 ) -> Observations:
     """Run the model on the data and take the statistics that the observers need, of every float32 tensor.
 
@@ -121,7 +123,7 @@ def observe(
     per sample. Memory: all tensors of one inference, twice; for each a histogram of at most 64 KiB where an observer
     needs it; and one sample. It does not grow with the number of samples.
 
-    Args, Raises, Warns: as for `calibrate_each`.
+    Args, Raises, Warns: as for `calibrate_each`; `observed` is the model compiled already, which stays open.
     """
     if samples is not None and samples < 1:
         raise InvalidCalibrationError(f"calibration needs 1 sample or more, found samples={samples}")
@@ -131,10 +133,11 @@ def observe(
     total = min((count for count in (count_samples(data), samples) if count is not None), default=None)
     tensors: dict[str, Observation] = {}
     count = 0
-    with (
-        tempfile.TemporaryDirectory(prefix="edgecompile-") as folder,
-        ObservedModel(model, Path(folder) / "observed", threads, lambda phase: report(phase, 0, None)) as observed,
-    ):
+    with contextlib.ExitStack() as stack:
+        if observed is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgecompile-"))
+            compiled = ObservedModel(model, Path(folder) / "observed", threads, lambda phase: report(phase, 0, None))
+            observed = stack.enter_context(compiled)
         for count, sample in enumerate(itertools.chain([first], stream), 1):
             for name, array in observed.run(sample):
                 if name not in tensors:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ class ObservedModel:
 
     Args:
         folder: where the compiled model is written; it may go when the object is closed.
+        only: the names of the tensors to answer; all float32 ones unless given.
         progress: called with the name of each phase of the compilation.
 
     Raises:
@@ -31,10 +32,17 @@ class ObservedModel:
         UnsupportedModelError: `main` has control flow; or as for `compile`.
     """
 
-    def __init__(self, model: Model, folder: Path, threads: int, progress: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        model: Model,
+        folder: Path,
+        threads: int,
+        progress: Callable[[str], None],
+        only: Collection[str] | None = None,
+    ) -> None:
         from edgecompile.driver import compile
 
-        variables = float_variables(model)
+        variables = {name: found for name, found in float_variables(model).items() if only is None or name in only}
         if not variables:
             raise InvalidCalibrationError(f"calibration needs a model with float32 tensors, {model.name!r} has none")
         parameters = [parameter.name for parameter in model.module["main"].params]

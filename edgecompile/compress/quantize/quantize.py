@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from edgecompile.compress.quantize.calibrate import calibrate
-from edgecompile.compress.quantize.chosen_observer import chosen_observer
-from edgecompile.compress.quantize.data import read_samples
 from edgecompile.compress.quantize.quantizable import WEIGHTED_OPERATORS, quantizable_layers
 from edgecompile.compress.quantize.recipe import QuantizeStep
+from edgecompile.compress.quantize.replay import Replay
 from edgecompile.compress.quantize.resolve import resolve
 from edgecompile.compress.quantize.scheme import LayerScheme
-from edgecompile.compress.quantize.table import CalibrationTable, load_table
 from edgecompile.decision import Decision
 from edgecompile.errors import InvalidInputError, InvalidRecipeError
 from edgecompile.frontend.model import Model
 from edgecompile.passes.simplify_model import simplify_model
 
 if TYPE_CHECKING:
-    import numpy as np
+    import tvm
 
     from edgecompile.compress.driver import Data, Evaluate, StepResult
+    from edgecompile.compress.quantize.improve.runs import Runs
+    from edgecompile.compress.quantize.insert import TensorRange
 
-_SEVEN_BITS, _EIGHT_BITS = 63, 127
+Schemes = Mapping[str, LayerScheme]
+Progress = Callable[[str], None]
 
 
 def quantize(
@@ -38,92 +37,150 @@ def quantize(
     table: str | os.PathLike[str] | None,
     evaluate: Evaluate | None,
     max_drop: float | None,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> StepResult:
     """The model in QDQ form; arguments as of `compress`.
 
     Raises:
         InvalidRecipeError: the recipe asks for what is not built yet, or does not fit the model.
-        InvalidInputError: neither data nor a table.
+        InvalidInputError: neither data nor a table, or a table where the recipe needs data.
         InvalidCalibrationError: see `calibrate` and `load_table`.
     """
     from edgecompile.compress.driver import StepResult
-    from edgecompile.compress.quantize.insert import ProductScheme, insert_quantization
+    from edgecompile.compress.quantize.improve.runs import Runs
 
     if evaluate is not None or max_drop is not None:
         raise InvalidInputError("quantization that watches a metric is not built yet: leave eval and max_drop out")
     simplified = simplify_model(model)
     layers = quantizable_layers(simplified)
     schemes = {name: found for name, found in resolve(step, layers).items() if not found.skip}
-    weighted = {layer.name: schemes[layer.name] for layer in layers if _has_scheme(layer.operator, layer.name, schemes)}
-    _refuse_unbuilt(weighted)
-    progress("calibrate")
-    first, whole = _first_sample(model, data)
-    ranges = _ranges(simplified, weighted, whole, samples, table)
-    products = {
-        name: ProductScheme(
-            weight_axis_is_channel=layer.weights.granularity == "per_channel",
-            highest_weight=_SEVEN_BITS if layer.reduce_range else _EIGHT_BITS,
-            symmetric_activations=layer.activations.symmetric,
-        )
-        for name, layer in weighted.items()
-    }
+    weighted = {layer.name for layer in layers if layer.operator in WEIGHTED_OPERATORS} & schemes.keys()
+    products = {name: layer for name, layer in schemes.items() if name in weighted}
+    _refuse_unbuilt(products)
     decisions: list[Decision] = []
-    module = insert_quantization(simplified.module, ranges.tensors, products, decisions)
+    replay = _samples(model, products, data, samples, table, decisions)
+    scaled = _smoothed(_equalized(simplified, products, decisions), products, replay, progress, decisions)
+    with Runs(scaled, replay, progress) as runs:
+        progress("calibrate")
+        ranges = _ranges(runs, products, schemes, table)
+        module = _integers(runs, products, ranges, progress, decisions)
     if not any(decision.kept for decision in decisions):
         module = model.module  # the caller says so
     # The self-test of an artifact should ask what the ranges were chosen for.
-    return StepResult(dataclasses.replace(model, module=module, sample_inputs=first or model.sample_inputs), decisions)
+    sample = replay.first or model.sample_inputs
+    return StepResult(dataclasses.replace(model, module=module, sample_inputs=sample), decisions)
 
 
-def _first_sample(model: Model, data: Data | None) -> tuple[Mapping[str, np.ndarray], Data | None]:
-    """The first sample, by input name, and all of them; nothing without data."""
-    if data is None:
-        return {}, None
-    all_samples = read_samples(data, model.inputs)
-    first = next(all_samples, None)
-    return (first, itertools.chain([first], all_samples)) if first is not None else ({}, ())
-
-
-def _has_scheme(operator: str, name: str, schemes: Mapping[str, LayerScheme]) -> bool:
-    return operator in WEIGHTED_OPERATORS and name in schemes
-
-
-def _refuse_unbuilt(schemes: Mapping[str, LayerScheme]) -> None:
-    """Raises where a layer asks for more than static int8."""
+def _refuse_unbuilt(schemes: Schemes) -> None:
+    """Raises where a layer asks for more than static integers."""
     for name, layer in schemes.items():
         weights, activations = layer.weights, layer.activations
+        is_integer = activations.is_integer
         unbuilt = {
-            f"weights of {weights.dtype}": weights.dtype != "int8" or weights.code_bits != 8,
+            f"weights of {weights.dtype}": weights.dtype not in (("int8", "int4") if is_integer else ("int8",)),
             f"weights by {weights.method}": weights.method != "uniform",
             f"weights with {weights.granularity}": weights.granularity == "per_group",
-            "asymmetric weights": not weights.symmetric,
             f"activations of {activations.dtype}": activations.dtype not in ("int8", "uint8"),
             "dynamic activations": activations.mode == "dynamic",
-            "equalize": layer.equalize,
-            "bias_correction": layer.bias_correction,
-            f"rounding {layer.rounding}": layer.rounding != "nearest",
-            "smooth": layer.smooth is not None,
-            "several ways of calibration": layer.calibration != next(iter(schemes.values())).calibration,
         }
         asked = [what for what, is_asked in unbuilt.items() if is_asked]
         if asked:
             raise InvalidRecipeError(f"layer {name!r} asks for {', '.join(asked)}, which is not built yet: use int8")
 
 
-def _ranges(
+def _samples(
     model: Model,
-    schemes: Mapping[str, LayerScheme],
+    schemes: Schemes,
     data: Data | None,
     samples: int | None,
     table: str | os.PathLike[str] | None,
-) -> CalibrationTable:
-    if table is not None:
-        loaded = load_table(table)
-        loaded.check(model)
-        return loaded
-    if data is None:
+    decisions: list[Decision],
+) -> Replay:
+    """The data, ready for as many passes as the recipe needs; none beside a table.
+
+    Raises:
+        InvalidInputError: neither data nor a table, or a table that does not do.
+    """
+    if data is None and table is None:
         raise InvalidInputError("static int8 needs calibration data or a table, found neither: give data= or table=")
-    calibration = next(iter(schemes.values())).calibration
-    assert calibration is not None  # static activations have one; see `combinations`
-    return calibrate(model, data, observer=chosen_observer(calibration), samples=samples)
+    asked = {what: name for name, layer in schemes.items() for what in _improvements(layer)}
+    if data is None and asked:
+        what, name = next(iter(asked.items()))
+        raise InvalidInputError(
+            f"layer {name!r} asks for {what}, which needs calibration data, found a table of the model without it: "
+            "give data="
+        )
+    # Equalized weights are calibrated afterwards, in the only pass.
+    replay = Replay(() if data is None else data, model.inputs, samples, once=not set(asked) - {"equalize"})
+    if replay.is_cut:
+        reason = f"kept the first {replay.kept} samples for several passes: the data can be read once only"
+        decisions.append(Decision("Samples", "data", False, f"{reason}; give a folder, a list or module:function"))
+    return replay
+
+
+def _improvements(layer: LayerScheme) -> list[str]:
+    """What a scheme asks for beside rounding to nearest."""
+    asked = {
+        "equalize": layer.equalize,
+        "smooth": layer.smooth is not None,
+        f"rounding {layer.rounding}": layer.rounding != "nearest",
+        "bias_correction": layer.bias_correction,
+    }
+    return [what for what, is_asked in asked.items() if is_asked]
+
+
+def _equalized(model: Model, schemes: Schemes, decisions: list[Decision]) -> Model:
+    from edgecompile.compress.quantize.improve.equalize import equalize
+
+    names = [name for name, layer in schemes.items() if layer.equalize]
+    return dataclasses.replace(model, module=equalize(model.module, names, decisions)) if names else model
+
+
+def _smoothed(model: Model, schemes: Schemes, replay: Replay, progress: Progress, decisions: list[Decision]) -> Model:
+    from edgecompile.compress.quantize.improve.runs import Runs
+    from edgecompile.compress.quantize.improve.smooth import smooth
+    from edgecompile.compress.quantize.ranges import peaks_from_data
+
+    exponents = {name: layer.smooth for name, layer in schemes.items() if layer.smooth is not None}
+    if not exponents:
+        return model
+    with Runs(model, replay, progress) as runs:
+        progress("smooth")
+        peaks = peaks_from_data(runs)
+    return dataclasses.replace(model, module=smooth(model.module, exponents, peaks, decisions))
+
+
+def _ranges(
+    runs: Runs, products: Schemes, schemes: Schemes, table: str | os.PathLike[str] | None
+) -> Mapping[str, TensorRange]:
+    from edgecompile.compress.quantize.ranges import ranges_from_data
+    from edgecompile.compress.quantize.table import load_table
+
+    if table is None:
+        return ranges_from_data(runs, products, schemes)
+    loaded = load_table(table)
+    loaded.check(runs.model)
+    return loaded.tensors
+
+
+def _integers(
+    runs: Runs, schemes: Schemes, ranges: Mapping[str, TensorRange], progress: Progress, decisions: list[Decision]
+) -> tvm.IRModule:
+    """The float model of `runs` with integers in it."""
+    from edgecompile.compress.quantize.improve.choose_weights import choose_weights
+    from edgecompile.compress.quantize.improve.correct_bias import correct_bias
+    from edgecompile.compress.quantize.improve.product import products_of
+    from edgecompile.compress.quantize.insert import ProductScheme, insert_quantization
+
+    products = products_of(runs.model.module["main"], schemes.keys())
+    weights = choose_weights(products, schemes, runs, progress, decisions)
+    chosen = {
+        name: ProductScheme(weight, symmetric_activations=schemes[name].activations.symmetric)
+        for name, weight in weights.items()
+    }
+    inserted: list[Decision] = []
+    module = insert_quantization(runs.model.module, ranges, chosen, inserted)
+    decisions += inserted
+    quantized = {decision.subject for decision in inserted if decision.kept}
+    corrected = [product for product in products if product.name in quantized and schemes[product.name].bias_correction]
+    return correct_bias(module, corrected, runs, progress, decisions) if corrected else module

@@ -10,7 +10,8 @@ import pytest
 import tvm
 from tvm import relax
 
-from edgecompile.compress.quantize.scale import affine, rounded, symmetric_scales
+from edgecompile.compress.quantize.scale import affine
+from edgecompile.compress.quantize.weights import WeightForm, nearest
 from edgecompile.decision import Decision
 from edgecompile.integer.reference import run_reference
 from edgecompile.passes.integers import FuseIntegerOperators
@@ -30,8 +31,8 @@ def through(builder: relax.BlockBuilder, x: relax.Expr, low: float, high: float,
 
 
 def weight(builder: relax.BlockBuilder, array: np.ndarray, axis: int, zero_point: int = 0) -> relax.Var:
-    scales = symmetric_scales(array, axis, 100)
-    integers = rounded(array, scales, axis, 100) + np.int8(zero_point)
+    found = nearest(array, WeightForm(axis, -100, 100))
+    scales, integers = found.grid.scales, found.integers + np.int8(zero_point)
     zeros = np.full(scales.shape, zero_point, np.int8)
     constants = [relax.const(integers, "int8"), relax.const(scales, "float32"), relax.const(zeros, "int8")]
     return builder.emit(relax.op.dequantize(*constants, axis=axis, out_dtype="float32"))
