@@ -7,24 +7,27 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import tvm
 from tvm import relax
 
-from edgecompile.integer import formulas
+from edgecompile.integer import dynamic, formulas
 from edgecompile.integer.requantization import FixedPoint
 from edgecompile.passes.annotate_elementwise import ELEMENTWISE
 
 if TYPE_CHECKING:
     from tvm import te
 
+Formula: TypeAlias = "Callable[..., te.Tensor | Sequence[te.Tensor]]"
+
 CONV2D = "edgecompile.conv2d"
 MATMUL = "edgecompile.matmul"
 REQUANTIZE = "edgecompile.requantize"
 ADD = "edgecompile.add"
 LOOKUP = "edgecompile.lookup"
+QUANTIZE_ROWS = "edgecompile.quantize_rows"
 
 
 def conv2d(
@@ -110,12 +113,17 @@ def lookup(x: relax.Expr, table: np.ndarray) -> relax.Call:
     return _call(LOOKUP, [x, relax.const(table, str(table.dtype))])
 
 
+def quantize_rows(x: relax.Expr, *, shared_axes: int) -> relax.Call:
+    """int8 of float32 x, and its scales, as a tuple; see `dynamic.quantize_rows`."""
+    return _call(QUANTIZE_ROWS, [x], shared_axes=shared_axes)
+
+
 def attributes(call: relax.Call) -> dict[str, Any]:
     """The attributes of a call of an operator of this module, as Python numbers, tuples and strings."""
     return {str(name): _plain(value) for name, value in call.attrs.items()}
 
 
-def formula(call: relax.Call, channel: formulas.Channel | None = None) -> Callable[..., te.Tensor]:
+def formula(call: relax.Call, channel: formulas.Channel | None = None) -> Formula:
     """The call's formula, of its arguments as tensors; `channel` where elements lie in blocks."""
     return _FORMULAS[call.op.name](attributes(call), channel)
 
@@ -126,12 +134,13 @@ def _requantize_formula(numbers: dict[str, Any], channel: formulas.Channel | Non
     return functools.partial(formulas.requantize, channel=place, is_short=is_short, **numbers)
 
 
-_FORMULAS: Mapping[str, Callable[[dict[str, Any], formulas.Channel | None], Callable[..., te.Tensor]]] = {
+_FORMULAS: Mapping[str, Callable[[dict[str, Any], formulas.Channel | None], Formula]] = {
     CONV2D: lambda numbers, channel: functools.partial(formulas.convolve, **numbers),
     MATMUL: lambda numbers, channel: functools.partial(formulas.multiply, **numbers),
     REQUANTIZE: _requantize_formula,
     ADD: lambda numbers, channel: functools.partial(formulas.add, **numbers),
     LOOKUP: lambda numbers, channel: formulas.lookup,
+    QUANTIZE_ROWS: lambda numbers, channel: functools.partial(dynamic.quantize_rows, **numbers),
 }
 
 
@@ -194,12 +203,20 @@ def _lookup_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorT
     return relax.TensorType(call.args[0].ty.shape, str(call.args[1].ty.dtype))
 
 
-_TYPES: Mapping[str, Callable[[relax.Call, relax.BlockBuilder], relax.TensorType]] = {
+def _quantize_rows_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TupleType:
+    shape = _shape(call.args[0])
+    shared = attributes(call)["shared_axes"]
+    scales = (*shape[: len(shape) - shared], *[1] * shared)
+    return relax.TupleType([relax.TensorType(shape, "int8"), relax.TensorType(scales, "float32")])
+
+
+_TYPES: Mapping[str, Callable[[relax.Call, relax.BlockBuilder], tvm.ir.Type]] = {
     CONV2D: _conv2d_type,
     MATMUL: _matmul_type,
     REQUANTIZE: _requantize_type,
     ADD: _add_type,
     LOOKUP: _lookup_type,
+    QUANTIZE_ROWS: _quantize_rows_type,
 }
 
 

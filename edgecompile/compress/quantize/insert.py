@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import tvm
@@ -14,9 +14,7 @@ from tvm_ffi.structural import structural_mutate
 from edgecompile.compress.quantize.edges import Edges
 from edgecompile.compress.quantize.scale import Affine, affine, rounded, symmetric_scales
 from edgecompile.decision import Decision
-
-if TYPE_CHECKING:
-    pass
+from edgecompile.integer import operators
 
 
 class TensorRange(Protocol):
@@ -37,11 +35,13 @@ class ProductScheme:
         weight_axis_is_channel: one scale for each output channel; else one for the whole weight.
         highest_weight: the integer of the largest weight: 127, or 63 where weights keep 7 bits.
         symmetric_activations: the zero point of its input is zero.
+        scales: of its input: "static" ones are known from its range, others are found at run time.
     """
 
     weight_axis_is_channel: bool = True
     highest_weight: int = 127
     symmetric_activations: bool = False
+    scales: Literal["static", "per_row", "per_tensor"] = "static"
 
 
 STEP = "InsertQuantization"
@@ -56,7 +56,9 @@ def insert_quantization(
     """The module in QDQ form.
 
         conv2d(x, w) + b   ->   conv2d(dequantize(quantize(x)), dequantize(w_int8)) + b
+        matmul(x, w)       ->   matmul(astype(q) * scales, dequantize(w_int8)),   q, scales = quantize_rows(x)
 
+    The second where scales are found at run time; a tensor that several products read so is quantized once.
     Also quantized is what stands between quantized products and can stay integer: residual sums, poolings,
     concatenations. The model's results stay float.
 
@@ -67,7 +69,8 @@ def insert_quantization(
         decisions: receives one for each product and each joining operator.
     """
     main = module["main"]
-    edges = Edges.of(main, ranges.keys(), schemes.keys())
+    dynamic = [name for name, scheme in schemes.items() if scheme.scales != "static"]
+    edges = Edges.of(main, ranges.keys(), schemes.keys(), dynamic)
     decisions += [Decision(STEP, name, kept, reason) for name, kept, reason in edges.reasons]
     others = {variable: function for variable, function in module.functions_items() if variable.name_hint != "main"}
     builder = relax.BlockBuilder(tvm.IRModule(others))
@@ -94,9 +97,12 @@ class _Writer:
     ) -> None:
         self._builder, self._ranges, self._schemes, self._edges = builder, ranges, schemes, edges
         self._new: dict[relax.Var, relax.Expr] = {}
+        self._real: dict[relax.Var, relax.Expr] = {}
+        self._rows: dict[tuple[relax.Var, int], relax.Expr] = {}
 
     def bind(self, old: relax.Var, value: relax.Expr) -> None:
         """The new value of a variable, through quantize and dequantize where it is an edge."""
+        self._real[old] = value
         self._new[old] = self._rounded(old, value) if old in self._edges.quantized else value
 
     def renewed(self, value: relax.Expr) -> relax.Expr:
@@ -115,7 +121,21 @@ class _Writer:
         call = binding.value
         scheme = self._schemes[binding.var.name]
         axis = 0 if call.op.name == "relax.nn.conv2d" else 1
-        return relax.Call(call.op, [self.renewed(call.args[0]), self._weight(call.args[1], axis, scheme)], call.attrs)
+        x = self._by_rows(call.args[0], scheme) if binding.var in self._edges.dynamic else self.renewed(call.args[0])
+        return relax.Call(call.op, [x, self._weight(call.args[1], axis, scheme)], call.attrs)
+
+    def _by_rows(self, old: relax.Var, scheme: ProductScheme) -> relax.Expr:
+        """A tensor through int8 with scales that are found at run time."""
+        shared = 1 if scheme.scales == "per_row" else len(old.ty.shape.values)
+        if (old, shared) not in self._rows:
+            pair = self._builder.emit(
+                operators.quantize_rows(self._real[old], shared_axes=shared), name_hint=f"{old.name}_rows"
+            )
+            integers = self._builder.emit(relax.TupleGetItem(pair, 0), name_hint=f"{old.name}_int8")
+            scales = self._builder.emit(relax.TupleGetItem(pair, 1), name_hint=f"{old.name}_scales")
+            wide = self._builder.emit(relax.op.astype(integers, "float32"))
+            self._rows[old, shared] = self._builder.emit(relax.op.multiply(wide, scales))
+        return self._rows[old, shared]
 
     def _weight(self, weight: tvm.ir.GenericConst, axis: int, scheme: ProductScheme) -> relax.Var:
         array = weight.value.numpy()

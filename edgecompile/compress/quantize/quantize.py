@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from edgecompile.compress.quantize.calibrate import calibrate
 from edgecompile.compress.quantize.chosen_observer import chosen_observer
@@ -14,7 +14,7 @@ from edgecompile.compress.quantize.data import read_samples
 from edgecompile.compress.quantize.quantizable import WEIGHTED_OPERATORS, quantizable_layers
 from edgecompile.compress.quantize.recipe import QuantizeStep
 from edgecompile.compress.quantize.resolve import resolve
-from edgecompile.compress.quantize.scheme import LayerScheme
+from edgecompile.compress.quantize.scheme import ActivationScheme, LayerScheme
 from edgecompile.compress.quantize.table import CalibrationTable, load_table
 from edgecompile.decision import Decision
 from edgecompile.errors import InvalidInputError, InvalidRecipeError
@@ -44,7 +44,7 @@ def quantize(
 
     Raises:
         InvalidRecipeError: the recipe asks for what is not built yet, or does not fit the model.
-        InvalidInputError: neither data nor a table.
+        InvalidInputError: neither data nor a table, and some layer is static.
         InvalidCalibrationError: see `calibrate` and `load_table`.
     """
     from edgecompile.compress.driver import StepResult
@@ -59,17 +59,19 @@ def quantize(
     _refuse_unbuilt(weighted)
     progress("calibrate")
     first, whole = _first_sample(model, data)
-    ranges = _ranges(simplified, weighted, whole, samples, table)
+    static = {name: layer for name, layer in weighted.items() if not layer.activations.is_dynamic}
+    ranges = _ranges(simplified, static, whole, samples, table).tensors if static else {}
     products = {
         name: ProductScheme(
             weight_axis_is_channel=layer.weights.granularity == "per_channel",
             highest_weight=_SEVEN_BITS if layer.reduce_range else _EIGHT_BITS,
             symmetric_activations=layer.activations.symmetric,
+            scales=_scales(layer.activations),
         )
         for name, layer in weighted.items()
     }
     decisions: list[Decision] = []
-    module = insert_quantization(simplified.module, ranges.tensors, products, decisions)
+    module = insert_quantization(simplified.module, ranges, products, decisions)
     if not any(decision.kept for decision in decisions):
         module = model.module  # the caller says so
     # The self-test of an artifact should ask what the ranges were chosen for.
@@ -85,12 +87,19 @@ def _first_sample(model: Model, data: Data | None) -> tuple[Mapping[str, np.ndar
     return (first, itertools.chain([first], all_samples)) if first is not None else ({}, ())
 
 
+def _scales(activations: ActivationScheme) -> Literal["static", "per_row", "per_tensor"]:
+    if not activations.is_dynamic:
+        return "static"
+    return "per_row" if activations.has_row_scales else "per_tensor"
+
+
 def _has_scheme(operator: str, name: str, schemes: Mapping[str, LayerScheme]) -> bool:
     return operator in WEIGHTED_OPERATORS and name in schemes
 
 
 def _refuse_unbuilt(schemes: Mapping[str, LayerScheme]) -> None:
-    """Raises where a layer asks for more than static int8."""
+    """Raises where a layer asks for more than int8."""
+    ways = [layer.calibration for layer in schemes.values() if not layer.activations.is_dynamic]
     for name, layer in schemes.items():
         weights, activations = layer.weights, layer.activations
         unbuilt = {
@@ -99,12 +108,11 @@ def _refuse_unbuilt(schemes: Mapping[str, LayerScheme]) -> None:
             f"weights with {weights.granularity}": weights.granularity == "per_group",
             "asymmetric weights": not weights.symmetric,
             f"activations of {activations.dtype}": activations.dtype not in ("int8", "uint8"),
-            "dynamic activations": activations.mode == "dynamic",
             "equalize": layer.equalize,
             "bias_correction": layer.bias_correction,
             f"rounding {layer.rounding}": layer.rounding != "nearest",
             "smooth": layer.smooth is not None,
-            "several ways of calibration": layer.calibration != next(iter(schemes.values())).calibration,
+            "several ways of calibration": not activations.is_dynamic and layer.calibration != ways[0],
         }
         asked = [what for what, is_asked in unbuilt.items() if is_asked]
         if asked:

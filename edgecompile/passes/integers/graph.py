@@ -11,7 +11,7 @@ import tvm
 from tvm import relax
 from tvm_ffi.structural import structural_mutate, structural_walk
 
-from edgecompile.passes.integers.quantized import Quantized, read_parameters
+from edgecompile.passes.integers.quantized import Quantized, QuantizedRows, read_parameters
 
 # They put numbers elsewhere or choose among them; scale and zero point stay.
 MOVEMENTS = (
@@ -94,6 +94,19 @@ class Graph:
         if parameters.scale.ndim:
             return None
         return Quantized(self._as_int8(source), parameters.scale, parameters.signed_zero_point, parameters.axis)
+
+    def quantized_rows(self, value: relax.Expr) -> QuantizedRows | None:
+        """`astype(int8, float32) * scales` as what it is made of, where each row has one scale; None for all else."""
+        call = self.call(value, "multiply")
+        wide = self.call(call.args[0], "astype") if call is not None else None
+        if call is None or wide is None or str(wide.args[0].ty.dtype) != "int8":
+            return None
+        scales = call.args[1]
+        rank = len(call.ty.shape.values)
+        is_of_rows = len(scales.ty.shape.values) == rank >= 1 and int(scales.ty.shape.values[-1]) == 1
+        if not is_of_rows or str(call.ty.dtype) != "float32" or not isinstance(wide.args[0], relax.Var):
+            return None
+        return QuantizedRows(self.renewed(wide.args[0]), self.renewed(scales))
 
     def _moved_form(self, variable: relax.Var, call: relax.Call) -> Quantized | None:
         """A movement of a dequantized tensor is the same movement of its integers."""
