@@ -57,12 +57,13 @@ class FuseIntegerOperators:
     def _rewritten(self, binding: relax.VarBinding, graph: Graph, decisions: list[Decision]) -> relax.Expr:
         from tvm import relax
 
-        from edgecompile.passes.integers.products import float_product, row_product
+        from edgecompile.passes.integers.dynamic_products import centred_product, row_product
+        from edgecompile.passes.integers.products import float_product
 
         variable = binding.var
         call = graph.call(variable, "quantize")
         if call is None:
-            products = (form(variable, graph) for form in (float_product, row_product))
+            products = (form(variable, graph) for form in (float_product, row_product, centred_product))
             found = next((product for product in products if product is not None), None)
             return graph.renewed(binding.value) if found is None else found
         found = _integer_form(call, graph)

@@ -93,7 +93,7 @@ class Graph:
             return _constant(source.value.numpy(), parameters.scale, parameters.zero_point, parameters.axis)
         if parameters.scale.ndim:
             return None
-        return Quantized(self._as_int8(source), parameters.scale, parameters.signed_zero_point, parameters.axis)
+        return Quantized(self.signed(source), parameters.scale, parameters.signed_zero_point, parameters.axis)
 
     def quantized_rows(self, value: relax.Expr) -> QuantizedRows | None:
         """`astype(int8, float32) * scales` as what it is made of, where each row has one scale; None for all else."""
@@ -123,7 +123,8 @@ class Graph:
         self._moved[variable] = Quantized(moved, found.scale, found.zero_point, 0)
         return self._moved[variable]
 
-    def _as_int8(self, variable: relax.Var) -> relax.Expr:
+    def signed(self, variable: relax.Var) -> relax.Expr:
+        """An int8 or uint8 variable as int8, in the new `main`; 128 is taken from uint8, once for all readers."""
         if str(variable.ty.dtype) == "int8":
             return self._new[variable]
         if variable not in self._signed:

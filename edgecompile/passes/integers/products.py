@@ -53,24 +53,6 @@ def float_product(value: relax.Var, graph: Graph) -> relax.Expr | None:
     return relax.op.multiply(real, relax.const(product.scale.astype(np.float32).reshape(shape), "float32"))
 
 
-def row_product(value: relax.Var, graph: Graph) -> relax.Expr | None:
-    """matmul of rows with scales of their own and a quantized matrix -> integer sums, times both scales.
-
-    What follows, a bias say, stays a float operator, and joins the kernel of the sums.
-    """
-    call = graph.call(value, "matmul")
-    if call is None or len(call.args[1].ty.shape.values) != 2 or str(call.ty.dtype) != "float32":
-        return None
-    a = graph.quantized_rows(call.args[0])
-    b = graph.quantized(call.args[1]) if a is not None else None
-    if a is None or b is None or (b.scale.ndim and b.axis != 1):
-        return None
-    sums = operators.matmul(a.value, b.value, zero_point=0, other_zero_point=b.zero_point)
-    real = graph.emit(relax.op.astype(graph.emit(sums, "sums"), "float32"), "real")
-    rows = graph.emit(relax.op.multiply(real, a.scales), "rows")
-    return relax.op.multiply(rows, relax.const(b.scale.astype(np.float32), "float32"))
-
-
 def _biased_product(value: relax.Expr, graph: Graph) -> _Product | None:
     """A product, or the sum of one that nothing else reads and a constant."""
     call = graph.call(value, "add")
