@@ -144,8 +144,17 @@ _FORMULAS: Mapping[str, Callable[[dict[str, Any], formulas.Channel | None], Form
 }
 
 
+@functools.cache
+def register() -> None:
+    """Make the operators known to TVM; done by their calls, and needed before a module that has them is read."""
+    for name, infer in _TYPES.items():
+        tvm.ir.register_op_attr(name, "FInferType", infer)
+        tvm.ir.register_op_attr(name, "FPurity", True)
+        tvm.ir.register_op_attr(name, "FLegalize", _legalize)
+
+
 def _call(name: str, arguments: Sequence[relax.Expr], **attrs: object) -> relax.Call:
-    _register()
+    register()
     return relax.Call(tvm.ir.Op.get(name), list(arguments), tvm.ir.make_node("ir.DictAttrs", **attrs))
 
 
@@ -157,14 +166,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tvm.tirx.IntImm):
         return int(value)
     return tuple(_plain(item) for item in value)
-
-
-@functools.cache
-def _register() -> None:
-    for name, infer in _TYPES.items():
-        tvm.ir.register_op_attr(name, "FInferType", infer)
-        tvm.ir.register_op_attr(name, "FPurity", True)
-        tvm.ir.register_op_attr(name, "FLegalize", _legalize)
 
 
 def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
@@ -204,8 +205,12 @@ def _lookup_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorT
 
 
 def _quantize_rows_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TupleType:
-    shape = _shape(call.args[0])
-    shared = attributes(call)["shared_axes"]
+    (x,), numbers = call.args, attributes(call)
+    shape, shared = _shape(x), numbers["shared_axes"]
+    if str(x.ty.dtype) != "float32" or not 1 <= shared <= len(shape):
+        raise ValueError(
+            f"{QUANTIZE_ROWS} needs float32 and from 1 to {len(shape)} shared axes, found {x.ty}, {shared}"
+        )
     scales = (*shape[: len(shape) - shared], *[1] * shared)
     return relax.TupleType([relax.TensorType(shape, "int8"), relax.TensorType(scales, "float32")])
 

@@ -83,3 +83,13 @@ def test_at_most_half_a_step_is_lost(x: np.ndarray) -> None:
     levels, scales = quantize_rows_array(x, 1)
     error = np.abs(levels * scales.astype(np.float64) - x)
     assert (error <= np.maximum(0.5001 * scales.astype(np.float64), 2.0**-100)).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "shared_axes"), [((3, 4), "float32", 0), ((3, 4), "float32", 3), ((3,), "int8", 1)]
+)
+def test_what_has_no_such_rows_is_refused(shape: tuple[int, ...], dtype: str, shared_axes: int) -> None:
+    """A file may say anything."""
+    x = relax.Var("x", relax.TensorType(shape, dtype))
+    with pytest.raises(ValueError, match=f"from 1 to {len(shape)} shared axes, found .*, {shared_axes}"):
+        relax.BlockBuilder().normalize(operators.quantize_rows(x, shared_axes=shared_axes))

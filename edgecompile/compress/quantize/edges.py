@@ -117,7 +117,7 @@ class _Search:
         if str(call.ty.dtype) != "float32" or not isinstance(x, relax.Var):
             return "it is not float32, or reads a constant"
         if name in self._dynamic:
-            return "" if len(x.ty.shape.values) > 1 else "it reads a vector"
+            return _why_no_rows(x)
         source = self._source(x)
         return "" if source.name in self._ranges else f"the table has no range for {source.name}"
 
@@ -161,3 +161,11 @@ class _Search:
         if not isinstance(value, relax.Call) or not isinstance(value.op, tvm.ir.Op):
             return ""
         return str(value.op.name).removeprefix("relax.")
+
+
+def _why_no_rows(x: relax.Var) -> str:
+    """Why a tensor cannot get its scales at run time; "" where it can."""
+    shape = getattr(x.ty.shape, "values", None)
+    if shape is None or not all(isinstance(extent, tvm.tirx.IntImm) for extent in shape):
+        return "scales at run time are for shapes that are known at compile time"
+    return "" if len(shape) > 1 else "it reads a vector"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -132,6 +134,14 @@ def test_language_network_on_an_emulated_board(bert: Model, tmp_path: Path) -> N
     with ec.open(tmp_path / "board", emulate=True) as board:
         for got, want in zip(board.run(*inputs), host, strict=True):
             assert signal_to_noise(got, want) > 33
+
+
+def test_a_file_is_read_where_nothing_was_quantized_before(products: Model, tmp_path: Path) -> None:
+    path = tmp_path / "model.ec"
+    write_model(ec.compress(products, "int8-dynamic"), path)
+    code = f"from edgecompile.compress.model_file import read_model; print(read_model({str(path)!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "quantize: 2 of 2 decisions changed a layer" in done.stdout, done.stderr
 
 
 def test_static_and_dynamic_layers_of_one_tensor(products: Model, tmp_path: Path) -> None:
