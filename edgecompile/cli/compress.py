@@ -54,6 +54,7 @@ def command(
       edgecompile compress model.onnx --recipe "int8,calibration=kl,skip=stem_*" --dry-run
       edgecompile compress model.onnx --recipe mine.yaml --calib data:batches --samples 200 -o model.ec
       edgecompile compress model.onnx --recipe int8 --calib images/ --eval data:accuracy --max-drop 0.01 -o model.ec
+      edgecompile compress zoo:bert_tiny --recipe int8-dynamic -o model.ec
       edgecompile compress zoo:bert_tiny --recipe w4,group_size=16 -o model.ec
     """
     from edgecompile.compress.recipe import Recipe

@@ -7,24 +7,27 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import tvm
 from tvm import relax
 
-from edgecompile.integer import formulas
+from edgecompile.integer import dynamic, formulas
 from edgecompile.integer.requantization import FixedPoint
 from edgecompile.passes.annotate_elementwise import ELEMENTWISE
 
 if TYPE_CHECKING:
     from tvm import te
 
+Formula: TypeAlias = "Callable[..., te.Tensor | Sequence[te.Tensor]]"
+
 CONV2D = "edgecompile.conv2d"
 MATMUL = "edgecompile.matmul"
 REQUANTIZE = "edgecompile.requantize"
 ADD = "edgecompile.add"
 LOOKUP = "edgecompile.lookup"
+QUANTIZE_ROWS = "edgecompile.quantize_rows"
 
 
 def conv2d(
@@ -110,12 +113,17 @@ def lookup(x: relax.Expr, table: np.ndarray) -> relax.Call:
     return _call(LOOKUP, [x, relax.const(table, str(table.dtype))])
 
 
+def quantize_rows(x: relax.Expr, *, shared_axes: int) -> relax.Call:
+    """int8 of float32 x, and its scales, as a tuple; see `dynamic.quantize_rows`."""
+    return _call(QUANTIZE_ROWS, [x], shared_axes=shared_axes)
+
+
 def attributes(call: relax.Call) -> dict[str, Any]:
     """The attributes of a call of an operator of this module, as Python numbers, tuples and strings."""
     return {str(name): _plain(value) for name, value in call.attrs.items()}
 
 
-def formula(call: relax.Call, channel: formulas.Channel | None = None) -> Callable[..., te.Tensor]:
+def formula(call: relax.Call, channel: formulas.Channel | None = None) -> Formula:
     """The call's formula, of its arguments as tensors; `channel` where elements lie in blocks."""
     return _FORMULAS[call.op.name](attributes(call), channel)
 
@@ -126,17 +134,27 @@ def _requantize_formula(numbers: dict[str, Any], channel: formulas.Channel | Non
     return functools.partial(formulas.requantize, channel=place, is_short=is_short, **numbers)
 
 
-_FORMULAS: Mapping[str, Callable[[dict[str, Any], formulas.Channel | None], Callable[..., te.Tensor]]] = {
+_FORMULAS: Mapping[str, Callable[[dict[str, Any], formulas.Channel | None], Formula]] = {
     CONV2D: lambda numbers, channel: functools.partial(formulas.convolve, **numbers),
     MATMUL: lambda numbers, channel: functools.partial(formulas.multiply, **numbers),
     REQUANTIZE: _requantize_formula,
     ADD: lambda numbers, channel: functools.partial(formulas.add, **numbers),
     LOOKUP: lambda numbers, channel: formulas.lookup,
+    QUANTIZE_ROWS: lambda numbers, channel: functools.partial(dynamic.quantize_rows, **numbers),
 }
 
 
+@functools.cache
+def register() -> None:
+    """Make the operators known to TVM; done by their calls, and needed before a module that has them is read."""
+    for name, infer in _TYPES.items():
+        tvm.ir.register_op_attr(name, "FInferType", infer)
+        tvm.ir.register_op_attr(name, "FPurity", True)
+        tvm.ir.register_op_attr(name, "FLegalize", _legalize)
+
+
 def _call(name: str, arguments: Sequence[relax.Expr], **attrs: object) -> relax.Call:
-    _register()
+    register()
     return relax.Call(tvm.ir.Op.get(name), list(arguments), tvm.ir.make_node("ir.DictAttrs", **attrs))
 
 
@@ -148,14 +166,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tvm.tirx.IntImm):
         return int(value)
     return tuple(_plain(item) for item in value)
-
-
-@functools.cache
-def _register() -> None:
-    for name, infer in _TYPES.items():
-        tvm.ir.register_op_attr(name, "FInferType", infer)
-        tvm.ir.register_op_attr(name, "FPurity", True)
-        tvm.ir.register_op_attr(name, "FLegalize", _legalize)
 
 
 def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
@@ -194,12 +204,24 @@ def _lookup_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorT
     return relax.TensorType(call.args[0].ty.shape, str(call.args[1].ty.dtype))
 
 
-_TYPES: Mapping[str, Callable[[relax.Call, relax.BlockBuilder], relax.TensorType]] = {
+def _quantize_rows_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TupleType:
+    (x,), numbers = call.args, attributes(call)
+    shape, shared = _shape(x), numbers["shared_axes"]
+    if str(x.ty.dtype) != "float32" or not 1 <= shared <= len(shape):
+        raise ValueError(
+            f"{QUANTIZE_ROWS} needs float32 and from 1 to {len(shape)} shared axes, found {x.ty}, {shared}"
+        )
+    scales = (*shape[: len(shape) - shared], *[1] * shared)
+    return relax.TupleType([relax.TensorType(shape, "int8"), relax.TensorType(scales, "float32")])
+
+
+_TYPES: Mapping[str, Callable[[relax.Call, relax.BlockBuilder], tvm.ir.Type]] = {
     CONV2D: _conv2d_type,
     MATMUL: _matmul_type,
     REQUANTIZE: _requantize_type,
     ADD: _add_type,
     LOOKUP: _lookup_type,
+    QUANTIZE_ROWS: _quantize_rows_type,
 }
 
 

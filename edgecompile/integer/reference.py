@@ -14,6 +14,7 @@ from tvm import relax
 
 from edgecompile.errors import UnsupportedModelError
 from edgecompile.integer import operators
+from edgecompile.integer.dynamic import quantize_rows_array
 from edgecompile.integer.requantization import FixedPoint, scale_array
 
 _Operator = Callable[[relax.Call, Sequence[Any]], Any]
@@ -149,6 +150,7 @@ _OPERATORS: Mapping[str, _Operator] = {
     operators.REQUANTIZE: _requantize,
     operators.ADD: _add,
     operators.LOOKUP: lambda call, values: values[1][values[0].astype(np.int32) + 128],
+    operators.QUANTIZE_ROWS: lambda call, values: quantize_rows_array(values[0], **operators.attributes(call)),
     "relax.quantize": _quantize,
     "relax.dequantize": _dequantize,
     "relax.nn.max_pool2d": _max_pool2d,

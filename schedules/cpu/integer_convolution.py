@@ -35,6 +35,7 @@ from schedules.cpu.image_tiles import ImageTiles, Tile
 from schedules.cpu.integer_borders import BorderKinds
 from schedules.cpu.integer_config import IntegerConfig
 from schedules.cpu.integer_products import line_products, tap_products
+from schedules.cpu.weight_stream import WeightStream
 from schedules.dot_product import DotProduct
 
 if TYPE_CHECKING:
@@ -48,9 +49,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Task:
-    """Where the loops around a tile stand: the image of the batch, and the panel."""
+    """Where the loops around a tile stand: the image of the batch, the band, and the panel."""
 
     image: Expr
+    band: Expr
     panel: Expr
 
 
@@ -77,12 +79,16 @@ class IntegerConvolution:
 
     def emit(self) -> tirx.Stmt:
         """The loops that compute all of the epilogue's target."""
-        bands = Bands(self.problem, self.config.rows, self._panels, self.config.pixels_outside, self.facts.num_cores)
+        bands = self._bands
 
         def body(image: Expr, band: Expr, panel: Expr) -> list[tirx.Stmt]:
-            return bands.tiles(band, lambda tile: self._tile(_Task(image, panel), tile))
+            return bands.tiles(band, lambda tile: self._tile(_Task(image, band, panel), tile))
 
         return bands.tasks(body)
+
+    @property
+    def _bands(self) -> Bands:
+        return Bands(self.problem, self.config.rows, self._panels, self.config.pixels_outside, self.facts.num_cores)
 
     @property
     def _panels(self) -> int:
@@ -158,8 +164,26 @@ class IntegerConvolution:
         pixels = {row: self._pixel(task, tile, row, *tap) for row in rows}
         met = {row: place for row, place in pixels.items() if place is not None}
         return tap_products(
-            self.x, met, self.dot, self.config.neighbours, lambda row, word, group: multiply(row, word, tap, group)
+            self.x,
+            met,
+            self.dot,
+            self.config.neighbours,
+            lambda row, word, group: multiply(row, word, tap, group),
+            self._requests(task, tile) if self.is_product else None,
         )
+
+    def _requests(self, task: _Task, tile: Tile) -> tuple[int, Callable[[Expr], list[tirx.Stmt]]] | None:
+        """What asks for the next panel's weights of a product while this one's are in use; None where it is no use."""
+        bands, steps = self._bands, int(self.weight.shape[4])
+        step_bytes = self.config.vectors * self.dot.lanes * self.dot.group
+        is_near = 2 * steps * step_bytes <= self.facts.l1d_bytes
+        stream = WeightStream(self.weight, bands.size, steps, step_bytes, is_near)
+        if not stream.pays(self.facts):
+            return None
+        zero = loops.index(0)
+        block, i, j, group, ahead = stream.begin(zero, 1)
+        turn = loops.index(tile.start) // self.config.rows - task.band * bands.size
+        return stream.strip, stream.requests([task.panel, block, i, j, group, zero, ahead], turn, zero)
 
     def _widened_line(self, task: _Task, tile: Tile, block: Expr, i: Expr, multiply: Multiply) -> list[tirx.Stmt]:
         """The products of one block of channels with one line of the kernel, all of whose pixels are widened first."""

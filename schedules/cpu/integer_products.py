@@ -28,6 +28,7 @@ def tap_products(
     dot: DotProduct,
     neighbours: int,
     multiply: Callable[[int, Expr, Expr], Statements],
+    stream: tuple[int, Callable[[Expr], Statements]] | None = None,
 ) -> Statements:
     """All channels of a block with one tap.
 
@@ -35,6 +36,7 @@ def tap_products(
         met: by row of the tile, the pixel that meets the tap.
         neighbours: steps whose factors one load brings.
         multiply: by row, its factors, and the number of the step.
+        stream: what asks for the next weights: the steps between two requests, and by its number, a request.
     """
     if not met:
         return []
@@ -61,13 +63,35 @@ def tap_products(
     statements: Statements = []
     fetched = whole // neighbours * neighbours if neighbours > 1 else 0
     if fetched:
-        statements.append(loops.serial(fetched // neighbours, several, "fetch"))
+        statements += _streamed(fetched // neighbours, several, "fetch", neighbours, stream)
     if whole > fetched:
-        statements.append(loops.serial(whole - fetched, one, "group", fetched))
+        statements += _streamed(whole, one, "group", 1, None if fetched else stream, fetched)
     if rest:
         for row, place in met.items():
             statements += multiply(row, assembled_word(x, place, whole * size, rest, dot), loops.index(whole))
     return statements
+
+
+def _streamed(
+    count: int,
+    body: Callable[[Expr], Statements],
+    name: str,
+    steps: int,
+    stream: tuple[int, Callable[[Expr], Statements]] | None,
+    start: int = 0,
+) -> Statements:
+    """A loop from `start` to `count` of bodies of some `steps` each, with a request of the stream before each strip."""
+    strip = max(1, stream[0] // steps) if stream is not None else count
+    strips, rest = divmod(count - start, strip)
+    if stream is None or not strips:
+        return [loops.serial(count - start, body, name, start)]
+    request = stream[1]
+
+    def one(at: Expr) -> Statements:
+        return [*request(at), loops.serial(strip, body, name, at * strip)]
+
+    left = [loops.serial(rest, body, name, strips * strip)] if rest else []
+    return [loops.serial(strips, one, "strip"), *left]
 
 
 def line_products(

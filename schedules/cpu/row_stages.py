@@ -21,7 +21,7 @@ LEAST_COLUMNS = 4  # below, a row is no vector
 
 Kind = Literal["elements", "reduction", "scalar"]
 Combine = Literal["Add", "Max", "Min"]
-_DTYPES = frozenset(("float32", "float64", "int32", "int64"))
+_DTYPES = frozenset(("float32", "float64", "int8", "int32", "int64"))
 
 
 @dataclass(frozen=True)

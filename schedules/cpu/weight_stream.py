@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, TypeVar
 from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
-from schedules.cpu.direct_config import FLOAT_BYTES
 
 if TYPE_CHECKING:
     from tvm import tirx
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 _Number = TypeVar("_Number", int, "Expr")
 
 LINE_BYTES = 64  # of a cache line, on every CPU that we have templates for
-_LINE = LINE_BYTES // FLOAT_BYTES
 _FEWEST_STEPS, _MOST_STEPS = 4, 16  # between two requests; AArch64 does four at a time
 _MOST_LINES = 4  # of one request, more would keep loads waiting
 # Of a stretch that one tile uses: what comes next lies right behind what is in use. A whole stretch further on it would
@@ -39,24 +37,36 @@ class WeightStream:
     Attributes:
         weight: whose elements lie in the order in which they are used.
         tiles: of a run.
-        steps: of a tile's reduction; each uses `step_floats` of the stretch.
+        steps: of a tile's reduction; each uses `step_elements` of the stretch.
+        is_near: the stretch goes to the first-level cache, which holds two of them; to the second otherwise.
     """
 
     weight: tirx.Buffer
     tiles: int
     steps: int
-    step_floats: int
+    step_elements: int
+    is_near: bool = True
+
+    @property
+    def element_bytes(self) -> int:
+        """Of a weight."""
+        return int(self.weight.dtype.bits) // 8
+
+    @property
+    def _line(self) -> int:
+        """Weights of a cache line."""
+        return LINE_BYTES // self.element_bytes
 
     @property
     def strip(self) -> int:
         """Steps between two requests: a power of two."""
-        lines_per_step = self.step_floats / _LINE / self.tiles
+        lines_per_step = self.step_elements / self._line / self.tiles
         return 1 << math.floor(math.log2(min(_MOST_STEPS, max(_FEWEST_STEPS, _MOST_LINES / lines_per_step))))
 
     @property
     def lines(self) -> int:
         """Lines of one request."""
-        return math.ceil(self.strip * self.step_floats / _LINE / self.tiles)
+        return math.ceil(self.strip * self.step_elements / self._line / self.tiles)
 
     def place(self, turn: _Number, strip: _Number) -> _Number:
         """The first line, counted from the next stretch's begin, that one strip of one tile asks for."""
@@ -70,13 +80,13 @@ class WeightStream:
             blocks: of a stretch.
         """
         zeros = [loops.index(0)] * 3
-        if self.tiles == 1 and self.steps * self.step_floats * FLOAT_BYTES > AHEAD_BYTES:
-            return [first, *zeros, loops.index(AHEAD_BYTES // FLOAT_BYTES)]
+        if self.tiles == 1 and self.steps * self.step_elements * self.element_bytes > AHEAD_BYTES:
+            return [first, *zeros, loops.index(AHEAD_BYTES // self.element_bytes)]
         return [first + blocks, *zeros, loops.index(0)]
 
     def pays(self, facts: CpuFacts) -> bool:
         """False where the first-level cache keeps all weights anyway."""
-        return math.prod(int(extent) for extent in self.weight.shape) * FLOAT_BYTES > facts.l1d_bytes // 2
+        return math.prod(int(extent) for extent in self.weight.shape) * self.element_bytes > facts.l1d_bytes // 2
 
     def requests(self, at: Sequence[Expr], turn: Expr, first: Expr) -> Callable[[Expr], list[tirx.Stmt]]:
         """What each strip of a loop asks for, by the strip's number.
@@ -89,15 +99,14 @@ class WeightStream:
 
         def request(strip: Expr) -> list[tirx.Stmt]:
             place = self.place(turn, first // self.strip + strip)
-            return [_fetch(self.weight, [*at[:-1], at[-1] + (place + line) * _LINE]) for line in range(self.lines)]
+            return [self._fetch([*at[:-1], at[-1] + (place + line) * self._line]) for line in range(self.lines)]
 
         return request
 
+    def _fetch(self, indices: Sequence[Expr]) -> tirx.Stmt:
+        """Ask for a line; one beyond the buffer's end does no harm."""
+        from tvm import tirx
 
-def _fetch(buffer: tirx.Buffer, indices: Sequence[Expr]) -> tirx.Stmt:
-    """Ask for a line; one beyond the buffer's end does no harm."""
-    from tvm import tirx
-
-    read, near, data = (tirx.const(number, "int32") for number in (0, 3, 1))
-    address = tirx.address_of(loops.load(buffer, indices))
-    return tirx.Evaluate(tirx.call_llvm_intrin("void", "llvm.prefetch", address, read, near, data))
+        read, locality, data = (tirx.const(number, "int32") for number in (0, 3 if self.is_near else 2, 1))
+        address = tirx.address_of(loops.load(self.weight, indices))
+        return tirx.Evaluate(tirx.call_llvm_intrin("void", "llvm.prefetch", address, read, locality, data))

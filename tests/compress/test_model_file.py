@@ -308,6 +308,8 @@ def retype(document: dict[str, Any]) -> dict[str, Any]:
         (change_first("ir.Op", data="relax.vm.alloc_storage"), "is not read from files"),
         (change_first("ir.Op", data="tirx.call_extern"), "'tirx.call_extern' is not read from files"),
         (change_first("ir.Op", data="relax.no_such_operator"), "the module cannot be read"),
+        (change_first("ir.Op", data="edgecompile.matmul"), "'edgecompile.matmul' is not read from files"),
+        (change_first("ir.Op", data="edgecompile.quantize_rows"), "not well-formed"),
         (change_first("ir.Op", data="relax.nn.softmax"), "cannot give|cannot be read|not well-formed"),
         (change_first("ffi.Tensor", data=99), "constant 99 is not among its 3 weights"),
         (change_first("ffi.Tensor", data=-1), "there is no constant -1"),

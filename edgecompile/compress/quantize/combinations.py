@@ -68,6 +68,15 @@ def _activations(scheme: LayerScheme) -> str | None:
         )
     if activations.dtype == "int16" and not activations.symmetric:
         return "int16 activations minus a zero point need 17 bits; set activations.symmetric to true"
+    if activations.mode == "dynamic" and activations.dtype == "int16":
+        return (
+            "dynamic activations have 8 bits, found int16; set activations.dtype to int8, or activations.mode to static"
+        )
+    if activations.mode == "static" and activations.granularity == "per_row":
+        return (
+            "scales per row are found at run time; set activations.mode to dynamic, or activations.granularity to "
+            "per_tensor"
+        )
     if activations.mode == "static" and scheme.calibration is None:
         return "static activations need a calibration, found null; name a method, or set activations.mode to dynamic"
     return None

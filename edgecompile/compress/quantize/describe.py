@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgecompile.compress.quantize.granularity import scale_shape
-from edgecompile.compress.quantize.quantizable import quantizable_layers
+from edgecompile.compress.quantize.quantizable import DYNAMIC_OPERATORS, quantizable_layers
 from edgecompile.compress.quantize.recipe import QuantizeStep
 from edgecompile.compress.quantize.resolve import ResolvedLayer, resolve_rules
-from edgecompile.compress.quantize.scheme import CalibrationMethod, LayerScheme, WeightScheme
+from edgecompile.compress.quantize.scheme import ActivationScheme, CalibrationMethod, LayerScheme, WeightScheme
 
 if TYPE_CHECKING:
     from edgecompile.frontend.model import Model
@@ -20,7 +20,7 @@ class SchemeRow(NamedTuple):
     Attributes:
         layer, operator: which one it is.
         weights: "int8", "int4 codebook"; "-" where there are none, "float" where they stay.
-        activations: "int8 static", "float".
+        activations: "int8 static", "int8 dynamic per_row", "float".
         granularity: "per_channel [64]" with the shape of the scales; "-" where there are no scales.
         calibration: the method, and the parameters that differ from its defaults; "-" where none is needed.
         options: what else is on.
@@ -54,12 +54,15 @@ def describe(resolved: ResolvedLayer) -> SchemeRow:
     if scheme.skip:
         return SchemeRow(layer.name, layer.operator, "float" if shape else "-", "float", "-", "-", "skip", why)
     activations = scheme.activations
+    if activations.is_dynamic and layer.operator not in DYNAMIC_OPERATORS:
+        kept = "float" if shape is not None else "-"
+        return SchemeRow(layer.name, layer.operator, kept, "float", "-", "-", "dynamic is for matmul", why)
     has_scales = shape is not None and weights.is_integer
     return SchemeRow(
         layer=layer.name,
         operator=layer.operator,
         weights=_weights(weights) if shape is not None else "-",
-        activations=f"{activations.dtype} {activations.mode}" if activations.is_integer else "float",
+        activations=_activations(activations),
         granularity=_granularity(layer.operator, shape, weights) if shape is not None and has_scales else "-",
         calibration=_calibration(scheme),
         options=", ".join(_options(scheme)) if shape is not None and _options(scheme) else "-",
@@ -75,13 +78,20 @@ def _weights(weights: WeightScheme) -> str:
     return f"{weights.dtype}{method}{'' if weights.symmetric else ' asymmetric'}"
 
 
+def _activations(activations: ActivationScheme) -> str:
+    if not activations.is_integer:
+        return "float"
+    rows = " per_row" if activations.has_row_scales else ""
+    return f"{activations.dtype} {activations.mode}{rows}"
+
+
 def _granularity(operator: str, shape: tuple[int, ...], weights: WeightScheme) -> str:
     scales = scale_shape(operator, shape, weights.granularity, weights.group_size)
     return f"{weights.granularity} {list(scales)}"
 
 
 def _calibration(scheme: LayerScheme) -> str:
-    if scheme.calibration is None or not scheme.activations.is_integer or scheme.activations.mode == "dynamic":
+    if scheme.calibration is None or not scheme.activations.is_integer or scheme.activations.is_dynamic:
         return "-"
     return _method(scheme.calibration)
 
@@ -94,7 +104,8 @@ def _method(calibration: CalibrationMethod) -> str:
 
 def _options(scheme: LayerScheme) -> list[str]:
     found = [name for name in ("equalize", "bias_correction", "reduce_range") if getattr(scheme, name)]
-    if scheme.activations.is_integer and scheme.activations.symmetric:
+    activations = scheme.activations
+    if activations.is_integer and activations.symmetric and not activations.is_dynamic:
         found.append("symmetric activations")
     if scheme.rounding != "nearest":
         found.append(scheme.rounding)

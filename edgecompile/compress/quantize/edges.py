@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import tvm
 from tvm import relax
 
+from edgecompile.compress.quantize.quantizable import DYNAMIC_OPERATORS
+
 if TYPE_CHECKING:
     from edgecompile.compress.quantize.insert import ProductScheme
 
@@ -26,6 +28,7 @@ class Edges:
 
     Attributes:
         products: the variables of the products that read int8.
+        dynamic: those of them whose int8 gets its scales at run time; what they read and write need no ranges.
         quantized: the variables whose values go through int8.
         reasons: name, kept, and why, for each product and each joining operator.
         deciders: by the name of a quantized tensor, the product that reads it first; the joining operator where none
@@ -33,15 +36,18 @@ class Edges:
     """
 
     products: frozenset[relax.Var]
+    dynamic: frozenset[relax.Var]
     quantized: frozenset[relax.Var]
     reasons: tuple[tuple[str, bool, str], ...]
     deciders: Mapping[str, str]
     _readers: Mapping[relax.Var, Sequence[relax.Var]]
 
     @staticmethod
-    def of(main: relax.Function, ranges: Collection[str], products: Collection[str]) -> Edges:
-        """The edges of `main`, given which tensors have ranges and which products shall be quantized."""
-        return _Search(main, ranges, products).result()
+    def of(
+        main: relax.Function, ranges: Collection[str], products: Collection[str], dynamic: Collection[str] = ()
+    ) -> Edges:
+        """The edges of `main`, given which tensors have ranges, and which products shall be quantized, and how."""
+        return _Search(main, ranges, products, dynamic).result()
 
     def is_symmetric(self, variable: relax.Var, schemes: Mapping[str, ProductScheme]) -> bool:
         """True where a product that reads the variable asks for a zero point of zero."""
@@ -51,8 +57,10 @@ class Edges:
 
 
 class _Search:
-    def __init__(self, main: relax.Function, ranges: Collection[str], products: Collection[str]) -> None:
-        self._ranges, self._wanted = ranges, products
+    def __init__(
+        self, main: relax.Function, ranges: Collection[str], products: Collection[str], dynamic: Collection[str]
+    ) -> None:
+        self._ranges, self._wanted, self._dynamic = ranges, products, dynamic
         self._bindings = list(main.body.blocks[0].bindings)
         self._definitions = {binding.var: binding.value for binding in self._bindings}
         self._uses: dict[relax.Var, list[relax.Var | None]] = defaultdict(list)
@@ -66,14 +74,16 @@ class _Search:
 
     def result(self) -> Edges:
         products = [binding.var for binding in self._bindings if self._takes_product(binding)]
+        dynamic = frozenset(product for product in products if product.name in self._dynamic)
         quantized: set[relax.Var] = set()
         deciders: dict[str, str] = {}
-        for product in products:
+        static = [product for product in products if product not in dynamic]
+        for product in static:
             source = self._source(self._definitions[product].args[0])
             quantized.add(source)
             deciders.setdefault(source.name, product.name)
             self._readers[source].append(product)
-        carried = {self._end(product) for product in products}
+        carried = {self._end(product) for product in static}
         for binding in self._bindings:  # in order: a join may feed another
             operands = self._join_operands(binding)
             if operands is None:
@@ -89,14 +99,15 @@ class _Search:
                 deciders.setdefault(source.name, binding.var.name)
             carried.add(self._end(binding.var))
             self._reasons.append((binding.var.name, True, "int8: all that it reads is quantized"))
-        return Edges(frozenset(products), frozenset(quantized), tuple(self._reasons), deciders, self._readers)
+        return Edges(frozenset(products), dynamic, frozenset(quantized), tuple(self._reasons), deciders, self._readers)
 
     def _takes_product(self, binding: relax.VarBinding) -> bool:
         call, name = binding.value, binding.var.name
         if self._operator(binding.var) not in _PRODUCTS:
             return False
         reason = self._why_float(call, name)
-        self._reasons.append((name, not reason, reason or "int8"))
+        how = "int8, scales at run time" if name in self._dynamic else "int8"
+        self._reasons.append((name, not reason, reason or how))
         return not reason
 
     def _why_float(self, call: relax.Call, name: str) -> str:
@@ -104,12 +115,16 @@ class _Search:
         x, weight = call.args
         if name not in self._wanted:
             return "the recipe leaves it float"
+        if name in self._dynamic and str(call.op.name).removeprefix("relax.") not in DYNAMIC_OPERATORS:
+            return "scales at run time are for matrix products; static activations would make it int8"
         if not isinstance(weight, tvm.ir.GenericConst):
             return "its weight is computed at run time"
         if call.op.name == "relax.matmul" and len(weight.value.shape) != 2:
             return "its weight is no matrix"
         if str(call.ty.dtype) != "float32" or not isinstance(x, relax.Var):
             return "it is not float32, or reads a constant"
+        if name in self._dynamic:
+            return _why_no_rows(x)
         source = self._source(x)
         return "" if source.name in self._ranges else f"the table has no range for {source.name}"
 
@@ -153,3 +168,11 @@ class _Search:
         if not isinstance(value, relax.Call) or not isinstance(value.op, tvm.ir.Op):
             return ""
         return str(value.op.name).removeprefix("relax.")
+
+
+def _why_no_rows(x: relax.Var) -> str:
+    """Why a tensor cannot get its scales at run time; "" where it can."""
+    shape = getattr(x.ty.shape, "values", None)
+    if shape is None or not all(isinstance(extent, tvm.tirx.IntImm) for extent in shape):
+        return "scales at run time are for shapes that are known at compile time"
+    return "" if len(shape) > 1 else "it reads a vector"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import tvm
@@ -15,6 +15,7 @@ from edgecompile.compress.quantize.edges import Edges
 from edgecompile.compress.quantize.scale import Affine, affine
 from edgecompile.compress.quantize.weights import IntegerWeight
 from edgecompile.decision import Decision
+from edgecompile.integer import operators
 
 
 class TensorRange(Protocol):
@@ -34,10 +35,12 @@ class ProductScheme:
     Attributes:
         weight: its integers.
         symmetric_activations: the zero point of its input is zero.
+        scales: of its input: "static" ones are known from its range, others are found at run time.
     """
 
     weight: IntegerWeight
     symmetric_activations: bool = False
+    scales: Literal["static", "per_row", "per_tensor"] = "static"
 
 
 STEP = "InsertQuantization"
@@ -52,7 +55,9 @@ def insert_quantization(
     """The module in QDQ form.
 
         conv2d(x, w) + b   ->   conv2d(dequantize(quantize(x)), dequantize(w_int8)) + b
+        matmul(x, w)       ->   matmul(astype(q) * scales, dequantize(w_int8)),   q, scales = quantize_rows(x)
 
+    The second where scales are found at run time; a tensor that several products read so is quantized once.
     Also quantized is what stands between quantized products and can stay integer: residual sums, poolings,
     concatenations. The model's results stay float.
 
@@ -63,7 +68,8 @@ def insert_quantization(
         decisions: receives one for each product and each joining operator.
     """
     main = module["main"]
-    edges = Edges.of(main, ranges.keys(), schemes.keys())
+    dynamic = [name for name, scheme in schemes.items() if scheme.scales != "static"]
+    edges = Edges.of(main, ranges.keys(), schemes.keys(), dynamic)
     decisions += [Decision(STEP, name, kept, reason) for name, kept, reason in edges.reasons]
     others = {variable: function for variable, function in module.functions_items() if variable.name_hint != "main"}
     builder = relax.BlockBuilder(tvm.IRModule(others))
@@ -90,9 +96,12 @@ class _Writer:
     ) -> None:
         self._builder, self._ranges, self._schemes, self._edges = builder, ranges, schemes, edges
         self._new: dict[relax.Var, relax.Expr] = {}
+        self._real: dict[relax.Var, relax.Expr] = {}
+        self._rows: dict[tuple[relax.Var, int], relax.Expr] = {}
 
     def bind(self, old: relax.Var, value: relax.Expr) -> None:
         """The new value of a variable, through quantize and dequantize where it is an edge."""
+        self._real[old] = value
         self._new[old] = self._rounded(old, value) if old in self._edges.quantized else value
 
     def renewed(self, value: relax.Expr) -> relax.Expr:
@@ -111,7 +120,21 @@ class _Writer:
         call = binding.value
         scheme = self._schemes[binding.var.name]
         axis = 0 if call.op.name == "relax.nn.conv2d" else 1
-        return relax.Call(call.op, [self.renewed(call.args[0]), self._weight(scheme.weight, axis)], call.attrs)
+        x = self._by_rows(call.args[0], scheme) if binding.var in self._edges.dynamic else self.renewed(call.args[0])
+        return relax.Call(call.op, [x, self._weight(scheme.weight, axis)], call.attrs)
+
+    def _by_rows(self, old: relax.Var, scheme: ProductScheme) -> relax.Expr:
+        """A tensor through int8 with scales that are found at run time."""
+        shared = 1 if scheme.scales == "per_row" else len(old.ty.shape.values)
+        if (old, shared) not in self._rows:
+            pair = self._builder.emit(
+                operators.quantize_rows(self._real[old], shared_axes=shared), name_hint=f"{old.name}_rows"
+            )
+            integers = self._builder.emit(relax.TupleGetItem(pair, 0), name_hint=f"{old.name}_int8")
+            scales = self._builder.emit(relax.TupleGetItem(pair, 1), name_hint=f"{old.name}_scales")
+            wide = self._builder.emit(relax.op.astype(integers, "float32"))
+            self._rows[old, shared] = self._builder.emit(relax.op.multiply(wide, scales))
+        return self._rows[old, shared]
 
     def _weight(self, weight: IntegerWeight, axis: int) -> relax.Var:
         grid = weight.grid

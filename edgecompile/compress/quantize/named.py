@@ -38,6 +38,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "activations": ("activations", "dtype"),
     "symmetric": ("activations", "symmetric"),
     "mode": ("activations", "mode"),
+    "scales": ("activations", "granularity"),
     "calibration": ("calibration", "method"),
     "percent": ("calibration", "percent"),
     "rate": ("calibration", "rate"),

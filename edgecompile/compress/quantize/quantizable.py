@@ -21,6 +21,9 @@ WEIGHTED_OPERATORS = (
 )
 """Sums of products: what quantization is for."""
 
+DYNAMIC_OPERATORS = ("matmul",)
+"""Those whose activations may get their scales at run time."""
+
 OTHER_OPERATORS = (
     "add",
     "clip",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from edgecompile.compress.quantize.quantizable import WEIGHTED_OPERATORS, quantizable_layers
 from edgecompile.compress.quantize.recipe import QuantizeStep
 from edgecompile.compress.quantize.replay import Replay
 from edgecompile.compress.quantize.resolve import resolve
-from edgecompile.compress.quantize.scheme import LayerScheme
+from edgecompile.compress.quantize.scheme import ActivationScheme, LayerScheme
 from edgecompile.decision import Decision
 from edgecompile.errors import InvalidInputError, InvalidRecipeError
 from edgecompile.frontend.model import Model
@@ -43,7 +43,7 @@ def quantize(
 
     Raises:
         InvalidRecipeError: the recipe asks for what is not built yet, or does not fit the model.
-        InvalidInputError: neither data nor a table, or a table where the recipe needs data.
+        InvalidInputError: neither data nor a table where some layer is static, or a table where the recipe needs data.
         InvalidCalibrationError: see `calibrate` and `load_table`.
     """
     from edgecompile.compress.driver import StepResult
@@ -61,18 +61,25 @@ def quantize(
     replay = _samples(model, products, data, samples, table, decisions)
     scaled = _smoothed(_equalized(simplified, products, decisions), products, replay, progress, decisions)
     with Runs(scaled, replay, progress) as runs:
-        progress("calibrate")
-        ranges = _ranges(runs, products, schemes, table)
+        ranges = _ranges(runs, products, schemes, table, progress)
         module = _integers(runs, products, ranges, progress, decisions)
     if not any(decision.kept for decision in decisions):
         module = model.module  # the caller says so
+    if data is not None and not replay.first:
+        next(iter(replay), None)  # nothing else asked for the data
     # The self-test of an artifact should ask what the ranges were chosen for.
     sample = replay.first or model.sample_inputs
     return StepResult(dataclasses.replace(model, module=module, sample_inputs=sample), decisions)
 
 
+def _scales(activations: ActivationScheme) -> Literal["static", "per_row", "per_tensor"]:
+    if not activations.is_dynamic:
+        return "static"
+    return "per_row" if activations.has_row_scales else "per_tensor"
+
+
 def _refuse_unbuilt(schemes: Schemes) -> None:
-    """Raises where a layer asks for more than static integers."""
+    """Raises where a layer asks for more than integers of at most 8 bits."""
     for name, layer in schemes.items():
         weights, activations = layer.weights, layer.activations
         is_integer = activations.is_integer
@@ -81,7 +88,6 @@ def _refuse_unbuilt(schemes: Schemes) -> None:
             f"weights by {weights.method}": weights.method != "uniform",
             f"weights with {weights.granularity}": weights.granularity == "per_group",
             f"activations of {activations.dtype}": activations.dtype not in ("int8", "uint8"),
-            "dynamic activations": activations.mode == "dynamic",
         }
         asked = [what for what, is_asked in unbuilt.items() if is_asked]
         if asked:
@@ -101,14 +107,14 @@ def _samples(
     Raises:
         InvalidInputError: neither data nor a table, or a table that does not do.
     """
-    if data is None and table is None:
+    if data is None and table is None and any(not layer.activations.is_dynamic for layer in schemes.values()):
         raise InvalidInputError("static int8 needs calibration data or a table, found neither: give data= or table=")
     asked = {what: name for name, layer in schemes.items() for what in _improvements(layer)}
     if data is None and asked:
         what, name = next(iter(asked.items()))
+        found = "none" if table is None else "a table of the model without it"
         raise InvalidInputError(
-            f"layer {name!r} asks for {what}, which needs calibration data, found a table of the model without it: "
-            "give data="
+            f"layer {name!r} asks for {what}, which needs calibration data, found {found}: give data="
         )
     # Equalized weights are calibrated afterwards, in the only pass.
     replay = Replay(() if data is None else data, model.inputs, samples, once=not set(asked) - {"equalize"})
@@ -151,13 +157,18 @@ def _smoothed(model: Model, schemes: Schemes, replay: Replay, progress: Progress
 
 
 def _ranges(
-    runs: Runs, products: Schemes, schemes: Schemes, table: str | os.PathLike[str] | None
+    runs: Runs, products: Schemes, schemes: Schemes, table: str | os.PathLike[str] | None, progress: Progress
 ) -> Mapping[str, TensorRange]:
+    """Of the tensors whose scales are known beforehand."""
     from edgecompile.compress.quantize.ranges import ranges_from_data
     from edgecompile.compress.quantize.table import load_table
 
+    static = {name: layer for name, layer in products.items() if not layer.activations.is_dynamic}
+    if not static:
+        return {}
+    progress("calibrate")
     if table is None:
-        return ranges_from_data(runs, products, schemes)
+        return ranges_from_data(runs, static, schemes)
     loaded = load_table(table)
     loaded.check(runs.model)
     return loaded.tensors
@@ -175,7 +186,11 @@ def _integers(
     products = products_of(runs.model.module["main"], schemes.keys())
     weights = choose_weights(products, schemes, runs, progress, decisions)
     chosen = {
-        name: ProductScheme(weight, symmetric_activations=schemes[name].activations.symmetric)
+        name: ProductScheme(
+            weight,
+            symmetric_activations=schemes[name].activations.symmetric,
+            scales=_scales(schemes[name].activations),
+        )
         for name, weight in weights.items()
     }
     inserted: list[Decision] = []

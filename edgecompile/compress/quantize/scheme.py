@@ -117,20 +117,31 @@ class ActivationScheme(Strict):
 
     Attributes:
         dtype: "none" keeps them as they are. uint8 is int8 with every number moved by 128: the results are the same.
-        symmetric: the zero point is 0 (128 for uint8).
+        symmetric: the zero point is 0 (128 for uint8); dynamic activations are symmetric whatever it says.
         mode: "static" has scales from calibration; "dynamic" computes them from each tensor as it comes.
-        granularity: one scale and zero point for the whole tensor.
+        granularity: "per_tensor" has one scale; "per_row", of dynamic activations, one for each row (token),
+            `[*rows, 1]` of a tensor `[*rows, K]`. None is per_tensor where they are static, per_row where dynamic.
     """
 
     dtype: ActivationDtype = "int8"
     symmetric: bool = False
     mode: Literal["static", "dynamic"] = "static"
-    granularity: Literal["per_tensor"] = "per_tensor"
+    granularity: Literal["per_tensor", "per_row"] | None = None
 
     @property
     def is_integer(self) -> bool:
         """True when the activations become integers."""
         return self.dtype != "none"
+
+    @property
+    def is_dynamic(self) -> bool:
+        """True when the scales are found at run time."""
+        return self.is_integer and self.mode == "dynamic"
+
+    @property
+    def has_row_scales(self) -> bool:
+        """True when each row has a scale of its own."""
+        return self.is_dynamic and self.granularity != "per_tensor"
 
 
 class LayerScheme(Strict):

@@ -21,8 +21,8 @@ class FuseIntegerOperators:
         quantize(relu(conv2d(dequantize(x), dequantize(w)) + b))   ->   requantize(edgecompile.conv2d(x, w, b'))
 
     The group's real function stays; its result is rounded once, from exact integer sums. A product whose result nothing
-    quantizes becomes integer sums times their scale. Groups of another kind stay as float operators between their
-    conversions, and a decision says so.
+    quantizes becomes integer sums times their scale; so does one of rows that have scales of their own, found at run
+    time. Groups of another kind stay as float operators between their conversions, and a decision says so.
     """
 
     name: str = "FuseIntegerOperators"
@@ -57,13 +57,15 @@ class FuseIntegerOperators:
     def _rewritten(self, binding: relax.VarBinding, graph: Graph, decisions: list[Decision]) -> relax.Expr:
         from tvm import relax
 
+        from edgecompile.passes.integers.dynamic_products import centred_product, row_product
         from edgecompile.passes.integers.products import float_product
 
         variable = binding.var
         call = graph.call(variable, "quantize")
         if call is None:
-            product = float_product(variable, graph)
-            return graph.renewed(binding.value) if product is None else product
+            products = (form(variable, graph) for form in (float_product, row_product, centred_product))
+            found = next((product for product in products if product is not None), None)
+            return graph.renewed(binding.value) if found is None else found
         found = _integer_form(call, graph)
         if found is None:
             decisions.append(

@@ -11,7 +11,7 @@ import tvm
 from tvm import relax
 from tvm_ffi.structural import structural_mutate, structural_walk
 
-from edgecompile.passes.integers.quantized import Quantized, read_parameters
+from edgecompile.passes.integers.quantized import Quantized, QuantizedRows, read_parameters
 
 # They put numbers elsewhere or choose among them; scale and zero point stay.
 MOVEMENTS = (
@@ -93,7 +93,20 @@ class Graph:
             return _constant(source.value.numpy(), parameters.scale, parameters.zero_point, parameters.axis)
         if parameters.scale.ndim:
             return None
-        return Quantized(self._as_int8(source), parameters.scale, parameters.signed_zero_point, parameters.axis)
+        return Quantized(self.signed(source), parameters.scale, parameters.signed_zero_point, parameters.axis)
+
+    def quantized_rows(self, value: relax.Expr) -> QuantizedRows | None:
+        """`astype(int8, float32) * scales` as what it is made of, where each row has one scale; None for all else."""
+        call = self.call(value, "multiply")
+        wide = self.call(call.args[0], "astype") if call is not None else None
+        if call is None or wide is None or str(wide.args[0].ty.dtype) != "int8":
+            return None
+        scales = call.args[1]
+        rank = len(call.ty.shape.values)
+        is_of_rows = len(scales.ty.shape.values) == rank >= 1 and int(scales.ty.shape.values[-1]) == 1
+        if not is_of_rows or str(call.ty.dtype) != "float32" or not isinstance(wide.args[0], relax.Var):
+            return None
+        return QuantizedRows(self.renewed(wide.args[0]), self.renewed(scales))
 
     def _moved_form(self, variable: relax.Var, call: relax.Call) -> Quantized | None:
         """A movement of a dequantized tensor is the same movement of its integers."""
@@ -110,7 +123,8 @@ class Graph:
         self._moved[variable] = Quantized(moved, found.scale, found.zero_point, 0)
         return self._moved[variable]
 
-    def _as_int8(self, variable: relax.Var) -> relax.Expr:
+    def signed(self, variable: relax.Var) -> relax.Expr:
+        """An int8 or uint8 variable as int8, in the new `main`; 128 is taken from uint8, once for all readers."""
         if str(variable.ty.dtype) == "int8":
             return self._new[variable]
         if variable not in self._signed:

@@ -33,6 +33,19 @@ class Quantized:
 
 
 @dataclass(frozen=True)
+class QuantizedRows:
+    """An int8 tensor whose scales are found at run time; the zero point is zero.
+
+    Attributes:
+        value: in the new `main`, `[*rows, K]`.
+        scales: in the new `main`, float32 `[*rows, 1]`, or ones in the place of rows that share a scale.
+    """
+
+    value: relax.Expr
+    scales: relax.Expr
+
+
+@dataclass(frozen=True)
 class Parameters:
     """The scale and the zero point of a call of quantize or dequantize.
 

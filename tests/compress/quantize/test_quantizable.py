@@ -49,4 +49,8 @@ def test_the_preview_of_weights_alone() -> None:
     assert found["fc"][-1] == "default < operators.matmul"
     assert found["relu"] == ("-", "float", "-", "-", "-", "default")
     assert rows("fp16")["conv"][:3] == ("float16", "float", "-")
-    assert rows("int8-dynamic")["conv"][:4] == ("int8", "int8 dynamic", "per_channel [4]", "-")
+    dynamic = rows("int8-dynamic")
+    assert dynamic["fc"][:4] == ("int8", "int8 dynamic per_row", "per_channel [5]", "-")
+    assert dynamic["conv"] == ("float", "float", "-", "-", "dynamic is for matmul", "default")
+    assert dynamic["relu"] == ("-", "float", "-", "-", "dynamic is for matmul", "default")
+    assert rows("int8-dynamic,scales=per_tensor")["fc"][1] == "int8 dynamic"

@@ -131,6 +131,7 @@ def test_dynamically_quantized_transformer(per_channel: bool, tmp_path: Path) ->
     operators = Counter(map(name_of, bindings_of(model).values()))
     assert operators["quantize"] == 4  # one for query, key and value together, one for each other weight
     artifact = ec.compile(model, target="host", out=tmp_path / "net")
+    assert sum(step.decisions[-1].reason == "integer product" for step in artifact.report.steps) == 6
     expected = networks.exact_runner(path)
     for inputs in networks.inputs_like(networks.TOKENS, 3, seed=2):
         # the integers are exact, but the range of each activation comes from floats that are rounded in another order

@@ -10,7 +10,8 @@ import pytest
 
 from edgecompile.convolution import Convolution
 from edgecompile.target import find_target
-from tests.schedules.cpu.integers import integer_way
+from schedules.cpu import CpuImplementations
+from tests.schedules.cpu.integers import LOWEST_WEIGHT, integer_way
 from tests.schedules.cpu.test_inner_loops import assembly, innermost_loops
 
 VNNI = (
@@ -70,3 +71,17 @@ def test_sdot(problem: Convolution) -> None:
     loop = hot_loop(problem, "rpi5", "sdot")
     assert share(loop, r"sdot\s+v\d+\.4s, v\d+\.16b, v\d+\.4b\[\d\]") > 0.78, "\n".join(loop)
     assert not any(line.startswith(("ld1r", "dup")) for line in loop)
+
+
+@pytest.mark.parametrize(("name", "fetch"), [(VNNI, r"prefetcht[01]\s"), ("rpi5", r"prfm\s+pldl[12]keep")])
+@pytest.mark.parametrize("columns", [16, 640])
+def test_products_ask_for_the_next_panel(name: str, fetch: str, columns: int) -> None:
+    """Where the first-level cache does not keep all weights; and the loops of the products stay what they are."""
+    target, inner, rows = find_target(name), 768, (64,)
+    problem = Convolution(1, inner, columns, 1, *rows)
+    (way,) = CpuImplementations(target.cpu).integer_products(rows, problem, 0, LOWEST_WEIGHT)
+    packed = way.pack(np.zeros((columns, inner, 1, 1), np.int8))
+    text = assembly(way, [(*rows, inner), *(array.shape for array in packed)], target, ["int8", "int8", "int32"])
+    assert bool(re.search(fetch, text)) == (columns == 640)
+    product = r"vpdpbusd\s.*zmm" if name == VNNI else r"sdot\s"
+    assert columns == 16 or max(share(loop, product) for loop in innermost_loops(text)) > 0.5

@@ -17,24 +17,27 @@ from schedules.cpu.weight_stream import LINE_BYTES, WeightStream
 FACTS = find_target("host,l1d_bytes=32768").cpu
 
 
-def stream_of(tiles: int, steps: int, step_floats: int) -> WeightStream:
-    return WeightStream(loops.local_buffer([2, steps, step_floats], "float32", "weight"), tiles, steps, step_floats)
+def stream_of(tiles: int, steps: int, step_elements: int, dtype: str = "float32") -> WeightStream:
+    return WeightStream(loops.local_buffer([2, steps, step_elements], dtype, "weight"), tiles, steps, step_elements)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
 @pytest.mark.parametrize("tiles", [1, 2, 7, 100])
 @pytest.mark.parametrize("steps", [16, 48, 768])
-@pytest.mark.parametrize("step_floats", [4, 32, 96])
-def test_requests_cover_the_next_stretch(tiles: int, steps: int, step_floats: int) -> None:
-    stream = stream_of(tiles, steps, step_floats)
+@pytest.mark.parametrize("step_elements", [4, 32, 96])
+def test_requests_cover_the_next_stretch(tiles: int, steps: int, step_elements: int, dtype: str) -> None:
+    stream = stream_of(tiles, steps, step_elements, dtype)
     places = [stream.place(turn, strip) for turn in range(tiles) for strip in range(steps // stream.strip)]
     asked = {place + line for place in places for line in range(stream.lines)}
-    assert asked >= set(range(math.ceil(steps * step_floats * 4 / LINE_BYTES)))
+    assert asked >= set(range(math.ceil(steps * step_elements * stream.element_bytes / LINE_BYTES)))
     assert len(asked) == len(places) * stream.lines, "a line is asked for twice"
 
 
 def test_small_weights_need_no_requests() -> None:
     assert not stream_of(7, 64, 16).pays(FACTS)
     assert stream_of(7, 64, 512).pays(FACTS)
+    assert not stream_of(7, 64, 64, "int8").pays(FACTS)
+    assert stream_of(7, 64, 512, "int8").pays(FACTS)
 
 
 def test_one_tile_alone_looks_a_little_ahead() -> None:
