@@ -34,6 +34,7 @@ class Implementation:
         is_variant: other numbers than the template's own choice, right behind it in the list. Counting cannot tell them
             apart, so only a measured time speaks for one.
         is_measured: `cycles` is a measured time, not an estimate.
+        moves_weights: `pack` answers one array: the weight's elements in other places, and zeros between them.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Implementation:
     note: str = ""
     is_variant: bool = False
     is_measured: bool = False
+    moves_weights: bool = True
 
 
 class Implementations(Protocol):

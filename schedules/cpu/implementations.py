@@ -239,6 +239,7 @@ class CpuImplementations:
             pack=lambda weight: pack_winograd(weight, config),
             compute=lambda x, weight, b, a: convolve_winograd(x, weight, b, a, problem, config, notes),
             key=way_key(WINOGRAD, config),
+            moves_weights=False,
         )
 
     def _direct(

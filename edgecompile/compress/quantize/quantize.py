@@ -49,6 +49,7 @@ def quantize(
     """
     from edgecompile.compress.driver import StepResult
     from edgecompile.compress.quantize.insert import ProductScheme, insert_quantization
+    from edgecompile.compress.quantize.storage import store_weights
 
     if evaluate is not None or max_drop is not None:
         raise InvalidInputError("quantization that watches a metric is not built yet: leave eval and max_drop out")
@@ -56,6 +57,15 @@ def quantize(
     layers = quantizable_layers(simplified)
     schemes = {name: found for name, found in resolve(step, layers).items() if not found.skip}
     weighted = {layer.name: schemes[layer.name] for layer in layers if _has_scheme(layer.operator, layer.name, schemes)}
+    stored = {name: scheme for name, scheme in weighted.items() if not scheme.activations.is_integer}
+    weighted = {name: scheme for name, scheme in weighted.items() if name not in stored}
+    _refuse_unbuilt_storage(stored)
+    if not weighted:
+        decisions: list[Decision] = []
+        module = store_weights(simplified.module, stored, decisions, progress)
+        if not any(decision.kept for decision in decisions):
+            module = model.module  # the caller says so
+        return StepResult(dataclasses.replace(model, module=module), decisions)
     _refuse_unbuilt(weighted)
     progress("calibrate")
     first, whole = _first_sample(model, data)
@@ -68,8 +78,11 @@ def quantize(
         )
         for name, layer in weighted.items()
     }
-    decisions: list[Decision] = []
-    module = insert_quantization(simplified.module, ranges.tensors, products, decisions)
+    found: list[Decision] = []
+    module = insert_quantization(simplified.module, ranges.tensors, products, found)
+    decisions = [decision for decision in found if decision.subject not in stored]
+    if stored:
+        module = store_weights(module, stored, decisions, progress)
     if not any(decision.kept for decision in decisions):
         module = model.module  # the caller says so
     # The self-test of an artifact should ask what the ranges were chosen for.
@@ -87,6 +100,21 @@ def _first_sample(model: Model, data: Data | None) -> tuple[Mapping[str, np.ndar
 
 def _has_scheme(operator: str, name: str, schemes: Mapping[str, LayerScheme]) -> bool:
     return operator in WEIGHTED_OPERATORS and name in schemes
+
+
+def _refuse_unbuilt_storage(schemes: Mapping[str, LayerScheme]) -> None:
+    """Raises where a layer whose weights alone are stored in fewer bits asks for more than the nearest codes."""
+    for name, layer in schemes.items():
+        unbuilt = {
+            "equalize": layer.equalize,
+            "bias_correction": layer.bias_correction,
+            f"rounding {layer.rounding}": layer.rounding != "nearest",
+        }
+        asked = [what for what, is_asked in unbuilt.items() if is_asked]
+        if asked:
+            raise InvalidRecipeError(
+                f"layer {name!r} asks for {', '.join(asked)}, which is not built yet for float activations: leave it out"
+            )
 
 
 def _refuse_unbuilt(schemes: Mapping[str, LayerScheme]) -> None:

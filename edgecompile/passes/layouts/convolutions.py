@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-import tvm
 from tvm import relax
 
 from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation, Implementations
+from edgecompile.passes.layouts.known_weights import is_known, packed, usable
 from edgecompile.passes.layouts.tensor_shapes import static_shape
 from edgecompile.passes.layouts.way import PLAIN, Layout, Way, explain, explain_price, plain_way
 
@@ -26,9 +26,9 @@ def convolution_ways(call: relax.Call, implementations: Implementations) -> Sequ
     if isinstance(problem, str):
         return [plain_way(call, reason=problem)]
     block = implementations.block(problem.in_channels)
-    offers = {block: implementations.convolutions(problem, block)}
+    offers = {block: usable(implementations.convolutions(problem, block), call.args[1])}
     if problem.in_channels <= _FEW_CHANNELS:
-        offers[PLAIN] = implementations.convolutions(problem, None)
+        offers[PLAIN] = usable(implementations.convolutions(problem, None), call.args[1])
     templates = [(layout, offer) for layout, offered in offers.items() for offer in offered]
     cycles = implementations.plain_cycles(problem.macs)
     if not templates:
@@ -50,7 +50,7 @@ def convolution_ways(call: relax.Call, implementations: Implementations) -> Sequ
 
 def _build(call: relax.Call, layout: Layout, offer: Implementation, workshop: Workshop) -> relax.Call:
     x, weight = call.args
-    constants = [relax.const(array) for array in offer.pack(weight.value.numpy())]
+    constants = workshop.weights(packed(weight, offer))
     return workshop.template(offer.name.split()[0], offer.compute, [workshop.read(x, layout), *constants])
 
 
@@ -60,14 +60,14 @@ def read_convolution(call: relax.Call) -> Convolution | str:
     if attributes.data_layout != "NCHW" or attributes.kernel_layout != "OIHW":
         return f"its layouts are {attributes.data_layout} and {attributes.kernel_layout}"
     x, weight = call.args
-    if not isinstance(weight, tvm.ir.GenericConst):
+    if not is_known(weight):
         return "its weight is computed at run time"
     shape = static_shape(x)
     if shape is None or str(x.ty.dtype) != "float32" or str(call.ty.dtype) != "float32":
         return "it is not float32 of static shape"
     if not isinstance(x, relax.Var):
         return "its input is a constant"
-    kernel = [int(extent) for extent in weight.value.shape]
+    kernel = [int(extent) for extent in weight.ty.shape.values]
     top, left, bottom, right = (int(pixels) for pixels in attributes.padding)
     return Convolution(
         batch=shape[0],

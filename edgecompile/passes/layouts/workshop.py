@@ -66,6 +66,10 @@ class Workshop:
         """A call of a formula that reads each element in another place; elementwise operators before it may join."""
         return self._kernel(name, _INJECTIVE, formula, arguments)
 
+    def weights(self, values: Sequence[relax.Expr]) -> list[relax.Expr]:
+        """Constants as they are; calls that decode stored weights bound to variables."""
+        return [value if isinstance(value, tvm.ir.GenericConst) else self.emit(value, "weight") for value in values]
+
     def emit(self, value: relax.Expr, name: str) -> relax.Var:
         """Bind a value."""
         return self.builder.emit(value, name_hint=name)

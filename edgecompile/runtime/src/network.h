@@ -10,7 +10,7 @@
 
 #include "edgecompile.h"
 
-#define EC_NETWORK_LAYOUT 1u
+#define EC_NETWORK_LAYOUT 2u
 
 /* Alignment of the arena and of the weights: one cache line, and the widest vector register. */
 #define EC_ALIGNMENT 64u
@@ -50,9 +50,11 @@ struct ec_network {
   size_t step_count;
   size_t arena_bytes;
   size_t weights_bytes;
+  size_t decoded_bytes; /* 0: no weights are decoded */
   const uint8_t *weights_sha256; /* 32 bytes */
   const void *embedded_weights;  /* NULL: in a file */
-  int32_t (*run)(const void *const *inputs, void *const *outputs, const void *weights, void *arena,
+  int32_t (*load)(const void *weights, void *decoded); /* once, before the first run; NULL: no weights are decoded */
+  int32_t (*run)(const void *const *inputs, void *const *outputs, const void *weights, const void *decoded, void *arena,
                  ec_internal_profile *profile, ec_internal_launcher *launcher);
 };
 
