@@ -20,6 +20,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class PackingAtLoad:
+    """A packing that computes, in the two steps `compute(move(weight))`.
+
+    Attributes:
+        move: puts the weight's elements in other places, and zeros between them; done at compile time.
+        compute: what `Implementation.pack` answers first, as a formula of what `move` answers and of the tables.
+        tables: that `compute` takes.
+        others: what `Implementation.pack` answers behind that.
+    """
+
+    move: Callable[[np.ndarray], np.ndarray]
+    compute: Callable[..., te.Tensor]
+    tables: Sequence[np.ndarray]
+    others: Sequence[np.ndarray]
+
+
+@dataclass(frozen=True)
 class Implementation:
     """One way to compute one convolution.
 
@@ -34,7 +51,8 @@ class Implementation:
         is_variant: other numbers than the template's own choice, right behind it in the list. Counting cannot tell them
             apart, so only a measured time speaks for one.
         is_measured: `cycles` is a measured time, not an estimate.
-        moves_weights: `pack` answers one array: the weight's elements in other places, and zeros between them.
+        at_load: how to pack a weight that is decoded when the network is opened; None where `pack` answers one array
+            with the weight's elements in other places, and zeros between them: codes can be moved at compile time.
     """
 
     name: str
@@ -45,7 +63,7 @@ class Implementation:
     note: str = ""
     is_variant: bool = False
     is_measured: bool = False
-    moves_weights: bool = True
+    at_load: PackingAtLoad | None = None
 
 
 class Implementations(Protocol):

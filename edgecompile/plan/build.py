@@ -9,8 +9,9 @@ from edgecompile.errors import CompilerBugError
 from edgecompile.frontend.model import TensorSpec
 from edgecompile.plan.arena import Lifetime, lay_out
 from edgecompile.plan.constants import ConstantBlobBuilder
-from edgecompile.plan.execution_plan import ExecutionPlan, KernelCall, Operand, Origin, align
+from edgecompile.plan.execution_plan import ExecutionPlan, KernelCall, Operand, Origin
 from edgecompile.plan.joins import JOINS_ATTRIBUTE, Joins, find_joins
+from edgecompile.plan.loads import place_loads
 from edgecompile.plan.static_program import StaticCall, StaticProgram, Value, read_static_program
 
 if TYPE_CHECKING:
@@ -41,13 +42,13 @@ def build_plan(
     joins = find_joins(program, _joining_kernels(module))
     arena = _Arena(program, scratch_bytes, joins)
     constants = ConstantBlobBuilder()
-    loads, decoded, decoded_bytes = _loads(program, constants, origins)
+    loads = place_loads(program, constants, scratch_bytes, origins)
 
     def operand(value: Value) -> Operand:
         if value.constant is not None:
             return constants.add(value.constant)
-        if value in decoded:
-            return decoded[value]
+        if value in loads.operands:
+            return loads.operands[value]
         if value.input_index is not None:
             return Operand("input", value.input_index, value.size_bytes)
         if value in arena.output_index:
@@ -78,29 +79,10 @@ def build_plan(
         tuple(calls),
         constants.build(),
         arena.memory,
-        loads,
-        decoded_bytes,
+        loads.calls,
+        loads.decoded_bytes,
+        loads.scratch_bytes,
     )
-
-
-def _loads(
-    program: StaticProgram, constants: ConstantBlobBuilder, origins: Mapping[str, Origin]
-) -> tuple[tuple[KernelCall, ...], dict[Value, Operand], int]:
-    """The calls at load, where each result lies, and their bytes together; equal calls are one."""
-    places: dict[tuple[str, tuple[Operand, ...]], KernelCall] = {}
-    decoded: dict[Value, Operand] = {}
-    size = 0
-    for call in program.loads:
-        (result,) = call.results
-        arguments = tuple(constants.add(value.constant) for value in call.arguments if value.constant is not None)
-        key = (call.kernel, arguments)
-        if key not in places:
-            operand = Operand("decoded", size, result.size_bytes)
-            size += align(result.size_bytes)
-            origin = origins.get(call.variable, Origin())
-            places[key] = KernelCall(call.kernel, (*arguments, operand), 1, None, origin.operators, origin.layers)
-        decoded[result] = places[key].operands[-1]
-    return tuple(places.values()), decoded, size
 
 
 def _joining_kernels(module: tvm.IRModule) -> set[str]:

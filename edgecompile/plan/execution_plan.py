@@ -10,7 +10,7 @@ from edgecompile.operator_kind import OTHER
 
 ALIGNMENT_BYTES = 64  # one cache line on every CPU at hand, and the widest vector register (AVX-512)
 
-Space = Literal["input", "output", "constant", "decoded", "arena"]
+Space = Literal["input", "output", "constant", "decoded", "arena", "scratch"]
 
 
 def align(size_bytes: int) -> int:
@@ -23,8 +23,9 @@ class Operand:
     """Where one argument of a kernel lives.
 
     Attributes:
-        space: the caller's input or output, the constant blob, what was decoded of it at load, or the arena.
-        position: the index of the input or output; the byte offset in the blob, the decoded constants or the arena.
+        space: the caller's input or output, the constant blob, what was decoded of it at load, the arena, or what is
+            there at load only.
+        position: the index of the input or output; the byte offset in the others.
         size_bytes: the extent that the kernel may touch.
     """
 
@@ -105,6 +106,7 @@ class ExecutionPlan:
         memory: the arena's size and its bounds.
         loads: what decodes constants, to be called once before the first inference.
         decoded_bytes: of the memory that `loads` write and operands of the space "decoded" point into.
+        load_scratch_bytes: of the memory that is there for `loads` only.
     """
 
     name: str
@@ -115,3 +117,4 @@ class ExecutionPlan:
     memory: MemoryUse
     loads: tuple[KernelCall, ...] = ()
     decoded_bytes: int = 0
+    load_scratch_bytes: int = 0

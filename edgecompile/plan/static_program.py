@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 AT_LOAD = "edgecompile.at_load"
-"""An attribute of kernels that read constants alone, and run once when a network is opened."""
+"""An attribute of kernels that read constants and what such kernels made, and run once when a network is opened."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class StaticProgram:
 
     Attributes:
         calls: of one inference.
-        loads: of kernels that read constants alone, for once before the first inference.
+        loads: of kernels that decode constants, for once before the first inference.
         outputs: in order.
     """
 
@@ -173,6 +173,7 @@ def _kernels_at_load(module: tvm.IRModule) -> frozenset[str]:
 class _Reader:
     def __init__(self, at_load: frozenset[str]) -> None:
         self._at_load = at_load
+        self._loaded: set[Value] = set()
         self.program = StaticProgram()
         self.values: dict[relax.Var, Values] = {}
 
@@ -193,7 +194,9 @@ class _Reader:
         results = tuple(Value(tensor_bytes(type_)) for type_ in types)
         made = StaticCall(variable.name, call.args[0].name_hint, arguments, results)
         is_load = made.kernel in self._at_load
-        assert not is_load or all(value.constant is not None for value in arguments), "it reads constants alone"
+        assert not is_load or all(value.constant is not None or value in self._loaded for value in arguments)
+        if is_load:
+            self._loaded.update(results)
         (self.program.loads if is_load else self.program.calls).append(made)
         return results if hasattr(variable.ty, "fields") else results[0]
 

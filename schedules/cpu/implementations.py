@@ -49,7 +49,7 @@ from schedules.cpu.variants import depthwise_variants, direct_variants, product_
 from schedules.cpu.winograd_config import WinogradConfig, fits
 from schedules.cpu.winograd_convolution import WinogradConvolution
 from schedules.cpu.winograd_error import LIMIT, error_ratio
-from schedules.cpu.winograd_formula import convolve_winograd, pack_winograd
+from schedules.cpu.winograd_formula import convolve_winograd, pack_winograd, pack_winograd_at_load
 from schedules.cpu.winograd_matrices import POINTS, weight_growth
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ class CpuImplementations:
             pack=lambda weight: pack_winograd(weight, config),
             compute=lambda x, weight, b, a: convolve_winograd(x, weight, b, a, problem, config, notes),
             key=way_key(WINOGRAD, config),
-            moves_weights=False,
+            at_load=pack_winograd_at_load(config),
         )
 
     def _direct(

@@ -46,6 +46,7 @@ def emit(
         steps=tuple(call.kernel for call in plan.calls),
         run_symbol=run_symbol(plan.name),
         decoded_bytes=plan.decoded_bytes,
+        load_scratch_bytes=plan.load_scratch_bytes,
         load_symbol=load_symbol(plan.name) if plan.loads else "",
         # LLVM is told the alignment of the elements alone. Most CPUs load vectors from anywhere; ARMv7 from whole
         # words.

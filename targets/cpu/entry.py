@@ -4,7 +4,7 @@
 
 and, where constants are decoded, one that does so once, and gives what `run` finds in `decoded`:
 
-    int32 <name>_load(weights, decoded)
+    int32 <name>_load(weights, decoded, scratch)
 
 Both return 0: a kernel cannot fail, since its memory and its threads are there before it is called. After each call `run`
 tells `ec_internal_step_done(profile, step)`, which returns at once unless the instance was opened for profiling.
@@ -37,20 +37,19 @@ def make_load_entry(plan: ExecutionPlan, kernels: Mapping[str, tvm.ir.GlobalVar]
     from tvm import tirx
 
     pointer = tvm.ir.PointerType(tvm.ir.PrimType("void"))
-    weights, decoded = (tirx.Var(name, pointer) for name in ("weights", "decoded"))
+    weights, decoded, scratch = (tirx.Var(name, pointer) for name in ("weights", "decoded", "scratch"))
+    bases = {"constant": weights, "decoded": decoded, "scratch": scratch}
 
     def address(operand: Operand) -> tvm.ir.Expr:
-        base = weights if operand.space == "constant" else decoded
-        return tirx.handle_add_byte_offset(base, tirx.IntImm("int64", operand.position))
+        return tirx.handle_add_byte_offset(bases[operand.space], tirx.IntImm("int64", operand.position))
 
     def step(call: KernelCall) -> tvm.ir.Expr:
-        assert call.scratch is None, "there is no memory for it before the first inference"
-        arguments = [*(address(operand) for operand in call.operands), decoded]  # the last is the scratch pointer
+        arguments = [*map(address, call.operands), address(call.scratch) if call.scratch else scratch]
         return tvm.ir.Call(kernels[call.kernel], arguments, ret_ty=tvm.ir.PrimType("int32"))
 
     statements = [tirx.Evaluate(step(call)) for call in plan.loads]
     body = tirx.SeqStmt([*statements, tirx.Return(tirx.IntImm("int32", 0))])
-    entry = tirx.PrimFunc([weights, decoded], body, ret_type=tvm.ir.PrimType("int32"))
+    entry = tirx.PrimFunc([weights, decoded, scratch], body, ret_type=tvm.ir.PrimType("int32"))
     return entry.with_attr("global_symbol", load_symbol(plan.name))
 
 

@@ -74,6 +74,7 @@ class Network:
         steps: names of the kernel calls, in order.
         run_symbol: the entry function in the kernels' object file.
         decoded_bytes: of the memory that holds decoded weights; 0 where none are decoded.
+        load_scratch_bytes: of the memory that it needs besides, and no longer than it runs.
         load_symbol: the function that decodes them; "" where none are decoded.
         io_alignment: alignment in bytes that the kernels assume of inputs and outputs; the runtime copies a caller's
             buffer that has less. 1 when they assume nothing.
@@ -94,6 +95,7 @@ class Network:
     run_symbol: str
     io_alignment: int = ALIGNMENT
     decoded_bytes: int = 0
+    load_scratch_bytes: int = 0
     load_symbol: str = ""
 
     def __post_init__(self) -> None:
@@ -224,6 +226,7 @@ static const ec_network network = {{
     .arena_bytes = {network.arena_bytes}u,
     .weights_bytes = {network.weights_bytes}u,
     .decoded_bytes = {network.decoded_bytes}u,
+    .load_scratch_bytes = {network.load_scratch_bytes}u,
     .weights_sha256 = weights_sha256,
     .embedded_weights = {weights if network.has_embedded_weights else "NULL"},
     .load = {"load" if network.load_symbol else "NULL"},
@@ -263,10 +266,10 @@ def _load_function(network: Network) -> str:
         return ""
     entry = network.symbol(network.load_symbol)
     return f"""\
-__attribute__((visibility("hidden"))) int32_t {entry}(void *, void *);
+__attribute__((visibility("hidden"))) int32_t {entry}(void *, void *, void *);
 
-static int32_t load(const void *weights, void *decoded) {{
-  return {entry}((void *)(uintptr_t)weights, decoded);
+static int32_t load(const void *weights, void *decoded, void *scratch) {{
+  return {entry}((void *)(uintptr_t)weights, decoded, scratch);
 }}
 """
 

@@ -10,7 +10,7 @@ from tvm import relax
 
 from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation, Implementations
-from edgecompile.passes.layouts.known_weights import is_known, packed, usable
+from edgecompile.passes.layouts.known_weights import is_known
 from edgecompile.passes.layouts.tensor_shapes import static_shape
 from edgecompile.passes.layouts.way import PLAIN, Layout, Way, explain, explain_price, plain_way
 
@@ -26,9 +26,9 @@ def convolution_ways(call: relax.Call, implementations: Implementations) -> Sequ
     if isinstance(problem, str):
         return [plain_way(call, reason=problem)]
     block = implementations.block(problem.in_channels)
-    offers = {block: usable(implementations.convolutions(problem, block), call.args[1])}
+    offers = {block: implementations.convolutions(problem, block)}
     if problem.in_channels <= _FEW_CHANNELS:
-        offers[PLAIN] = usable(implementations.convolutions(problem, None), call.args[1])
+        offers[PLAIN] = implementations.convolutions(problem, None)
     templates = [(layout, offer) for layout, offered in offers.items() for offer in offered]
     cycles = implementations.plain_cycles(problem.macs)
     if not templates:
@@ -50,7 +50,7 @@ def convolution_ways(call: relax.Call, implementations: Implementations) -> Sequ
 
 def _build(call: relax.Call, layout: Layout, offer: Implementation, workshop: Workshop) -> relax.Call:
     x, weight = call.args
-    constants = workshop.weights(packed(weight, offer))
+    constants = workshop.packed(weight, offer)
     return workshop.template(offer.name.split()[0], offer.compute, [workshop.read(x, layout), *constants])
 
 

@@ -11,7 +11,7 @@ from tvm import relax
 
 from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation, Implementations
-from edgecompile.passes.layouts.known_weights import is_known, packed
+from edgecompile.passes.layouts.known_weights import is_known
 from edgecompile.passes.layouts.tensor_shapes import static_shape
 from edgecompile.passes.layouts.way import PLAIN, Way, explain, explain_price, plain_way, variables_of
 
@@ -49,7 +49,7 @@ def _ways(
 
 
 def _packed(call: relax.Call, offer: Implementation, workshop: Workshop) -> relax.Call:
-    constants = workshop.weights(packed(call.args[1], offer, lambda matrix: matrix.T[:, :, None, None]))
+    constants = workshop.packed(call.args[1], offer, lambda matrix: matrix.T[:, :, None, None])
     x = workshop.substituted(call.args[0])
     return workshop.template(offer.name.split()[0], offer.compute, [x, *constants])
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tvm import relax
 
 from edgecompile.implementation import Implementation, Implementations
-from edgecompile.passes.layouts.known_weights import is_known, packed
+from edgecompile.passes.layouts.known_weights import is_known
 from edgecompile.passes.layouts.tensor_shapes import image_shape
 from edgecompile.passes.layouts.way import Way, explain, explain_price, plain_way
 from edgecompile.transposed_convolution import TransposedConvolution
@@ -38,7 +38,7 @@ def transposed_convolution_ways(call: relax.Call, implementations: Implementatio
 
 def _build(call: relax.Call, block: int, offer: Implementation, workshop: Workshop) -> relax.Call:
     x, weight = call.args
-    constants = workshop.weights(packed(weight, offer))
+    constants = workshop.packed(weight, offer)
     return workshop.template(offer.name.split()[0], offer.compute, [workshop.read(x, block), *constants])
 
 

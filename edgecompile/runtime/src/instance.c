@@ -60,12 +60,19 @@ static ec_status check_network(const ec_network *network, const ec_options *opti
 
 static ec_status decode_weights(const ec_network *network, ec_instance *self) {
   if (network->decoded_bytes == 0) return EC_OK;
-  if (posix_memalign(&self->decoded, EC_ALIGNMENT, network->decoded_bytes) != 0) {
-    self->decoded = NULL;
-    return ec_internal_fail(EC_OUT_OF_MEMORY, "network '%s': no memory for %zu bytes of decoded weights", network->name,
-                            network->decoded_bytes);
+  void *scratch = NULL;
+  if (posix_memalign(&self->decoded, EC_ALIGNMENT, network->decoded_bytes) != 0) self->decoded = NULL;
+  if (network->load_scratch_bytes > 0 && posix_memalign(&scratch, EC_ALIGNMENT, network->load_scratch_bytes) != 0) {
+    scratch = NULL;
   }
-  const int32_t answer = network->load(self->weights.data, self->decoded);
+  if (self->decoded == NULL || (scratch == NULL && network->load_scratch_bytes > 0)) {
+    free(scratch);
+    return ec_internal_fail(EC_OUT_OF_MEMORY,
+                            "network '%s': no memory for %zu bytes of decoded weights, and %zu to decode them",
+                            network->name, network->decoded_bytes, network->load_scratch_bytes);
+  }
+  const int32_t answer = network->load(self->weights.data, self->decoded, scratch);
+  free(scratch);
   if (answer == 0) return EC_OK;
   return ec_internal_fail(EC_INTERNAL, "network '%s': decoding the weights failed with %d", network->name, answer);
 }

@@ -51,9 +51,11 @@ struct ec_network {
   size_t arena_bytes;
   size_t weights_bytes;
   size_t decoded_bytes; /* 0: no weights are decoded */
+  size_t load_scratch_bytes;
   const uint8_t *weights_sha256; /* 32 bytes */
   const void *embedded_weights;  /* NULL: in a file */
-  int32_t (*load)(const void *weights, void *decoded); /* once, before the first run; NULL: no weights are decoded */
+  /* Once, before the first run; NULL where no weights are decoded. `scratch` is its own, and no longer than it runs. */
+  int32_t (*load)(const void *weights, void *decoded, void *scratch);
   int32_t (*run)(const void *const *inputs, void *const *outputs, const void *weights, const void *decoded, void *arena,
                  ec_internal_profile *profile, ec_internal_launcher *launcher);
 };
