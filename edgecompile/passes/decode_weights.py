@@ -11,33 +11,37 @@ from edgecompile.plan.static_program import AT_LOAD
 
 if TYPE_CHECKING:
     import tvm
+    from tvm import relax
+
 
 @dataclass(frozen=True)
 class DecodeWeights:
-    """`edgecompile.decode(constants)` -> `call_tir(kernel, constants)`, where the kernel has the attribute `AT_LOAD`."""
+    """`edgecompile.decode(constants)` -> `call_tir(kernel, constants)`, the kernel with the attribute `AT_LOAD`."""
 
     name: str = "DecodeWeights"
 
     def __call__(self, module: tvm.IRModule, decisions: list[Decision]) -> tvm.IRModule:
         from tvm import relax
-        from tvm_ffi.structural import structural_mutate
 
         from edgecompile.storage.operators import is_decode
 
-        del decisions  # what is stored was decided by the recipe
         builder = relax.BlockBuilder(module)
-
-        def on_call(call: relax.Call, mutator: Any) -> relax.Expr:
-            return _kernel_call(call, builder) if is_decode(call) else mutator.default_mutate(call)
-
         main = module["main"]
-        import tvm
-
-        body = structural_mutate(main.body, ((tvm.ir.Call, on_call),))
-        if body.same_as(main.body):
+        is_changed = False
+        blocks = []
+        for block in main.body.blocks if isinstance(main.body, relax.SeqExpr) else ():
+            bindings = list(block.bindings)
+            for position, binding in enumerate(bindings):
+                if isinstance(binding, relax.VarBinding) and is_decode(binding.value):
+                    bindings[position] = relax.VarBinding(binding.var, _kernel_call(binding.value, builder))
+                    decisions.append(Decision(self.name, binding.var.name, True, _describe(binding.value)))
+                    is_changed = True
+            blocks.append(type(block)(bindings))
+        if not is_changed:
             return module
         result = builder.get()
-        result["main"] = relax.Function(main.params, body, main.ret_ty, main.is_pure, main.attrs)
+        body = relax.SeqExpr(blocks, main.body.body)
+        result["main"] = relax.Function(main.params, builder.normalize(body), main.ret_ty, main.is_pure, main.attrs)
         return result.with_attrs(dict(module.attrs)) if module.attrs else result
 
 
@@ -57,3 +61,10 @@ def _kernel_call(call: relax.Call, builder: relax.BlockBuilder) -> relax.Call:
     function = workshop.get()[inner.args[0]].with_attr(AT_LOAD, 1)
     made = relax.call_tir(builder.add_func(function, "decode"), list(call.args), inner.ty_args[0])
     return builder.normalize(made)
+
+
+def _describe(call: relax.Call) -> str:
+    from edgecompile.storage.operators import stored_weight
+
+    weight = stored_weight(call)
+    return f"{weight}, {weight.nbytes:,} bytes, decoded to {weight.float_bytes:,} when it is opened"

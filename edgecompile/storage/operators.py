@@ -89,7 +89,7 @@ def attributes(call: relax.Call) -> Attributes:
     if method not in (UNIFORM, TABLE) or set(given) != {"method", "bits", "shape"}:
         raise ValueError("decode needs a method, bits and a shape")
     bits, shape = given["bits"], given["shape"]
-    if not isinstance(shape, Sequence | tvm.ir.Array):
+    if isinstance(shape, str) or not isinstance(shape, Sequence | tvm.ir.Array):
         raise ValueError("decode needs a list of extents")
     return Attributes(method, int(bits), tuple(int(extent) for extent in shape))  # type: ignore[call-overload]
 

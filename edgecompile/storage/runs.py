@@ -25,9 +25,7 @@ def run_axes(rank: int) -> tuple[int, ...]:
 
 def spread(numbers: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """The number of each element of a tensor of this shape."""
-    pairs = [
-        (block, extent // block if block else 1) for block, extent in zip(numbers.shape, shape, strict=True)
-    ]
+    pairs = [(block, extent // block if block else 1) for block, extent in zip(numbers.shape, shape, strict=True)]
     single = numbers.reshape([number for block, _ in pairs for number in (block, 1)])
     return np.broadcast_to(single, [number for pair in pairs for number in pair]).reshape(shape)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +30,11 @@ class StoredWeight(ABC):
     @abstractmethod
     def nbytes(self) -> int:
         """Of all that is stored."""
+
+    @property
+    def float_bytes(self) -> int:
+        """Of the decoded weight."""
+        return math.prod(self.shape) * 4
 
     @abstractmethod
     def decode(self) -> np.ndarray:
@@ -59,6 +65,9 @@ class HalfWeight(StoredWeight):
 
     def decode(self) -> np.ndarray:
         return self.values.astype(np.float32)
+
+    def __str__(self) -> str:
+        return str(self.values.dtype)
 
     def moved(self, movement: Movement) -> HalfWeight:
         return HalfWeight(movement(self.values.view(np.uint16)).view(self.values.dtype))
@@ -97,6 +106,10 @@ class CodedWeight(StoredWeight):
         other = self.zero_point if self.table is None else self.table
         assert other is not None
         return stream_bytes(self.codes.size, self.bits) + self.scale.nbytes + other.nbytes
+
+    def __str__(self) -> str:
+        kind = "" if self.table is None else " from a table"
+        return f"codes of {self.bits} bits{kind}, {self.scale.size} scale{'' if self.scale.size == 1 else 's'}"
 
     def decode(self) -> np.ndarray:
         if self.table is not None:

@@ -6,8 +6,8 @@ and, where constants are decoded, one that does so once, and gives what `run` fi
 
     int32 <name>_load(weights, decoded, scratch)
 
-Both return 0: a kernel cannot fail, since its memory and its threads are there before it is called. After each call `run`
-tells `ec_internal_step_done(profile, step)`, which returns at once unless the instance was opened for profiling.
+Both return 0: a kernel cannot fail, since its memory and its threads are there before it is called. After each call
+`run` tells `ec_internal_step_done(profile, step)`, which returns at once unless the instance was opened for profiling.
 """
 
 from __future__ import annotations
@@ -61,9 +61,7 @@ def make_entry(plan: ExecutionPlan, kernels: Mapping[str, tvm.ir.GlobalVar]) -> 
     pointer = tvm.ir.PointerType(tvm.ir.PrimType("void"))
     inputs = [tirx.Var(f"input{i}", pointer) for i in range(len(plan.inputs))]
     outputs = [tirx.Var(f"output{i}", pointer) for i in range(len(plan.outputs))]
-    weights, decoded, arena, profile = (
-        tirx.Var(name, pointer) for name in ("weights", "decoded", "arena", "profile")
-    )
+    weights, decoded, arena, profile = (tirx.Var(name, pointer) for name in ("weights", "decoded", "arena", "profile"))
     bases = {"constant": weights, "decoded": decoded, "arena": arena}
 
     def address(operand: Operand) -> tvm.ir.Expr:

@@ -40,7 +40,7 @@ def tvm_target(target: Target) -> tvm.target.Target:
 def write_object(
     plan: ExecutionPlan, kernels: Mapping[str, LoweredKernel], target: tvm.target.Target, path: Path
 ) -> None:
-    """Write `path`, an object file whose public functions are `<name>_run` and, where constants are decoded, `<name>_load`."""
+    """Write `path`, an object file with `<name>_run` and, where weights are decoded, `<name>_load`."""
     import tvm
     from tvm.tirx import transform as tirx
 

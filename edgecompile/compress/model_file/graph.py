@@ -132,6 +132,9 @@ def load_graph(data: bytes, name: str) -> tvm.IRModule:
     """
     import tvm
 
+    from edgecompile.storage.operators import register
+
+    register()
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -49,7 +49,7 @@ def quantize(
     """
     from edgecompile.compress.driver import StepResult
     from edgecompile.compress.quantize.insert import ProductScheme, insert_quantization
-    from edgecompile.compress.quantize.storage import store_weights
+    from edgecompile.compress.quantize.storage.store_weights import store_weights
 
     if evaluate is not None or max_drop is not None:
         raise InvalidInputError("quantization that watches a metric is not built yet: leave eval and max_drop out")
@@ -113,7 +113,7 @@ def _refuse_unbuilt_storage(schemes: Mapping[str, LayerScheme]) -> None:
         asked = [what for what, is_asked in unbuilt.items() if is_asked]
         if asked:
             raise InvalidRecipeError(
-                f"layer {name!r} asks for {', '.join(asked)}, which is not built yet for float activations: leave it out"
+                f"layer {name!r} asks for {', '.join(asked)}, which is not built yet for float activations: omit it"
             )
 
 

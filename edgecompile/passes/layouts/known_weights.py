@@ -20,7 +20,7 @@ def is_known(weight: relax.Expr) -> bool:
 
 
 def with_stored_weights(value: relax.Expr, stored: Mapping[relax.Var, relax.Expr]) -> relax.Expr:
-    """The value of a binding; where it multiplies by a stored weight, with the call of `decode` in the weight's place."""
+    """A binding's value; where it multiplies by a stored weight, with the call of `decode` in the weight's place."""
 
     def on_variable(variable: tvm.ir.Var, mutator: Any) -> relax.Expr:
         del mutator

@@ -68,7 +68,9 @@ def read_product(call: relax.Call) -> Convolution | str:
     if shape is None or len(shape) < 2 or str(x.ty.dtype) != "float32" or str(call.ty.dtype) != "float32":
         return "it is not float32 of static shape"
     rows = math.prod(shape[:-1])
-    return Convolution(batch=1, in_channels=shape[-1], out_channels=int(weight.ty.shape.values[1]), height=1, width=rows)
+    return Convolution(
+        batch=1, in_channels=shape[-1], out_channels=int(weight.ty.shape.values[1]), height=1, width=rows
+    )
 
 
 def is_batched_product(call: relax.Call) -> bool:

@@ -32,11 +32,13 @@ class Workshop:
 
     Attributes:
         conversions: how many kernels that only convert were emitted; where a reshape does, it does not count.
+        layer: the name of the binding that is built now.
     """
 
     def __init__(self, builder: relax.BlockBuilder) -> None:
         self.builder = builder
         self.conversions = 0
+        self.layer = ""
         self._known: dict[relax.Var, dict[Layout, relax.Expr]] = {}
 
     def add(self, variable: relax.Var, layout: Layout, value: relax.Expr) -> None:
@@ -87,12 +89,14 @@ class Workshop:
         if not is_decode(weight):
             return [_constant(array) for array in offer.pack(turned(weight.value.numpy()))]
         move = offer.at_load.move if offer.at_load else lambda array: _only(offer.pack(array))
-        decoded = self.emit(decode(stored_weight(weight).moved(lambda array: move(turned(array)))), "weight")
+        decoded = self.emit(
+            decode(stored_weight(weight).moved(lambda array: move(turned(array)))), f"{self.layer}_stored"
+        )
         if offer.at_load is None:
             return [decoded]
         arguments = [decoded, *map(_constant, offer.at_load.tables)]
         packed = self._kernel("pack", _OPAQUE, offer.at_load.compute, arguments, {AT_LOAD: 1})
-        return [self.emit(packed, "packed"), *map(_constant, offer.at_load.others)]
+        return [self.emit(packed, f"{self.layer}_packed"), *map(_constant, offer.at_load.others)]
 
     def emit(self, value: relax.Expr, name: str) -> relax.Var:
         """Bind a value."""

@@ -113,7 +113,7 @@ def test_seven_bits(networks: dict[str, Model]) -> None:
     assert found and max(np.abs(array.astype(int)).max() for array in found) == 63
 
 
-@pytest.mark.parametrize("recipe", ["int8-dynamic", "fp16", "int8,equalize", "int8,rounding=gptq"])
+@pytest.mark.parametrize("recipe", ["int8-dynamic", "w4,rounding=gptq", "int8,equalize", "int8,rounding=gptq"])
 def test_what_is_not_built_is_refused(networks: dict[str, Model], recipe: str) -> None:
     with pytest.raises(InvalidRecipeError, match="not built yet"):
         ec.compress(networks["digits_resnet"], recipe, calibration(2))

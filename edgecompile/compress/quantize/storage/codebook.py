@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgecompile.compress.quantize.storage.k_means import cluster_centers
-from edgecompile.storage import CodedWeight
 from edgecompile.storage.runs import run_axes, split, spread
+from edgecompile.storage.stored_weight import CodedWeight
 
 
 def encode_codebook(weight: np.ndarray, blocks: Sequence[int], bits: int) -> CodedWeight:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from edgecompile.compress.quantize.scheme import LayerScheme
 from edgecompile.compress.quantize.storage.blocks import blocks_of
 from edgecompile.compress.quantize.storage.codebook import encode_codebook
 from edgecompile.compress.quantize.storage.half import encode_half, largest
 from edgecompile.compress.quantize.storage.power_of_two import encode_power_of_two
 from edgecompile.compress.quantize.storage.uniform import encode_uniform
-from edgecompile.compress.quantize.scheme import LayerScheme
 from edgecompile.errors import InvalidRecipeError
-from edgecompile.storage import StoredWeight
-from edgecompile.storage.bit_stream import stream_bytes
+from edgecompile.storage.stored_weight import StoredWeight
 
 _SEVEN_BITS = 63
-_FLOAT_BYTES = 4
 
 
 def encode(layer: str, operator: str, weight: np.ndarray, scheme: LayerScheme) -> StoredWeight:
@@ -39,13 +36,15 @@ def encode(layer: str, operator: str, weight: np.ndarray, scheme: LayerScheme) -
         most, found = largest(weights.dtype), float(np.abs(weight).max(initial=0.0))
         if found > most:
             raise InvalidRecipeError(
-                f"layer {layer!r}: {weights.dtype} holds magnitudes up to {most:g}, found {found:g}; skip the layer, or "
-                f"give it {'weights.dtype bfloat16' if weights.dtype == 'float16' else 'another weights.dtype'}"
+                f"layer {layer!r}: {weights.dtype} holds magnitudes up to {most:g}, found {found:g}; skip it, or give "
+                f"it {'weights.dtype bfloat16' if weights.dtype == 'float16' else 'another weights.dtype'}"
             )
         return encode_half(weight, weights.dtype)
     blocks = blocks_of(operator, weight.shape, weights)
     stored = _coded(weight, blocks, scheme)
-    if not np.isfinite(stored.decode()).all():  # the value next to the largest float32
+    with np.errstate(over="ignore"):
+        is_finite = np.isfinite(stored.decode()).all()
+    if not is_finite:
         raise InvalidRecipeError(
             f"layer {layer!r}: rounding takes weights of up to {np.abs(weight).max():g} beyond float32; skip the layer"
         )
@@ -60,17 +59,3 @@ def _coded(weight: np.ndarray, blocks: Sequence[int], scheme: LayerScheme) -> St
         return encode_power_of_two(weight, blocks, weights.code_bits)
     highest = _SEVEN_BITS if scheme.reduce_range else None
     return encode_uniform(weight, blocks, weights.code_bits, symmetric=weights.symmetric, highest=highest)
-
-
-def encoded_bytes(operator: str, shape: Sequence[int], scheme: LayerScheme) -> int:
-    """What `StoredWeight.nbytes` will be, without the weight."""
-    weights, count = scheme.weights, math.prod(shape)
-    if weights.dtype == "none":
-        return count * _FLOAT_BYTES
-    if not weights.is_integer:
-        return count * 2
-    scales = math.prod(blocks_of(operator, shape, weights))
-    table = 1 if weights.symmetric else scales
-    if weights.method != "uniform":
-        table = (1 << weights.code_bits) * _FLOAT_BYTES
-    return stream_bytes(count, weights.code_bits) + scales * _FLOAT_BYTES + table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgecompile.artifact.dtypes import numpy_dtype
-from edgecompile.storage import HalfWeight
+from edgecompile.storage.stored_weight import HalfWeight
 
 
 def encode_half(weight: np.ndarray, dtype: str) -> HalfWeight:

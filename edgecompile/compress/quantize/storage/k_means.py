@@ -48,7 +48,7 @@ def _quantiles(ordered: np.ndarray, bins: int) -> np.ndarray:
 
 
 def _best_edges(sums: _Sums, edges: np.ndarray, count: int) -> np.ndarray:
-    """Which of the edges bound the best clusters of whole bins: `[at most count + 1]`, the first and the last one too."""
+    """Which of the edges bound the best clusters of whole bins: `[at most count + 1]`, the outermost too."""
     bins = len(edges) - 1
     deviation = sums.deviations(edges)  # [begin, end]
     best = deviation[0].copy()

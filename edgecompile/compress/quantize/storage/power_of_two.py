@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgecompile.compress.quantize.storage.codebook import nearest
-from edgecompile.storage import CodedWeight
 from edgecompile.storage.runs import run_axes, split, spread
+from edgecompile.storage.stored_weight import CodedWeight
 
 _PER_OCTAVE = 8
 _MOST_POWERS = 31  # 2^-31 of the largest weight is nothing; further powers would leave float32

@@ -15,7 +15,7 @@ from edgecompile.storage.operators import decode
 
 if TYPE_CHECKING:
     from edgecompile.compress.quantize.scheme import LayerScheme
-    from edgecompile.storage import StoredWeight
+    from edgecompile.storage.stored_weight import StoredWeight
 
 STEP = "StoreWeights"
 

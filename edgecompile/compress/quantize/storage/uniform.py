@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgecompile.storage import CodedWeight
 from edgecompile.storage.runs import run_axes, split, spread
+from edgecompile.storage.stored_weight import CodedWeight
 
 
 def encode_uniform(
