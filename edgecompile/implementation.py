@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from tvm import te
 
+    from edgecompile.storage.stored_weight import StoredWeight
+
 
 @dataclass(frozen=True)
 class PackingAtLoad:
@@ -53,6 +55,7 @@ class Implementation:
         is_measured: `cycles` is a measured time, not an estimate.
         at_load: how to pack a weight that is decoded when the network is opened; None where `pack` answers one array
             with the weight's elements in other places, and zeros between them: codes can be moved at compile time.
+        pack_stored: takes the place of `pack` in ways that read a stored weight, and decode it themselves.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Implementation:
     is_variant: bool = False
     is_measured: bool = False
     at_load: PackingAtLoad | None = None
+    pack_stored: Callable[[StoredWeight], Sequence[np.ndarray]] | None = None
 
 
 class Implementations(Protocol):
@@ -102,6 +106,15 @@ class Implementations(Protocol):
 
         Args:
             rows: x is `[*rows, C]`, the result `[*rows, K]`; w is given to `pack` as a 1x1 kernel, `[K, C, 1, 1]`.
+        """
+
+    def stored_products(
+        self, rows: Sequence[int], problem: Convolution, weight: StoredWeight
+    ) -> Sequence[Implementation]:
+        """The ways to compute `x @ w` that read w as it is stored, with `pack_stored`; arguments as of `products`.
+
+        Args:
+            weight: w, `[C, K]`.
         """
 
     def integer_block(self, channels: int) -> int:

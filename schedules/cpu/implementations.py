@@ -13,6 +13,7 @@ from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation, Preference
 from edgecompile.pooling import Pooling
 from edgecompile.resizing import Resizing
+from edgecompile.storage.stored_weight import StoredWeight
 from edgecompile.target import CpuFacts, Target
 from edgecompile.transposed_convolution import TransposedConvolution
 
@@ -43,6 +44,7 @@ from schedules.cpu.integer_ways import (
 from schedules.cpu.pooling import POOLING, emit_pooling, pooling_ways
 from schedules.cpu.problem_numbers import read_problem
 from schedules.cpu.resizing import RESIZING, emit_resizing, resizing_ways
+from schedules.cpu.stored_product import STORED_PRODUCT, emit_stored, stored_ways
 from schedules.cpu.template import Anchor, Emitter, attributes
 from schedules.cpu.transposed_convolution import TRANSPOSED, emit_transposed, transposed_ways
 from schedules.cpu.variants import depthwise_variants, direct_variants, product_tiles, winograd_variants
@@ -125,6 +127,12 @@ class CpuImplementations:
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The same template; the rows of x are its pixels."""
         return self._direct(problem, product_block(problem.in_channels), problem.out_channels, tuple(rows))
+
+    def stored_products(
+        self, rows: Sequence[int], problem: Convolution, weight: StoredWeight
+    ) -> Sequence[Implementation]:
+        """Codes decoded in registers, for few rows."""
+        return stored_ways(rows, problem, weight, self.facts)
 
     def integer_block(self, channels: int) -> int:
         """Sixteen where the channels divide by it; otherwise all of them."""
@@ -329,4 +337,5 @@ EMITTERS: Mapping[str, Emitter] = {
     TRANSPOSED: emit_transposed,
     POOLING: emit_pooling,
     RESIZING: emit_resizing,
+    STORED_PRODUCT: emit_stored,
 }

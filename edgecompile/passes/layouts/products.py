@@ -14,6 +14,7 @@ from edgecompile.implementation import Implementation, Implementations
 from edgecompile.passes.layouts.known_weights import is_known
 from edgecompile.passes.layouts.tensor_shapes import static_shape
 from edgecompile.passes.layouts.way import PLAIN, Way, explain, explain_price, plain_way, variables_of
+from edgecompile.storage.operators import is_decode, stored_weight
 
 if TYPE_CHECKING:
     from edgecompile.passes.layouts.workshop import Workshop
@@ -28,8 +29,11 @@ def product_ways(call: relax.Call, implementations: Implementations) -> Sequence
     problem = read_product(call)
     if isinstance(problem, str):
         return [plain_way(call, reason=problem)]
-    offers = implementations.products((static_shape(call.args[0]) or ())[:-1], problem)
-    return _ways(call, offers, implementations.plain_cycles(problem.macs), _packed)
+    outer = (static_shape(call.args[0]) or ())[:-1]
+    found = [*implementations.products(outer, problem)]
+    if is_decode(call.args[1]):
+        found += implementations.stored_products(outer, problem, stored_weight(call.args[1]))
+    return _ways(call, found, implementations.plain_cycles(problem.macs), _packed)
 
 
 def _ways(

@@ -88,6 +88,8 @@ class Workshop:
         """
         if not is_decode(weight):
             return [_constant(array) for array in offer.pack(turned(weight.value.numpy()))]
+        if offer.pack_stored is not None:
+            return [_constant(array) for array in offer.pack_stored(stored_weight(weight))]
         move = offer.at_load.move if offer.at_load else lambda array: _only(offer.pack(array))
         decoded = self.emit(
             decode(stored_weight(weight).moved(lambda array: move(turned(array)))), f"{self.layer}_stored"
