@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edgecompile.storage.stored_weight import StoredWeight
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no hash
 class PackingAtLoad:
     """A packing that computes, in the two steps `compute(move(weight))`.
 
