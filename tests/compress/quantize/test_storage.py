@@ -16,7 +16,7 @@ from tvm_ffi.structural import structural_mutate
 import edgecompile as ec
 from edgecompile.artifact.artifact import Artifact
 from edgecompile.compress.model_file import read_model, write_model
-from edgecompile.errors import InvalidRecipeError
+from edgecompile.errors import InvalidModelError, InvalidRecipeError
 from edgecompile.frontend.model import Model, TensorSpec
 from edgecompile.storage.operators import DECODE, is_decode, stored_weight
 from edgecompile.zoo.digits import accuracy
@@ -184,6 +184,25 @@ def test_what_cannot_be_stored_names_its_layer() -> None:
     with pytest.raises(InvalidRecipeError, match="layer 'head': float16 holds magnitudes up to 65504, found 70000"):
         ec.compress(model, "fp16")
     assert ec.compress(model, "bf16").weight_bytes == 12
+
+
+def test_a_file_that_claims_more_weights_than_it_has_is_refused(tmp_path: Path) -> None:
+    """The loops that decode would read past the end of the codes."""
+    small = ec.compress(network(), "w4,granularity=per_channel")
+    main = small.module["main"]
+
+    def on_call(call: relax.Call, mutator: Any) -> relax.Expr:
+        if not is_decode(call):
+            return mutator.default_mutate(call)
+        claimed = tvm.ir.make_node("ir.DictAttrs", method="uniform", bits=8, shape=list(call.attrs["shape"]))
+        return relax.Call(call.op, call.args, claimed, ret_ty=call.ty)
+
+    body = structural_mutate(main.body, ((tvm.ir.Call, on_call),))
+    function = relax.Function(main.params, body, main.ret_ty, main.is_pure, main.attrs)
+    module = tvm.IRModule({small.module.get_global_var("main"): function}, attrs=small.module.attrs)
+    write_model(dataclasses.replace(small, module=module), tmp_path / "bad.ec")
+    with pytest.raises(InvalidModelError, match="the module is not well-formed"):
+        read_model(tmp_path / "bad.ec")
 
 
 def test_groups_that_do_not_divide_are_refused() -> None:
