@@ -181,6 +181,7 @@ class _Build:
             prefer=self.prefer,
             arena_bytes=plan.memory.arena_bytes if plan else 0,
             weight_bytes=len(plan.constants.data) if plan else self.model.weight_bytes,
+            decoded_bytes=plan.decoded_bytes if plan else 0,
             weights_embedded=files.weights is None,
             library=files.library,
             static_library=files.static_library,

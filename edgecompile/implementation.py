@@ -18,6 +18,25 @@ if TYPE_CHECKING:
     import numpy as np
     from tvm import te
 
+    from edgecompile.storage.stored_weight import StoredWeight
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no hash
+class PackingAtLoad:
+    """A packing that computes, in the two steps `compute(move(weight))`.
+
+    Attributes:
+        move: puts the weight's elements in other places, and zeros between them; done at compile time.
+        compute: what `Implementation.pack` answers first, as a formula of what `move` answers and of the tables.
+        tables: that `compute` takes.
+        others: what `Implementation.pack` answers behind that.
+    """
+
+    move: Callable[[np.ndarray], np.ndarray]
+    compute: Callable[..., te.Tensor]
+    tables: Sequence[np.ndarray]
+    others: Sequence[np.ndarray]
+
 
 @dataclass(frozen=True)
 class Implementation:
@@ -34,6 +53,9 @@ class Implementation:
         is_variant: other numbers than the template's own choice, right behind it in the list. Counting cannot tell them
             apart, so only a measured time speaks for one.
         is_measured: `cycles` is a measured time, not an estimate.
+        at_load: how to pack a weight that is decoded when the network is opened; None where `pack` answers one array
+            with the weight's elements in other places, and zeros between them: codes can be moved at compile time.
+        pack_stored: takes the place of `pack` in ways that read a stored weight, and decode it themselves.
     """
 
     name: str
@@ -44,6 +66,8 @@ class Implementation:
     note: str = ""
     is_variant: bool = False
     is_measured: bool = False
+    at_load: PackingAtLoad | None = None
+    pack_stored: Callable[[StoredWeight], Sequence[np.ndarray]] | None = None
 
 
 class Implementations(Protocol):
@@ -82,6 +106,15 @@ class Implementations(Protocol):
 
         Args:
             rows: x is `[*rows, C]`, the result `[*rows, K]`; w is given to `pack` as a 1x1 kernel, `[K, C, 1, 1]`.
+        """
+
+    def stored_products(
+        self, rows: Sequence[int], problem: Convolution, weight: StoredWeight
+    ) -> Sequence[Implementation]:
+        """The ways to compute `x @ w` that read w as it is stored, with `pack_stored`; arguments as of `products`.
+
+        Args:
+            weight: w, `[C, K]`.
         """
 
     def integer_block(self, channels: int) -> int:

@@ -207,6 +207,7 @@ class Artifact:
             *(f"  output  {entry}" for entry in self.outputs),
             f"  library {manifest.files[manifest.library].bytes:,} bytes",
             f"  weights {manifest.weight_bytes:,} bytes, {where}",
+            *([f"  decoded {manifest.decoded_bytes:,} bytes"] if manifest.decoded_bytes else []),
             f"  arena   {manifest.arena_bytes:,} bytes",
         ]
         return "\n".join(lines)

@@ -44,6 +44,7 @@ def describe_plan(
             arena_bytes=plan.memory.arena_bytes,
             sum_bytes=plan.memory.sum_bytes,
             lower_bound_bytes=plan.memory.lower_bound_bytes,
+            decoded_bytes=plan.decoded_bytes,
         ),
         warnings=tuple(warnings),
     )

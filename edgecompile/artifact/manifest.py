@@ -79,7 +79,8 @@ class Facts(Frozen):
         threads: how many work on one inference unless the caller says otherwise.
         prefer: what the ways to compute the layers were chosen by.
         arena_bytes: working memory of one instance.
-        weight_bytes: all constants together.
+        weight_bytes: all constants together, as they are stored.
+        decoded_bytes: what weights take in memory that are stored in fewer bits and decoded when it is opened.
         weights_embedded: True when the library holds them, False when they are in the file `weights`.
         library: the shared library's file name.
         static_library, headers, weights: the other files to ship; None or empty where there are none.
@@ -104,6 +105,7 @@ class Facts(Frozen):
     prefer: Preference = "speed"
     arena_bytes: Count
     weight_bytes: Count
+    decoded_bytes: Count = 0
     weights_embedded: bool
     library: str
     static_library: str | None = None

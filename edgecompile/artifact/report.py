@@ -56,11 +56,13 @@ class MemoryEntry(Frozen):
         arena_bytes: what one instance allocates.
         sum_bytes: what it would be without reuse.
         lower_bound_bytes: the most that is alive at one time; no plan can be smaller.
+        decoded_bytes: of the weights that are stored in fewer bits, as they are after decoding.
     """
 
     arena_bytes: Count
     sum_bytes: Count
     lower_bound_bytes: Count
+    decoded_bytes: Count = 0
 
 
 class Report(Frozen):

@@ -45,6 +45,8 @@ def command(directory: str, profile: bool, as_json: bool) -> None:
             f"arena: {memory.arena_bytes:,} bytes; without reuse {memory.sum_bytes:,}, at least "
             f"{memory.lower_bound_bytes:,}"
         )
+        if memory.decoded_bytes:
+            click.echo(f"decoded weights: {memory.decoded_bytes:,} bytes, once when it is opened")
     for warning in report.warnings:
         click.echo(f"warning: {warning}")
 

@@ -76,6 +76,7 @@ def standard_phases() -> tuple[Phase, ...]:
     from tvm.relax import transform as relax
 
     from edgecompile.passes.annotate_elementwise import AnnotateElementwise
+    from edgecompile.passes.decode_weights import DecodeWeights
     from edgecompile.passes.fold_batch_norm import FoldBatchNorm
     from edgecompile.passes.guard_integer_division import GuardIntegerDivision
     from edgecompile.passes.integers import FuseIntegerOperators
@@ -121,13 +122,14 @@ def standard_phases() -> tuple[Phase, ...]:
         ),
         Phase(
             "kernels",
-            "each group becomes one kernel that cannot trap; reshapes become views; "
-            "every output gets a kernel that writes it",
+            "each group becomes one kernel that cannot trap; reshapes become views; stored weights get kernels that "
+            "decode them, now that no constants are folded any more; every output gets a kernel that writes it",
             (
                 TvmPass("FuseTIR", relax.FuseTIR),
                 TvmPass("RewriteDataflowReshape", relax.RewriteDataflowReshape),
                 eliminate_dead_code(),
                 GuardIntegerDivision(),
+                DecodeWeights(),
                 MaterializeOutputs(),
             ),
         ),

@@ -11,6 +11,7 @@ from edgecompile.plan.arena import Lifetime, lay_out
 from edgecompile.plan.constants import ConstantBlobBuilder
 from edgecompile.plan.execution_plan import ExecutionPlan, KernelCall, Operand, Origin
 from edgecompile.plan.joins import JOINS_ATTRIBUTE, Joins, find_joins
+from edgecompile.plan.loads import place_loads
 from edgecompile.plan.static_program import StaticCall, StaticProgram, Value, read_static_program
 
 if TYPE_CHECKING:
@@ -41,10 +42,13 @@ def build_plan(
     joins = find_joins(program, _joining_kernels(module))
     arena = _Arena(program, scratch_bytes, joins)
     constants = ConstantBlobBuilder()
+    loads = place_loads(program, constants, scratch_bytes, origins)
 
     def operand(value: Value) -> Operand:
         if value.constant is not None:
             return constants.add(value.constant)
+        if value in loads.operands:
+            return loads.operands[value]
         if value.input_index is not None:
             return Operand("input", value.input_index, value.size_bytes)
         if value in arena.output_index:
@@ -68,7 +72,17 @@ def build_plan(
                 kind=origin.kind,
             )
         )
-    return ExecutionPlan(name, tuple(inputs), tuple(outputs), tuple(calls), constants.build(), arena.memory)
+    return ExecutionPlan(
+        name,
+        tuple(inputs),
+        tuple(outputs),
+        tuple(calls),
+        constants.build(),
+        arena.memory,
+        loads.calls,
+        loads.decoded_bytes,
+        loads.scratch_bytes,
+    )
 
 
 def _joining_kernels(module: tvm.IRModule) -> set[str]:

@@ -10,7 +10,7 @@ from edgecompile.operator_kind import OTHER
 
 ALIGNMENT_BYTES = 64  # one cache line on every CPU at hand, and the widest vector register (AVX-512)
 
-Space = Literal["input", "output", "constant", "arena"]
+Space = Literal["input", "output", "constant", "decoded", "arena", "scratch"]
 
 
 def align(size_bytes: int) -> int:
@@ -23,8 +23,9 @@ class Operand:
     """Where one argument of a kernel lives.
 
     Attributes:
-        space: the caller's input or output, the constant blob, or the arena.
-        position: the index of the input or output; the byte offset in the blob or the arena.
+        space: the caller's input or output, the constant blob, what was decoded of it at load, the arena, or what is
+            there at load only.
+        position: the index of the input or output; the byte offset in the others.
         size_bytes: the extent that the kernel may touch.
     """
 
@@ -103,6 +104,9 @@ class ExecutionPlan:
         calls: in order of execution.
         constants: the blob that operands of the space "constant" point into.
         memory: the arena's size and its bounds.
+        loads: what decodes constants, to be called once before the first inference.
+        decoded_bytes: of the memory that `loads` write and operands of the space "decoded" point into.
+        load_scratch_bytes: of the memory that is there for `loads` only.
     """
 
     name: str
@@ -111,3 +115,6 @@ class ExecutionPlan:
     calls: tuple[KernelCall, ...]
     constants: ConstantBlob
     memory: MemoryUse
+    loads: tuple[KernelCall, ...] = ()
+    decoded_bytes: int = 0
+    load_scratch_bytes: int = 0

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from tvm import relax
 
 
+AT_LOAD = "edgecompile.at_load"
+"""An attribute of kernels that read constants and what such kernels made, and run once when a network is opened."""
+
+
 @dataclass(frozen=True, eq=False)
 class Value:
     """One tensor, compared by identity; reshapes of it are the same value.
@@ -46,9 +50,16 @@ class StaticCall:
 
 @dataclass
 class StaticProgram:
-    """Kernel calls in order, and the values that `main` returns."""
+    """Kernel calls in order, and the values that `main` returns.
+
+    Attributes:
+        calls: of one inference.
+        loads: of kernels that decode constants, for once before the first inference.
+        outputs: in order.
+    """
 
     calls: list[StaticCall] = field(default_factory=list)
+    loads: list[StaticCall] = field(default_factory=list)
     outputs: tuple[Value, ...] = ()
 
 
@@ -134,7 +145,7 @@ def read_static_program(module: tvm.IRModule) -> StaticProgram:
     """The calls of `main`, for a module to which `why_not_static` answers None."""
     from tvm import relax
 
-    reader = _Reader()
+    reader = _Reader(_kernels_at_load(module))
     main = module["main"]
     for index, parameter in enumerate(main.params):
         reader.values[parameter] = Value(tensor_bytes(parameter.ty), input_index=index)
@@ -151,8 +162,18 @@ def read_static_program(module: tvm.IRModule) -> StaticProgram:
     return reader.program
 
 
+def _kernels_at_load(module: tvm.IRModule) -> frozenset[str]:
+    return frozenset(
+        variable.name_hint
+        for variable, function in module.functions_items()
+        if function.attrs is not None and AT_LOAD in function.attrs
+    )
+
+
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, at_load: frozenset[str]) -> None:
+        self._at_load = at_load
+        self._loaded: set[Value] = set()
         self.program = StaticProgram()
         self.values: dict[relax.Var, Values] = {}
 
@@ -171,7 +192,12 @@ class _Reader:
         arguments = tuple(self._tensor(argument) for argument in call.args[1].fields)
         types = [field for type_ in call.ty_args for field in getattr(type_, "fields", [type_])]
         results = tuple(Value(tensor_bytes(type_)) for type_ in types)
-        self.program.calls.append(StaticCall(variable.name, call.args[0].name_hint, arguments, results))
+        made = StaticCall(variable.name, call.args[0].name_hint, arguments, results)
+        is_load = made.kernel in self._at_load
+        assert not is_load or all(value.constant is not None or value in self._loaded for value in arguments)
+        if is_load:
+            self._loaded.update(results)
+        (self.program.loads if is_load else self.program.calls).append(made)
         return results if hasattr(variable.ty, "fields") else results[0]
 
     def _tensor(self, expression: relax.Expr) -> Value:

@@ -14,6 +14,7 @@ from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation, Implementations
 from edgecompile.pooling import Pooling
 from edgecompile.resizing import Resizing
+from edgecompile.storage.stored_weight import StoredWeight
 from edgecompile.transposed_convolution import TransposedConvolution
 
 Shape = tuple[int, ...]
@@ -110,6 +111,12 @@ class WatchedImplementations(ABC):
     def attentions(self, problem: Attention) -> Sequence[Implementation]:
         """As offered: there is one way, and nothing to choose."""
         return self._offered.attentions(problem)
+
+    def stored_products(
+        self, rows: Sequence[int], problem: Convolution, weight: StoredWeight
+    ) -> Sequence[Implementation]:
+        """As offered."""
+        return self._offered.stored_products(rows, problem, weight)
 
     def integer_block(self, channels: int) -> int:
         """As offered."""

@@ -13,6 +13,7 @@ from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation, Preference
 from edgecompile.pooling import Pooling
 from edgecompile.resizing import Resizing
+from edgecompile.storage.stored_weight import StoredWeight
 from edgecompile.target import CpuFacts, Target
 from edgecompile.transposed_convolution import TransposedConvolution
 
@@ -43,13 +44,14 @@ from schedules.cpu.integer_ways import (
 from schedules.cpu.pooling import POOLING, emit_pooling, pooling_ways
 from schedules.cpu.problem_numbers import read_problem
 from schedules.cpu.resizing import RESIZING, emit_resizing, resizing_ways
+from schedules.cpu.stored_product import STORED_PRODUCT, emit_stored, stored_ways
 from schedules.cpu.template import Anchor, Emitter, attributes
 from schedules.cpu.transposed_convolution import TRANSPOSED, emit_transposed, transposed_ways
 from schedules.cpu.variants import depthwise_variants, direct_variants, product_tiles, winograd_variants
 from schedules.cpu.winograd_config import WinogradConfig, fits
 from schedules.cpu.winograd_convolution import WinogradConvolution
 from schedules.cpu.winograd_error import LIMIT, error_ratio
-from schedules.cpu.winograd_formula import convolve_winograd, pack_winograd
+from schedules.cpu.winograd_formula import convolve_winograd, pack_winograd, pack_winograd_at_load
 from schedules.cpu.winograd_matrices import POINTS, weight_growth
 
 if TYPE_CHECKING:
@@ -125,6 +127,12 @@ class CpuImplementations:
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         """The same template; the rows of x are its pixels."""
         return self._direct(problem, product_block(problem.in_channels), problem.out_channels, tuple(rows))
+
+    def stored_products(
+        self, rows: Sequence[int], problem: Convolution, weight: StoredWeight
+    ) -> Sequence[Implementation]:
+        """Codes decoded in registers, for few rows."""
+        return stored_ways(rows, problem, weight, self.facts)
 
     def integer_block(self, channels: int) -> int:
         """Sixteen where the channels divide by it; otherwise all of them."""
@@ -239,6 +247,7 @@ class CpuImplementations:
             pack=lambda weight: pack_winograd(weight, config),
             compute=lambda x, weight, b, a: convolve_winograd(x, weight, b, a, problem, config, notes),
             key=way_key(WINOGRAD, config),
+            at_load=pack_winograd_at_load(config),
         )
 
     def _direct(
@@ -328,4 +337,5 @@ EMITTERS: Mapping[str, Emitter] = {
     TRANSPOSED: emit_transposed,
     POOLING: emit_pooling,
     RESIZING: emit_resizing,
+    STORED_PRODUCT: emit_stored,
 }

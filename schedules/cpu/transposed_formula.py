@@ -28,7 +28,7 @@ def pack_transposed(
     """
     rows, columns = problem.most_taps
     phases = np.zeros(
-        (math.prod(problem.strides), problem.out_channels, problem.in_channels, rows, columns), np.float32
+        (math.prod(problem.strides), problem.out_channels, problem.in_channels, rows, columns), weight.dtype
     )
     for phase in problem.phases():
         (i, j), kernel = phase.taps, weight.transpose(1, 0, 2, 3)

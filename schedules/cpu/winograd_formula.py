@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from edgecompile.convolution import Convolution
+from edgecompile.implementation import PackingAtLoad
 
 from schedules.cpu import loops
 from schedules.cpu.winograd_config import WinogradConfig
-from schedules.cpu.winograd_matrices import transform_weight, transforms
+from schedules.cpu.winograd_matrices import TAPS, transform_weight, transforms
 
 if TYPE_CHECKING:
     from tvm import te, tirx
@@ -26,6 +29,35 @@ def pack_winograd(weight: np.ndarray, config: WinogradConfig) -> list[np.ndarray
     matrices = transforms(config.outputs)
     packed = np.ascontiguousarray(panels.transpose(0, 1, 3, 2))
     return [packed, matrices.input.astype(np.float32), matrices.output.astype(np.float32)]
+
+
+def pack_winograd_at_load(config: WinogradConfig) -> PackingAtLoad:
+    """The same in two steps: `[K, C, 3, 3]` -> `[panels, C, 3, 3, panel]`, and its transform, computed in float64."""
+    matrices = transforms(config.outputs)
+    size = config.size
+    # [n * n, 9]: what each tap counts in each place.
+    factors = np.einsum("ri,sj->rsij", matrices.weight, matrices.weight).reshape(size * size, TAPS * TAPS)
+
+    def move(weight: np.ndarray) -> np.ndarray:
+        panels = weight.reshape(-1, config.panel, *weight.shape[1:])
+        return np.ascontiguousarray(panels.transpose(0, 2, 3, 4, 1))
+
+    def transform(weight: te.Tensor, factors: te.Tensor) -> te.Tensor:
+        from tvm import te, tirx
+
+        panels, channels = weight.shape[:2]
+
+        def value(place: Expr, panel: Expr, channel: Expr, lane: Expr) -> Expr:
+            terms = [
+                tirx.Cast("float64", weight(panel, channel, *divmod(tap, TAPS), lane)) * factors(place, tap)
+                for tap in range(TAPS * TAPS)
+            ]
+            return tirx.Cast("float32", functools.reduce(operator.add, terms))
+
+        return te.compute([loops.index(size * size), panels, channels, weight.shape[4]], value, name="transformed")
+
+    others = [matrices.input.astype(np.float32), matrices.output.astype(np.float32)]
+    return PackingAtLoad(move, transform, [factors], others)
 
 
 def convolve_winograd(

@@ -12,7 +12,7 @@ from edgecompile.family import EmittedFiles
 from edgecompile.frontend.model import TensorSpec
 from edgecompile.plan import ExecutionPlan
 from edgecompile.target import Target
-from targets.cpu.entry import run_symbol
+from targets.cpu.entry import load_symbol, run_symbol
 from targets.cpu.link import link_library
 from targets.cpu.lower_kernels import LoweredKernel
 from targets.cpu.network import Network, Tensor
@@ -45,6 +45,9 @@ def emit(
         embed_weights=embed_weights,
         steps=tuple(call.kernel for call in plan.calls),
         run_symbol=run_symbol(plan.name),
+        decoded_bytes=plan.decoded_bytes,
+        load_scratch_bytes=plan.load_scratch_bytes,
+        load_symbol=load_symbol(plan.name) if plan.loads else "",
         # LLVM is told the alignment of the elements alone. Most CPUs load vectors from anywhere; ARMv7 from whole
         # words.
         io_alignment=4 if target.architecture == "armv7l" else 1,

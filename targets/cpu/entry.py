@@ -1,9 +1,13 @@
 """The plan as one function that calls every kernel in order.
 
-    int32 <name>_run(input0, ..., output0, ..., weights, arena, profile)
+    int32 <name>_run(input0, ..., output0, ..., weights, [decoded,] arena, profile)
 
-It returns 0: a kernel cannot fail, since its memory and its threads are there before it is called. After each call it
-tells `ec_internal_step_done(profile, step)`, which returns at once unless the instance was opened for profiling.
+and, where constants are decoded, one that does so once, and gives what `run` finds in `decoded`:
+
+    int32 <name>_load(weights, decoded, scratch)
+
+Both return 0: a kernel cannot fail, since its memory and its threads are there before it is called. After each call
+`run` tells `ec_internal_step_done(profile, step)`, which returns at once unless the instance was opened for profiling.
 """
 
 from __future__ import annotations
@@ -22,6 +26,33 @@ def run_symbol(name: str) -> str:
     return f"{name}_run"
 
 
+def load_symbol(name: str) -> str:
+    """The symbol of the function that decodes the constants of a network."""
+    return f"{name}_load"
+
+
+def make_load_entry(plan: ExecutionPlan, kernels: Mapping[str, tvm.ir.GlobalVar]) -> tvm.tirx.PrimFunc:
+    """The function that decodes the constants of `plan`; arguments as of `make_entry`."""
+    import tvm
+    from tvm import tirx
+
+    pointer = tvm.ir.PointerType(tvm.ir.PrimType("void"))
+    weights, decoded, scratch = (tirx.Var(name, pointer) for name in ("weights", "decoded", "scratch"))
+    bases = {"constant": weights, "decoded": decoded, "scratch": scratch}
+
+    def address(operand: Operand) -> tvm.ir.Expr:
+        return tirx.handle_add_byte_offset(bases[operand.space], tirx.IntImm("int64", operand.position))
+
+    def step(call: KernelCall) -> tvm.ir.Expr:
+        arguments = [*map(address, call.operands), address(call.scratch) if call.scratch else scratch]
+        return tvm.ir.Call(kernels[call.kernel], arguments, ret_ty=tvm.ir.PrimType("int32"))
+
+    statements = [tirx.Evaluate(step(call)) for call in plan.loads]
+    body = tirx.SeqStmt([*statements, tirx.Return(tirx.IntImm("int32", 0))])
+    entry = tirx.PrimFunc([weights, decoded, scratch], body, ret_type=tvm.ir.PrimType("int32"))
+    return entry.with_attr("global_symbol", load_symbol(plan.name))
+
+
 def make_entry(plan: ExecutionPlan, kernels: Mapping[str, tvm.ir.GlobalVar]) -> tvm.tirx.PrimFunc:
     """The entry function of `plan`; `kernels` maps each kernel's symbol to its variable in the module to build."""
     import tvm
@@ -30,15 +61,15 @@ def make_entry(plan: ExecutionPlan, kernels: Mapping[str, tvm.ir.GlobalVar]) -> 
     pointer = tvm.ir.PointerType(tvm.ir.PrimType("void"))
     inputs = [tirx.Var(f"input{i}", pointer) for i in range(len(plan.inputs))]
     outputs = [tirx.Var(f"output{i}", pointer) for i in range(len(plan.outputs))]
-    weights, arena, profile = (tirx.Var(name, pointer) for name in ("weights", "arena", "profile"))
+    weights, decoded, arena, profile = (tirx.Var(name, pointer) for name in ("weights", "decoded", "arena", "profile"))
+    bases = {"constant": weights, "decoded": decoded, "arena": arena}
 
     def address(operand: Operand) -> tvm.ir.Expr:
         if operand.space == "input":
             return inputs[operand.position]
         if operand.space == "output":
             return outputs[operand.position]
-        base = weights if operand.space == "constant" else arena
-        return tirx.handle_add_byte_offset(base, tirx.IntImm("int64", operand.position))
+        return tirx.handle_add_byte_offset(bases[operand.space], tirx.IntImm("int64", operand.position))
 
     def step(call: KernelCall) -> tvm.ir.Expr:
         function = kernels[call.kernel]
@@ -52,6 +83,6 @@ def make_entry(plan: ExecutionPlan, kernels: Mapping[str, tvm.ir.GlobalVar]) -> 
         statements.append(tirx.Evaluate(tirx.call_extern("int32", "ec_internal_step_done", profile, index)))
     statements.append(tirx.Return(tirx.IntImm("int32", 0)))
     body = tirx.SeqStmt(statements) if len(statements) > 1 else statements[0]
-    parameters = [*inputs, *outputs, weights, arena, profile]
+    parameters = [*inputs, *outputs, weights, *([decoded] if plan.loads else []), arena, profile]
     entry = tirx.PrimFunc(parameters, body, ret_type=tvm.ir.PrimType("int32"))
     return entry.with_attr("global_symbol", run_symbol(plan.name))

@@ -73,6 +73,9 @@ class Network:
         embed_weights: part of the library, or a file that `ec_open` maps.
         steps: names of the kernel calls, in order.
         run_symbol: the entry function in the kernels' object file.
+        decoded_bytes: of the memory that holds decoded weights; 0 where none are decoded.
+        load_scratch_bytes: of the memory that it needs besides, and no longer than it runs.
+        load_symbol: the function that decodes them; "" where none are decoded.
         io_alignment: alignment in bytes that the kernels assume of inputs and outputs; the runtime copies a caller's
             buffer that has less. 1 when they assume nothing.
 
@@ -91,6 +94,9 @@ class Network:
     steps: tuple[str, ...]
     run_symbol: str
     io_alignment: int = ALIGNMENT
+    decoded_bytes: int = 0
+    load_scratch_bytes: int = 0
+    load_symbol: str = ""
 
     def __post_init__(self) -> None:
         if not _IDENTIFIER.fullmatch(self.name) or self.name in _TAKEN:
@@ -105,6 +111,7 @@ class Network:
                     f"{', '.join(_DTYPES)}, found {tensor.dtype} of rank {len(tensor.shape)}"
                 )
         assert self.arena_bytes >= 0 and self.weights_bytes >= 0
+        assert (self.decoded_bytes > 0) == bool(self.load_symbol)
         assert re.fullmatch(r"[0-9a-f]{64}", self.weights_sha256)
         assert self.io_alignment in (1, 2, 4, 8, 16, 32, 64)
 
@@ -142,6 +149,7 @@ def public_header(network: Network) -> str:
 #define {name}_OUTPUT_COUNT {len(network.outputs)}
 {sizes}#define {name}_ARENA_BYTES ((size_t){network.arena_bytes}u)
 #define {name}_WEIGHTS_BYTES ((size_t){network.weights_bytes}u) /* {weights} */
+#define {name}_DECODED_BYTES ((size_t){network.decoded_bytes}u)
 
 #ifdef __cplusplus
 extern "C" {{
@@ -159,10 +167,11 @@ EC_API const ec_network *{name}_network(void);
 def network_source(network: Network) -> str:
     """The text of `network.c`: the constant table, and the call of the entry function."""
     count_in, count_out = len(network.inputs), len(network.outputs)
-    parameters = ", ".join(["void *"] * (count_in + count_out + 3))
+    decoded = ["(void *)(uintptr_t)decoded"] if network.load_symbol else []
+    parameters = ", ".join(["void *"] * (count_in + count_out + 3 + len(decoded)))
     inputs = [f"(void *)(uintptr_t)inputs[{i}]" for i in range(count_in)]
     outputs = [f"outputs[{i}]" for i in range(count_out)]
-    arguments = ",\n      ".join([*inputs, *outputs, "(void *)(uintptr_t)weights", "arena", "profile"])
+    arguments = ",\n      ".join([*inputs, *outputs, "(void *)(uintptr_t)weights", *decoded, "arena", "profile"])
     entry = network.symbol(network.run_symbol)
     launcher = network.symbol("__TVMBackendParallelLaunch")
     weights = network.symbol("weights")
@@ -181,17 +190,18 @@ __attribute__((visibility("hidden"))) int32_t {entry}({parameters});
 typedef int (*parallel_launcher)(ec_internal_lambda lambda, void *closure, int num_task);
 extern const parallel_launcher {launcher};
 __attribute__((visibility("hidden"))) const parallel_launcher {launcher} = EC_PARALLEL_LAUNCH;
-{_embedded_declaration(network, weights)}
+{_embedded_declaration(network, weights)}{_load_function(network)}
 {_tensor_table("input_table", network.inputs)}
 {_tensor_table("output_table", network.outputs)}
 {_string_table("steps", network.steps)}
 {_string_table("cpu_features", network.target.cpu.features)}
 static const uint8_t weights_sha256[32] = {{{digest}}};
 
-static int32_t run(const void *const *inputs, void *const *outputs, const void *weights, void *arena,
-                   ec_internal_profile *profile, ec_internal_launcher *launcher) {{
+static int32_t run(const void *const *inputs, void *const *outputs, const void *weights, const void *decoded,
+                   void *arena, ec_internal_profile *profile, ec_internal_launcher *launcher) {{
   (void)inputs;
   (void)outputs;
+  (void)decoded;
   ec_internal_launcher *before = ec_internal_current;
   ec_internal_current = launcher;
   const int32_t status = {entry}(
@@ -215,8 +225,11 @@ static const ec_network network = {{
     .step_count = {len(network.steps)},
     .arena_bytes = {network.arena_bytes}u,
     .weights_bytes = {network.weights_bytes}u,
+    .decoded_bytes = {network.decoded_bytes}u,
+    .load_scratch_bytes = {network.load_scratch_bytes}u,
     .weights_sha256 = weights_sha256,
     .embedded_weights = {weights if network.has_embedded_weights else "NULL"},
+    .load = {"load" if network.load_symbol else "NULL"},
     .run = run,
 }};
 
@@ -245,6 +258,20 @@ def _embedded_declaration(network: Network, symbol: str) -> str:
     if not network.has_embedded_weights:
         return ""
     return f'extern const unsigned char {symbol}[] __attribute__((visibility("hidden")));\n'
+
+
+def _load_function(network: Network) -> str:
+    """The call of the function that decodes weights; its parallel loops run in place."""
+    if not network.load_symbol:
+        return ""
+    entry = network.symbol(network.load_symbol)
+    return f"""\
+__attribute__((visibility("hidden"))) int32_t {entry}(void *, void *, void *);
+
+static int32_t load(const void *weights, void *decoded, void *scratch) {{
+  return {entry}((void *)(uintptr_t)weights, decoded, scratch);
+}}
+"""
 
 
 def _tensor_table(name: str, tensors: Sequence[Tensor]) -> str:

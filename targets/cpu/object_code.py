@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from edgecompile.plan import ExecutionPlan
 from edgecompile.target import Target
-from targets.cpu.entry import make_entry, run_symbol
+from targets.cpu.entry import load_symbol, make_entry, make_load_entry, run_symbol
 from targets.cpu.lower_kernels import LoweredKernel
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def tvm_target(target: Target) -> tvm.target.Target:
 def write_object(
     plan: ExecutionPlan, kernels: Mapping[str, LoweredKernel], target: tvm.target.Target, path: Path
 ) -> None:
-    """Write `path`, an object file whose one public function is `<name>_run`."""
+    """Write `path`, an object file with `<name>_run` and, where weights are decoded, `<name>_load`."""
     import tvm
     from tvm.tirx import transform as tirx
 
@@ -50,6 +50,8 @@ def write_object(
         for name, kernel in kernels.items()
     }
     functions[tvm.ir.GlobalVar(run_symbol(plan.name))] = make_entry(plan, variables)
+    if plan.loads:
+        functions[tvm.ir.GlobalVar(load_symbol(plan.name))] = make_load_entry(plan, variables)
     module = tvm.IRModule(functions)
     passes = [tirx.BindTarget(target), tirx.BF16StorageLegalize(), tirx.LowerTVMBuiltin(), tirx.LowerIntrin()]
     module = tvm.transform.Sequential(passes)(module)

@@ -1,6 +1,6 @@
 /* dense.c: what the code generator would emit for y = relu(2 x W + b), written by hand; NAME is the network's.
  *
- * weights: W [K, N] float32, then b [N] float32. arena: 2 x, K float32. Kernels assume 64-byte alignment, and say so by
+ * weights: W [K, N] float32, then b [N] float32; with DECODED the network decodes them from others. arena: 2 x, K float32. Kernels assume 64-byte alignment, and say so by
  * answering 64; a first input of -1 makes a task fail.
  */
 #include <stdint.h>
@@ -50,7 +50,22 @@ static int nested(int task, TVMParallelGroupEnv *env, void *data) {
   return env->num_task < 1 ? 1 : TVMBackendParallelLaunch(one_product, data, 0);
 }
 
+#ifdef DECODED
+/* The stored weights are the weights with each byte turned around; they pass through `scratch` on their way. */
+int32_t JOIN(NAME, _load)(void *weights, void *decoded, void *scratch) {
+  if (((uintptr_t)weights | (uintptr_t)decoded | (uintptr_t)scratch) % 64 != 0) return 64;
+  unsigned char *bytes = scratch;
+  memcpy(bytes, weights, (K + 1) * N * sizeof(float));
+  for (size_t i = 0; i < (K + 1) * N * sizeof(float); i++) bytes[i] ^= 0xff;
+  memcpy(decoded, bytes, (K + 1) * N * sizeof(float));
+  return 0;
+}
+
+int32_t JOIN(NAME, _run)(void *x, void *y, void *stored, void *weights, void *arena, void *profile) {
+  (void)stored;
+#else
 int32_t JOIN(NAME, _run)(void *x, void *y, void *weights, void *arena, void *profile) {
+#endif
   if (((uintptr_t)x | (uintptr_t)y | (uintptr_t)weights | (uintptr_t)arena) % 64 != 0) return 64;
   const float *w = weights;
   closure c = {x, w, w + K * N, arena, y};

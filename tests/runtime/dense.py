@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,10 +65,24 @@ def describe(name: str, target: Target, *, seed: int = 0, embed: bool = False) -
     )
 
 
+def with_stored_weights(network: Network) -> tuple[Network, bytes]:
+    """The network with its weights stored otherwise, and the bytes that it then needs in their place; of seed 0."""
+    stored = bytes(byte ^ 0xFF for byte in constants(0).tobytes())
+    changed = dataclasses.replace(
+        network,
+        weights_sha256=hashlib.sha256(stored).hexdigest(),
+        decoded_bytes=len(stored),
+        load_scratch_bytes=len(stored),
+        load_symbol=f"{network.name}_load",
+    )
+    return changed, stored
+
+
 def compile_kernels(network: Network, folder: Path, flags: Sequence[str] = ()) -> Path:
     """`dense.c` as the object file that the code generator would write."""
     path = folder / "kernels.o"
-    arguments = ["-O2", "-g0", "-fPIC", f"-DNAME={network.name}", *flags, "-c", str(SOURCE), "-o", str(path)]
+    decoded = ["-DDECODED"] if network.load_symbol else []
+    arguments = ["-O2", "-g0", "-fPIC", f"-DNAME={network.name}", *decoded, *flags, "-c", str(SOURCE), "-o", str(path)]
     find_toolchain(network.target).compile(arguments, folder, "compiling dense.c")
     return path
 

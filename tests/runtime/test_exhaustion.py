@@ -6,6 +6,8 @@ import dataclasses
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from edgecompile.target import Target
 from targets.cpu.runner import build_runner
 from tests.runtime import dense
@@ -35,3 +37,13 @@ def test_arena_beyond_memory(host: Target, tmp_path: Path) -> None:
     result = _run_confined(dense.build(network, tmp_path), tmp_path, 1)
     assert result.returncode == 1
     assert "no memory for an arena of 1099511627776 bytes" in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["decoded_bytes", "load_scratch_bytes"])
+def test_decoded_weights_beyond_memory(kind: str, host: Target, tmp_path: Path) -> None:
+    network, stored = dense.with_stored_weights(dense.describe("dense", host))
+    built = dense.build(dataclasses.replace(network, **{kind: 2**40}), tmp_path)
+    built.weights.write_bytes(stored)
+    result = _run_confined(built, tmp_path, 1)
+    assert result.returncode == 1
+    assert "bytes of decoded weights, and" in result.stderr and "1099511627776" in result.stderr

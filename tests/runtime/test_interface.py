@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from edgecompile.target import Target
+from targets.cpu.link import link_library
 from tests.runtime import dense
 from tests.runtime import library as api
 from tests.runtime.library import Library, aligned
@@ -41,6 +42,24 @@ def test_run_agrees_with_numpy(library: Library, weights: bytes, x: np.ndarray, 
         assert library.run(instance, given, y) == api.OK
         np.testing.assert_allclose(y, dense.expected(x + repeat, 0), **TOLERANCE)
     library.c.ec_close(instance)
+
+
+@pytest.mark.parametrize("embed", [False, True])
+def test_weights_are_decoded_when_it_is_opened(embed: bool, host: Target, tmp_path: Path, x: np.ndarray) -> None:
+    network, stored = dense.with_stored_weights(dense.describe("decoding", host, embed=embed))
+    weights = tmp_path / "weights.bin"
+    weights.write_bytes(stored)
+    link_library(network, [dense.compile_kernels(network, tmp_path)], weights, tmp_path)
+    library = Library(tmp_path / "libdecoding.so", "decoding")
+    given = {} if embed else {"weights_path": os.fsencode(weights)}
+    instances = [library.open(threads=threads, **given) for threads in (1, 3)]
+    for status, instance in instances:
+        assert status == api.OK, library.last_error
+        y = aligned(np.full((1, dense.N), np.nan, "float32"))
+        assert library.run(instance, aligned(x), y) == api.OK
+        np.testing.assert_allclose(y, dense.expected(x, 0), **TOLERANCE)
+        library.c.ec_close(instance)
+    assert b"#define decoding_DECODED_BYTES ((size_t)8056u)" in (tmp_path / "include/decoding.h").read_bytes()
 
 
 @pytest.mark.parametrize("offset", [1, 4, 16, 32, 63])

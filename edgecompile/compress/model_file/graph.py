@@ -133,9 +133,11 @@ def load_graph(data: bytes, name: str) -> tvm.IRModule:
     """
     import tvm
 
-    from edgecompile.integer import operators
+    from edgecompile.integer import operators as integer_operators
+    from edgecompile.storage import operators as storage_operators
 
-    operators.register()
+    integer_operators.register()
+    storage_operators.register()
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:

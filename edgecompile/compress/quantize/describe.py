@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgecompile.compress.quantize.granularity import scale_shape
-from edgecompile.compress.quantize.quantizable import DYNAMIC_OPERATORS, quantizable_layers
+from edgecompile.compress.quantize.quantizable import DYNAMIC_OPERATORS, QuantizableLayer, quantizable_layers
 from edgecompile.compress.quantize.recipe import QuantizeStep
 from edgecompile.compress.quantize.resolve import ResolvedLayer, resolve_rules
 from edgecompile.compress.quantize.scheme import ActivationScheme, CalibrationMethod, LayerScheme, WeightScheme
+from edgecompile.compress.quantize.storage.sizes import encoded_bytes
 
 if TYPE_CHECKING:
     from edgecompile.frontend.model import Model
+
+_FLOAT_BYTES = 4
 
 
 class SchemeRow(NamedTuple):
@@ -24,6 +28,7 @@ class SchemeRow(NamedTuple):
         granularity: "per_channel [64]" with the shape of the scales; "-" where there are no scales.
         calibration: the method, and the parameters that differ from its defaults; "-" where none is needed.
         options: what else is on.
+        weight_bytes: "36,864 to 4,865": of its weight as it is and as it is stored; "-" where there is none.
         why: the rule that won, after those that it changed.
     """
 
@@ -34,6 +39,7 @@ class SchemeRow(NamedTuple):
     granularity: str
     calibration: str
     options: str
+    weight_bytes: str
     why: str
 
 
@@ -52,11 +58,15 @@ def describe(resolved: ResolvedLayer) -> SchemeRow:
     shape, weights = layer.weight_shape, scheme.weights
     why = " < ".join(resolved.rules)
     if scheme.skip:
-        return SchemeRow(layer.name, layer.operator, "float" if shape else "-", "float", "-", "-", "skip", why)
+        return SchemeRow(
+            layer.name, layer.operator, "float" if shape else "-", "float", "-", "-", "skip", _bytes(layer, None), why
+        )
     activations = scheme.activations
     if activations.is_dynamic and layer.operator not in DYNAMIC_OPERATORS:
         kept = "float" if shape is not None else "-"
-        return SchemeRow(layer.name, layer.operator, kept, "float", "-", "-", "dynamic is for matmul", why)
+        return SchemeRow(
+            layer.name, layer.operator, kept, "float", "-", "-", "dynamic is for matmul", _bytes(layer, None), why
+        )
     has_scales = shape is not None and weights.is_integer
     return SchemeRow(
         layer=layer.name,
@@ -66,8 +76,18 @@ def describe(resolved: ResolvedLayer) -> SchemeRow:
         granularity=_granularity(layer.operator, shape, weights) if shape is not None and has_scales else "-",
         calibration=_calibration(scheme),
         options=", ".join(_options(scheme)) if shape is not None and _options(scheme) else "-",
+        weight_bytes=_bytes(layer, scheme),
         why=why,
     )
+
+
+def _bytes(layer: QuantizableLayer, scheme: LayerScheme | None) -> str:
+    """Of the weight now, and by its scheme; None keeps it."""
+    if layer.weight_shape is None:
+        return "-"
+    before = math.prod(layer.weight_shape) * _FLOAT_BYTES
+    after = before if scheme is None else encoded_bytes(layer.operator, layer.weight_shape, scheme)
+    return f"{before:,}" if after == before else f"{before:,} to {after:,}"
 
 
 def _weights(weights: WeightScheme) -> str:

@@ -48,6 +48,7 @@ def quantize(
     """
     from edgecompile.compress.driver import StepResult
     from edgecompile.compress.quantize.improve.runs import Runs
+    from edgecompile.compress.quantize.storage.store_weights import store_weights
 
     if evaluate is not None or max_drop is not None:
         raise InvalidInputError("quantization that watches a metric is not built yet: leave eval and max_drop out")
@@ -55,14 +56,21 @@ def quantize(
     layers = quantizable_layers(simplified)
     schemes = {name: found for name, found in resolve(step, layers).items() if not found.skip}
     weighted = {layer.name for layer in layers if layer.operator in WEIGHTED_OPERATORS} & schemes.keys()
-    products = {name: layer for name, layer in schemes.items() if name in weighted}
+    products = {name: layer for name, layer in schemes.items() if name in weighted and layer.activations.is_integer}
+    stored = {name: layer for name, layer in schemes.items() if name in weighted and name not in products}
     _refuse_unbuilt(products)
+    _refuse_unbuilt_storage(stored)
     decisions: list[Decision] = []
+    module = _equalized(simplified, products | stored, decisions).module
     replay = _samples(model, products, data, samples, table, decisions)
-    scaled = _smoothed(_equalized(simplified, products, decisions), products, replay, progress, decisions)
-    with Runs(scaled, replay, progress) as runs:
-        ranges = _ranges(runs, products, schemes, table, progress)
-        module = _integers(runs, products, ranges, progress, decisions)
+    if products:
+        scaled = _smoothed(dataclasses.replace(simplified, module=module), products, replay, progress, decisions)
+        with Runs(scaled, replay, progress) as runs:
+            ranges = _ranges(runs, products, schemes, table, progress)
+            module = _integers(runs, products, ranges, progress, decisions)
+        decisions = [decision for decision in decisions if decision.subject not in stored]
+    if stored:
+        module = store_weights(module, stored, decisions, progress)
     if not any(decision.kept for decision in decisions):
         module = model.module  # the caller says so
     if data is not None and not replay.first:
@@ -76,6 +84,16 @@ def _scales(activations: ActivationScheme) -> Literal["static", "per_row", "per_
     if not activations.is_dynamic:
         return "static"
     return "per_row" if activations.has_row_scales else "per_tensor"
+
+
+def _refuse_unbuilt_storage(schemes: Schemes) -> None:
+    """Raises where a layer whose weights alone are stored in fewer bits asks for more than the nearest codes."""
+    for name, layer in schemes.items():
+        asked = [what for what in _improvements(layer) if what != "equalize"]
+        if asked:
+            raise InvalidRecipeError(
+                f"layer {name!r} asks for {', '.join(asked)}, which is not built yet for float activations: omit it"
+            )
 
 
 def _refuse_unbuilt(schemes: Schemes) -> None:

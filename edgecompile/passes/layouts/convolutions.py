@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-import tvm
 from tvm import relax
 
 from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation, Implementations
+from edgecompile.passes.layouts.known_weights import is_known
 from edgecompile.passes.layouts.tensor_shapes import static_shape
 from edgecompile.passes.layouts.way import PLAIN, Layout, Way, explain, explain_price, plain_way
 
@@ -50,7 +50,7 @@ def convolution_ways(call: relax.Call, implementations: Implementations) -> Sequ
 
 def _build(call: relax.Call, layout: Layout, offer: Implementation, workshop: Workshop) -> relax.Call:
     x, weight = call.args
-    constants = [relax.const(array) for array in offer.pack(weight.value.numpy())]
+    constants = workshop.packed(weight, offer)
     return workshop.template(offer.name.split()[0], offer.compute, [workshop.read(x, layout), *constants])
 
 
@@ -60,14 +60,14 @@ def read_convolution(call: relax.Call) -> Convolution | str:
     if attributes.data_layout != "NCHW" or attributes.kernel_layout != "OIHW":
         return f"its layouts are {attributes.data_layout} and {attributes.kernel_layout}"
     x, weight = call.args
-    if not isinstance(weight, tvm.ir.GenericConst):
+    if not is_known(weight):
         return "its weight is computed at run time"
     shape = static_shape(x)
     if shape is None or str(x.ty.dtype) != "float32" or str(call.ty.dtype) != "float32":
         return "it is not float32 of static shape"
     if not isinstance(x, relax.Var):
         return "its input is a constant"
-    kernel = [int(extent) for extent in weight.value.shape]
+    kernel = [int(extent) for extent in weight.ty.shape.values]
     top, left, bottom, right = (int(pixels) for pixels in attributes.padding)
     return Convolution(
         batch=shape[0],

@@ -12,10 +12,12 @@ from tvm import relax
 
 from edgecompile.implementation import Implementations
 from edgecompile.passes.layouts.blocked_tensors import is_reshape
+from edgecompile.passes.layouts.known_weights import with_stored_weights
 from edgecompile.passes.layouts.registry import ways_of
 from edgecompile.passes.layouts.remembered_implementations import RememberedImplementations
 from edgecompile.passes.layouts.tensor_shapes import blockable_shape
 from edgecompile.passes.layouts.way import PLAIN, Layout, Way, plain_way
+from edgecompile.storage.operators import is_decode
 
 _VIEW_CYCLES = 1.0  # a reshape moves nothing, but no kernel joins another across it
 
@@ -85,7 +87,9 @@ def state_problem(main: relax.Function, implementations: Implementations) -> Lay
     bindings = main.body.blocks[0].bindings
     variables = [*main.params, *(binding.var for binding in bindings)]
     ways = [[_given(parameter)] for parameter in main.params]
-    ways += [_cheapest(ways_of(binding.value, remembered)) for binding in bindings]
+    stored = {binding.var: binding.value for binding in bindings if is_decode(binding.value)}
+    values = [with_stored_weights(binding.value, stored) for binding in bindings]
+    ways += [_cheapest(ways_of(value, remembered)) for value in values]
     result = plain_way(main.body.body)
     wanted: dict[relax.Var, set[Layout]] = {variable: set() for variable in variables}
     for way in (*itertools.chain.from_iterable(ways), result):

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-import tvm
 from tvm import relax
 
 from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation, Implementations
+from edgecompile.passes.layouts.known_weights import is_known
 from edgecompile.passes.layouts.tensor_shapes import static_shape
 from edgecompile.passes.layouts.way import PLAIN, Way, explain, explain_price, plain_way, variables_of
+from edgecompile.storage.operators import is_decode, stored_weight
 
 if TYPE_CHECKING:
     from edgecompile.passes.layouts.workshop import Workshop
@@ -28,8 +29,11 @@ def product_ways(call: relax.Call, implementations: Implementations) -> Sequence
     problem = read_product(call)
     if isinstance(problem, str):
         return [plain_way(call, reason=problem)]
-    offers = implementations.products((static_shape(call.args[0]) or ())[:-1], problem)
-    return _ways(call, offers, implementations.plain_cycles(problem.macs), _packed)
+    outer = (static_shape(call.args[0]) or ())[:-1]
+    found = [*implementations.products(outer, problem)]
+    if is_decode(call.args[1]):
+        found += implementations.stored_products(outer, problem, stored_weight(call.args[1]))
+    return _ways(call, found, implementations.plain_cycles(problem.macs), _packed)
 
 
 def _ways(
@@ -49,8 +53,7 @@ def _ways(
 
 
 def _packed(call: relax.Call, offer: Implementation, workshop: Workshop) -> relax.Call:
-    weight = call.args[1].value.numpy().T[:, :, None, None]
-    constants = [relax.const(array) for array in offer.pack(weight)]
+    constants = workshop.packed(call.args[1], offer, lambda matrix: matrix.T[:, :, None, None])
     x = workshop.substituted(call.args[0])
     return workshop.template(offer.name.split()[0], offer.compute, [x, *constants])
 
@@ -63,13 +66,15 @@ def _batched(call: relax.Call, offer: Implementation, workshop: Workshop) -> rel
 def read_product(call: relax.Call) -> Convolution | str:
     """`x @ w` with a known matrix w as a 1x1 convolution over the rows of x, or why it is none."""
     x, weight = call.args
-    if not isinstance(weight, tvm.ir.GenericConst) or len(weight.value.shape) != 2:
+    if not is_known(weight) or len(weight.ty.shape.values) != 2:
         return "its right side is no known matrix"
     shape = static_shape(x)
     if shape is None or len(shape) < 2 or str(x.ty.dtype) != "float32" or str(call.ty.dtype) != "float32":
         return "it is not float32 of static shape"
     rows = math.prod(shape[:-1])
-    return Convolution(batch=1, in_channels=shape[-1], out_channels=int(weight.value.shape[1]), height=1, width=rows)
+    return Convolution(
+        batch=1, in_channels=shape[-1], out_channels=int(weight.ty.shape.values[1]), height=1, width=rows
+    )
 
 
 def is_batched_product(call: relax.Call) -> bool:

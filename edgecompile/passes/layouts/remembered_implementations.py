@@ -26,6 +26,7 @@ class RememberedImplementations:
         self._integer_products = cache(implementations.integer_products)
         self._products = cache(implementations.products)
         self._batched_products = cache(implementations.batched_products)
+        self.stored_products = implementations.stored_products  # each weight is another one
 
     def convolutions(self, problem: Convolution, in_block: int | None) -> Sequence[Implementation]:
         return self._convolutions(problem, in_block)

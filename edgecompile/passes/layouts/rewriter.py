@@ -40,6 +40,7 @@ def rewrite(module: tvm.IRModule, ways: Sequence[Way]) -> Rewritten:
     with builder.function("main", list(main.params), attrs=dict(main.attrs) if main.attrs else None):
         with builder.dataflow():
             for binding, way in zip(main.body.blocks[0].bindings, bindings, strict=True):
+                workshop.layer = binding.var.name
                 value = workshop.emit(way.build(workshop), binding.var.name)
                 workshop.add(binding.var, way.writes, value)
             output = builder.emit_output(result.build(workshop))

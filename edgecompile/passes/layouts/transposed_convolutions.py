@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-import tvm
 from tvm import relax
 
 from edgecompile.implementation import Implementation, Implementations
+from edgecompile.passes.layouts.known_weights import is_known
 from edgecompile.passes.layouts.tensor_shapes import image_shape
 from edgecompile.passes.layouts.way import Way, explain, explain_price, plain_way
 from edgecompile.transposed_convolution import TransposedConvolution
@@ -38,7 +38,7 @@ def transposed_convolution_ways(call: relax.Call, implementations: Implementatio
 
 def _build(call: relax.Call, block: int, offer: Implementation, workshop: Workshop) -> relax.Call:
     x, weight = call.args
-    constants = [relax.const(array) for array in offer.pack(weight.value.numpy())]
+    constants = workshop.packed(weight, offer)
     return workshop.template(offer.name.split()[0], offer.compute, [workshop.read(x, block), *constants])
 
 
@@ -50,14 +50,14 @@ def read_transposed_convolution(call: relax.Call) -> TransposedConvolution | str
     x, weight = call.args
     if int(attributes.groups) != 1:
         return "it has groups"
-    if not isinstance(weight, tvm.ir.GenericConst):
+    if not is_known(weight):
         return "its weight is computed at run time"
     shape = image_shape(x)
     if shape is None or image_shape(call) is None:
         return "it is not float32 of static shape"
     if not isinstance(x, relax.Var):
         return "its input is a constant"
-    kernel = [int(extent) for extent in weight.value.shape]
+    kernel = [int(extent) for extent in weight.ty.shape.values]
     top, left, bottom, right = (int(pixels) for pixels in attributes.padding)
     return TransposedConvolution(
         batch=shape[0],

@@ -14,9 +14,14 @@ from edgecompile.passes.annotate_elementwise import ELEMENTWISE
 from edgecompile.passes.layouts.blocked_tensors import blocked_shape, from_blocks, is_reshape, to_blocks
 from edgecompile.passes.layouts.tensor_shapes import blockable_shape
 from edgecompile.passes.layouts.way import PLAIN, Layout
+from edgecompile.plan.static_program import AT_LOAD
+from edgecompile.storage.operators import decode, is_decode, stored_weight
 
 if TYPE_CHECKING:
+    import numpy as np
     from tvm import te
+
+    from edgecompile.implementation import Implementation
 
 # OpPatternKind: it joins another kernel and others join it; it moves elements; others join behind it; nothing joins.
 _BROADCAST, _INJECTIVE, _ELEMENTWISE_OUTPUT, _OPAQUE = 1, 2, 4, 8
@@ -27,11 +32,13 @@ class Workshop:
 
     Attributes:
         conversions: how many kernels that only convert were emitted; where a reshape does, it does not count.
+        layer: the name of the binding that is built now.
     """
 
     def __init__(self, builder: relax.BlockBuilder) -> None:
         self.builder = builder
         self.conversions = 0
+        self.layer = ""
         self._known: dict[relax.Var, dict[Layout, relax.Expr]] = {}
 
     def add(self, variable: relax.Var, layout: Layout, value: relax.Expr) -> None:
@@ -65,6 +72,33 @@ class Workshop:
     def movement(self, name: str, formula: Callable[..., te.Tensor], arguments: Sequence[relax.Expr]) -> relax.Call:
         """A call of a formula that reads each element in another place; elementwise operators before it may join."""
         return self._kernel(name, _INJECTIVE, formula, arguments)
+
+    def packed(
+        self,
+        weight: relax.Expr,
+        offer: Implementation,
+        turned: Callable[[np.ndarray], np.ndarray] = lambda array: array,
+    ) -> list[relax.Expr]:
+        """What the kernel of an implementation reads in a known weight's place.
+
+        Of a stored weight the codes are packed, and stay codes.
+
+        Args:
+            turned: makes what `offer.pack` takes of the weight as its operator takes it, by moving elements.
+        """
+        if not is_decode(weight):
+            return [_constant(array) for array in offer.pack(turned(weight.value.numpy()))]
+        if offer.pack_stored is not None:
+            return [_constant(array) for array in offer.pack_stored(stored_weight(weight))]
+        move = offer.at_load.move if offer.at_load else lambda array: _only(offer.pack(array))
+        decoded = self.emit(
+            decode(stored_weight(weight).moved(lambda array: move(turned(array)))), f"{self.layer}_stored"
+        )
+        if offer.at_load is None:
+            return [decoded]
+        arguments = [decoded, *map(_constant, offer.at_load.tables)]
+        packed = self._kernel("pack", _OPAQUE, offer.at_load.compute, arguments, {AT_LOAD: 1})
+        return [self.emit(packed, f"{self.layer}_packed"), *map(_constant, offer.at_load.others)]
 
     def emit(self, value: relax.Expr, name: str) -> relax.Var:
         """Bind a value."""
@@ -103,3 +137,12 @@ class Workshop:
         call = builder.call_te(formula, *arguments, primfunc_name_hint=name)
         function = builder.get()[call.args[0]].with_attr({"op_pattern": pattern, **attributes})
         return relax.call_tir(self.builder.add_func(function, name), call.args[1], call.ty_args[0])
+
+
+def _constant(array: np.ndarray) -> relax.Expr:
+    return relax.const(array, str(array.dtype))
+
+
+def _only(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    (array,) = arrays
+    return array

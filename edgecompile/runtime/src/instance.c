@@ -19,6 +19,7 @@ struct ec_instance {
   pthread_mutex_t mutex;
   pid_t process;
   ec_internal_weights weights;
+  void *decoded; /* weights as the kernels read them, where they are stored otherwise; NULL: none are */
   void *arena;
   void *own_arena; /* NULL when the caller gave one */
   ec_internal_pool *pool; /* NULL with one thread */
@@ -55,6 +56,25 @@ static ec_status check_network(const ec_network *network, const ec_options *opti
     }
   }
   return EC_OK;
+}
+
+static ec_status decode_weights(const ec_network *network, ec_instance *self) {
+  if (network->decoded_bytes == 0) return EC_OK;
+  void *scratch = NULL;
+  if (posix_memalign(&self->decoded, EC_ALIGNMENT, network->decoded_bytes) != 0) self->decoded = NULL;
+  if (network->load_scratch_bytes > 0 && posix_memalign(&scratch, EC_ALIGNMENT, network->load_scratch_bytes) != 0) {
+    scratch = NULL;
+  }
+  if (self->decoded == NULL || (scratch == NULL && network->load_scratch_bytes > 0)) {
+    free(scratch);
+    return ec_internal_fail(EC_OUT_OF_MEMORY,
+                            "network '%s': no memory for %zu bytes of decoded weights, and %zu to decode them",
+                            network->name, network->decoded_bytes, network->load_scratch_bytes);
+  }
+  const int32_t answer = network->load(self->weights.data, self->decoded, scratch);
+  free(scratch);
+  if (answer == 0) return EC_OK;
+  return ec_internal_fail(EC_INTERNAL, "network '%s': decoding the weights failed with %d", network->name, answer);
 }
 
 static ec_status find_arena(const ec_network *network, const ec_options *options, ec_instance *self) {
@@ -115,6 +135,7 @@ ec_status ec_open(const ec_network *network, const ec_options *options, ec_insta
   self->process = getpid();
   pthread_mutex_init(&self->mutex, NULL);
   status = ec_internal_weights_open(network, options, &self->weights);
+  if (status == EC_OK) status = decode_weights(network, self);
   if (status == EC_OK) status = find_arena(network, options, self);
   if (status == EC_OK) status = reserve_buffers(network, options, self);
   if (status == EC_OK && options->threads > 1) {
@@ -193,7 +214,8 @@ static ec_status run_locked(ec_instance *self, const void *const *inputs, void *
   }
   ec_internal_launcher *launcher = self->pool != NULL ? ec_internal_pool_launcher(self->pool) : NULL;
   const int32_t answer =
-      network->run(self->run_inputs, self->run_outputs, self->weights.data, self->arena, profile, launcher);
+      network->run(self->run_inputs, self->run_outputs, self->weights.data, self->decoded, self->arena, profile,
+                   launcher);
   if (answer != 0) {
     return ec_internal_fail(EC_INTERNAL, "network '%s': a kernel reported failure %d", network->name, answer);
   }
@@ -234,6 +256,7 @@ void ec_close(ec_instance *instance) {
     }
   }
   ec_internal_weights_close(&instance->weights);
+  free(instance->decoded);
   free(instance->own_arena);
   free(instance->staging);
   free(instance->profile.nanoseconds);

@@ -10,7 +10,7 @@
 
 #include "edgecompile.h"
 
-#define EC_NETWORK_LAYOUT 1u
+#define EC_NETWORK_LAYOUT 2u
 
 /* Alignment of the arena and of the weights: one cache line, and the widest vector register. */
 #define EC_ALIGNMENT 64u
@@ -50,9 +50,13 @@ struct ec_network {
   size_t step_count;
   size_t arena_bytes;
   size_t weights_bytes;
+  size_t decoded_bytes; /* 0: no weights are decoded */
+  size_t load_scratch_bytes;
   const uint8_t *weights_sha256; /* 32 bytes */
   const void *embedded_weights;  /* NULL: in a file */
-  int32_t (*run)(const void *const *inputs, void *const *outputs, const void *weights, void *arena,
+  /* Once, before the first run; NULL where no weights are decoded. `scratch` is its own, and no longer than it runs. */
+  int32_t (*load)(const void *weights, void *decoded, void *scratch);
+  int32_t (*run)(const void *const *inputs, void *const *outputs, const void *weights, const void *decoded, void *arena,
                  ec_internal_profile *profile, ec_internal_launcher *launcher);
 };
 

@@ -37,17 +37,19 @@ def test_the_preview_of_int8() -> None:
         "per_channel [4]",
         "percentile, percent=99.9",
         "symmetric activations, gptq, smooth=0.5",
+        "432 to 125",
         "default",
     )
-    assert found["join"] == ("-", "int8 static", "-", "percentile, percent=99.9", "-", "default")
-    assert found["fc"] == ("float", "float", "-", "-", "skip", "default < layers.fc")
+    assert found["join"] == ("-", "int8 static", "-", "percentile, percent=99.9", "-", "-", "default")
+    assert found["fc"] == ("float", "float", "-", "-", "skip", "80", "default < layers.fc")
 
 
 def test_the_preview_of_weights_alone() -> None:
     found = rows("w4,group_size=2,method=codebook,bits=3")
     assert found["fc"][:4] == ("int4 codebook of 3 bits", "float", "per_group [2, 5]", "-")
-    assert found["fc"][-1] == "default < operators.matmul"
-    assert found["relu"] == ("-", "float", "-", "-", "-", "default")
+    # 20 codes of 3 bits and a byte to read beyond, 10 scales, 8 entries of the table.
+    assert found["fc"][-2:] == (f"80 to {8 + 1 + 40 + 32}", "default < operators.matmul")
+    assert found["relu"] == ("-", "float", "-", "-", "-", "-", "default")
     assert rows("fp16")["conv"][:3] == ("float16", "float", "-")
     dynamic = rows("int8-dynamic")
     assert dynamic["fc"][:4] == ("int8", "int8 dynamic per_row", "per_channel [5]", "-")

@@ -1,0 +1,1 @@
+"""Weights stored in fewer bits, and computed with as float32."""

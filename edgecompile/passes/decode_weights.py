@@ -1,0 +1,70 @@
+"""Lower the decoding of stored weights, now that nothing folds constants any more."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgecompile.decision import Decision
+from edgecompile.plan.static_program import AT_LOAD
+
+if TYPE_CHECKING:
+    import tvm
+    from tvm import relax
+
+
+@dataclass(frozen=True)
+class DecodeWeights:
+    """`edgecompile.decode(constants)` -> `call_tir(kernel, constants)`, the kernel with the attribute `AT_LOAD`."""
+
+    name: str = "DecodeWeights"
+
+    def __call__(self, module: tvm.IRModule, decisions: list[Decision]) -> tvm.IRModule:
+        from tvm import relax
+
+        from edgecompile.storage.operators import is_decode
+
+        builder = relax.BlockBuilder(module)
+        main = module["main"]
+        is_changed = False
+        blocks = []
+        for block in main.body.blocks if isinstance(main.body, relax.SeqExpr) else ():
+            bindings = list(block.bindings)
+            for position, binding in enumerate(bindings):
+                if isinstance(binding, relax.VarBinding) and is_decode(binding.value):
+                    bindings[position] = relax.VarBinding(binding.var, _kernel_call(binding.value, builder))
+                    decisions.append(Decision(self.name, binding.var.name, True, _describe(binding.value)))
+                    is_changed = True
+            blocks.append(type(block)(bindings))
+        if not is_changed:
+            return module
+        result = builder.get()
+        body = relax.SeqExpr(blocks, main.body.body)
+        result["main"] = relax.Function(main.params, builder.normalize(body), main.ret_ty, main.is_pure, main.attrs)
+        return result.with_attrs(dict(module.attrs)) if module.attrs else result
+
+
+def _kernel_call(call: relax.Call, builder: relax.BlockBuilder) -> relax.Call:
+    """A call of the loops; equal loops are one function."""
+    from tvm import relax
+
+    from edgecompile.storage import formulas, operators
+
+    numbers = operators.attributes(call)
+    formula: Any = formulas.widen
+    if numbers.method != operators.HALF:
+        decode = formulas.decode_uniform if numbers.method == operators.UNIFORM else formulas.decode_table
+        formula = functools.partial(decode, bits=numbers.bits, shape=numbers.shape)
+    workshop = relax.BlockBuilder()
+    inner = workshop.call_te(formula, *call.args, primfunc_name_hint="decode")
+    function = workshop.get()[inner.args[0]].with_attr(AT_LOAD, 1)
+    made = relax.call_tir(builder.add_func(function, "decode"), list(call.args), inner.ty_args[0])
+    return builder.normalize(made)
+
+
+def _describe(call: relax.Call) -> str:
+    from edgecompile.storage.operators import stored_weight
+
+    weight = stored_weight(call)
+    return f"{weight}, {weight.nbytes:,} bytes, decoded to {weight.float_bytes:,} when it is opened"

@@ -1,0 +1,84 @@
+"""The decoding of stored weights as formulas of TIR; the same bits as `StoredWeight.decode`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edgecompile.storage.bit_stream import crosses_bytes
+
+if TYPE_CHECKING:
+    from tvm import ir, te
+
+_BYTE = 8
+
+
+def widen(values: te.Tensor) -> te.Tensor:
+    """float32 of float16 or bfloat16."""
+    from tvm import te, tirx
+
+    return te.compute(values.shape, lambda *indices: tirx.Cast("float32", values(*indices)), name="decoded")
+
+
+def decode_uniform(
+    stream: te.Tensor, scale: te.Tensor, zero_point: te.Tensor, *, bits: int, shape: Sequence[int]
+) -> te.Tensor:
+    """`scale * float32(code - zero_point)`; arguments as of `CodedWeight`, the codes in a stream."""
+    from tvm import tirx
+
+    def value(code: ir.Expr, indices: Sequence[ir.Expr]) -> ir.Expr:
+        zero = tirx.Cast("int32", zero_point(*_block(indices, zero_point.shape, shape)))
+        return scale(*_block(indices, scale.shape, shape)) * tirx.Cast("float32", code - zero)
+
+    return _decoded(stream, bits, shape, value)
+
+
+def decode_table(
+    stream: te.Tensor, scale: te.Tensor, table: te.Tensor, *, bits: int, shape: Sequence[int]
+) -> te.Tensor:
+    """`scale * table[code]`."""
+
+    def value(code: ir.Expr, indices: Sequence[ir.Expr]) -> ir.Expr:
+        return scale(*_block(indices, scale.shape, shape)) * table(code)
+
+    return _decoded(stream, bits, shape, value)
+
+
+def code_at(stream: te.Tensor, place: ir.Expr, bits: int) -> ir.Expr:
+    """int32 code number `place`."""
+    from tvm import tirx
+
+    mask = (1 << bits) - 1
+    if not crosses_bytes(bits):
+        per_byte = _BYTE // bits
+        byte = tirx.Cast("int32", stream(tirx.floordiv(place, per_byte)))
+        shift = tirx.Cast("int32", tirx.floormod(place, per_byte) * bits)
+        return byte if per_byte == 1 else tirx.bitwise_and(tirx.shift_right(byte, shift), tirx.const(mask, "int32"))
+    first = tirx.floordiv(place * bits, _BYTE)
+    low, high = (tirx.Cast("int32", stream(first + offset)) for offset in (0, 1))
+    both = tirx.bitwise_or(low, tirx.shift_left(high, tirx.const(_BYTE, "int32")))
+    shift = tirx.Cast("int32", tirx.floormod(place * bits, _BYTE))
+    return tirx.bitwise_and(tirx.shift_right(both, shift), tirx.const(mask, "int32"))
+
+
+def _decoded(stream: te.Tensor, bits: int, shape: Sequence[int], value: object) -> te.Tensor:
+    from tvm import te, tirx
+
+    assert callable(value)
+
+    def element(*indices: ir.Expr) -> ir.Expr:
+        place: ir.Expr = tirx.IntImm("int64", 0)
+        for index, extent in zip(indices, shape, strict=True):
+            place = place * extent + index
+        return value(code_at(stream, place, bits), indices)
+
+    return te.compute([tirx.IntImm("int64", extent) for extent in shape], element, name="decoded")
+
+
+def _block(indices: Sequence[ir.Expr], blocks: Sequence[ir.Expr], shape: Sequence[int]) -> list[ir.Expr]:
+    """Where a number that runs of elements share lies; see `runs`."""
+    from tvm import tirx
+
+    return [
+        tirx.floordiv(index, extent // int(block)) for index, block, extent in zip(indices, blocks, shape, strict=True)
+    ]
