@@ -10,6 +10,18 @@ if TYPE_CHECKING:
     import tvm
     from tvm import relax
 
+_SUMS = "_sums"
+
+
+def sums_name(layer: str) -> str:
+    """What the integer sums of a product are called, so that reports show which layer a kernel computes."""
+    return layer + _SUMS
+
+
+def layer_of_sums(name: str) -> str:
+    """The layer of integer sums; other names stay as they are."""
+    return name.removesuffix(_SUMS)
+
 
 @dataclass(frozen=True)
 class Layer:
