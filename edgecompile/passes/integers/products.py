@@ -9,7 +9,7 @@ import tvm
 from tvm import relax
 
 from edgecompile.integer import operators
-from edgecompile.layers import sums_name
+from edgecompile.layers import products_name, sums_name
 from edgecompile.passes.integers.graph import Graph
 from edgecompile.passes.integers.output import Output
 from edgecompile.passes.integers.quantized import Quantized
@@ -126,7 +126,7 @@ def _matmul(
         added = _integer_bias(bias, scale, (columns,))
         if added is None:
             return None
-        sums = relax.op.add(graph.emit(sums, f"{layer}_products"), relax.const(added.reshape(-1), "int32"))
+        sums = relax.op.add(graph.emit(sums, products_name(layer)), relax.const(added.reshape(-1), "int32"))
     return _Product(sums, scale, ranks[0] - 1, layer)
 
 
