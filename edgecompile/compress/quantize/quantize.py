@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgecompile.compress.quantize.calibrate import calibrate
@@ -23,10 +24,15 @@ from edgecompile.passes.simplify_model import simplify_model
 
 if TYPE_CHECKING:
     import numpy as np
+    import tvm
 
     from edgecompile.compress.driver import Data, Evaluate, StepResult
+    from edgecompile.compress.quantize.insert import ProductScheme
 
 _SEVEN_BITS, _EIGHT_BITS = 63, 127
+
+
+_SAMPLES_KEPT = 32  # for signal-to-noise ratios
 
 
 def quantize(
@@ -38,27 +44,82 @@ def quantize(
     table: str | os.PathLike[str] | None,
     evaluate: Evaluate | None,
     max_drop: float | None,
+    target: str,
+    report: str | os.PathLike[str] | None,
     progress: Callable[[str], None],
 ) -> StepResult:
     """The model in QDQ form; arguments as of `compress`.
 
     Raises:
         InvalidRecipeError: the recipe asks for what is not built yet, or does not fit the model.
-        InvalidInputError: neither data nor a table.
+        InvalidInputError: neither data nor a table; or see `Metric`.
         InvalidCalibrationError: see `calibrate` and `load_table`.
     """
     from edgecompile.compress.driver import StepResult
-    from edgecompile.compress.quantize.insert import ProductScheme, insert_quantization
 
-    if evaluate is not None or max_drop is not None:
-        raise InvalidInputError("quantization that watches a metric is not built yet: leave eval and max_drop out")
+    ready = prepare(model, step, data=data, samples=samples, table=table, progress=progress)
+    decisions: list[Decision] = []
+    module = ready.insert(ready.schemes.keys(), decisions)
+    if not any(decision.kept for decision in decisions):
+        return StepResult(model, decisions)  # the caller says so
+    if evaluate is not None or report is not None:
+        from edgecompile.compress.quantize.mixed.step import judged_step
+
+        return judged_step(
+            model, ready, step, evaluate=evaluate, max_drop=max_drop, target=target, report=report, progress=progress
+        )
+    return StepResult(ready.renewed(model, module), decisions)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that insertion needs, calibration done.
+
+    Attributes:
+        model: float, simplified: what the names of layers and tensors speak of.
+        schemes: of the layers that the recipe quantizes, by name.
+        table: the range of each tensor.
+        samples: the first of the calibration data; none where a table was given.
+    """
+
+    model: Model
+    schemes: Mapping[str, ProductScheme]
+    table: CalibrationTable
+    samples: Sequence[Mapping[str, np.ndarray]]
+
+    def insert(self, layers: Collection[str], decisions: list[Decision]) -> tvm.IRModule:
+        """The module in which these layers are quantized, where that is possible."""
+        from edgecompile.compress.quantize.insert import insert_quantization
+
+        chosen = {name: scheme for name, scheme in self.schemes.items() if name in layers}
+        return insert_quantization(self.model.module, self.table.tensors, chosen, decisions)
+
+    def renewed(self, model: Model, module: tvm.IRModule) -> Model:
+        """The user's model with another module; the self-test should ask what the ranges were chosen for."""
+        return dataclasses.replace(
+            model, module=module, sample_inputs=self.samples[0] if self.samples else model.sample_inputs
+        )
+
+
+def prepare(
+    model: Model,
+    step: QuantizeStep,
+    *,
+    data: Data | None,
+    samples: int | None,
+    table: str | os.PathLike[str] | None,
+    progress: Callable[[str], None],
+) -> Prepared:
+    """Simplify, resolve the recipe and calibrate; arguments and errors as of `quantize`."""
+    from edgecompile.compress.quantize.insert import ProductScheme
+
     simplified = simplify_model(model)
     layers = quantizable_layers(simplified)
     schemes = {name: found for name, found in resolve(step, layers).items() if not found.skip}
     weighted = {layer.name: schemes[layer.name] for layer in layers if _has_scheme(layer.operator, layer.name, schemes)}
     _refuse_unbuilt(weighted)
     progress("calibrate")
-    first, whole = _first_sample(model, data)
+    first, whole = _first_samples(model, data)
     ranges = _ranges(simplified, weighted, whole, samples, table)
     products = {
         name: ProductScheme(
@@ -68,21 +129,16 @@ def quantize(
         )
         for name, layer in weighted.items()
     }
-    decisions: list[Decision] = []
-    module = insert_quantization(simplified.module, ranges.tensors, products, decisions)
-    if not any(decision.kept for decision in decisions):
-        module = model.module  # the caller says so
-    # The self-test of an artifact should ask what the ranges were chosen for.
-    return StepResult(dataclasses.replace(model, module=module, sample_inputs=first or model.sample_inputs), decisions)
+    return Prepared(simplified, products, ranges, first)
 
 
-def _first_sample(model: Model, data: Data | None) -> tuple[Mapping[str, np.ndarray], Data | None]:
-    """The first sample, by input name, and all of them; nothing without data."""
+def _first_samples(model: Model, data: Data | None) -> tuple[list[dict[str, np.ndarray]], Data | None]:
+    """The first samples, by input name, and all of them; nothing without data."""
     if data is None:
-        return {}, None
+        return [], None
     all_samples = read_samples(data, model.inputs)
-    first = next(all_samples, None)
-    return (first, itertools.chain([first], all_samples)) if first is not None else ({}, ())
+    first = list(itertools.islice(all_samples, _SAMPLES_KEPT))
+    return first, itertools.chain(first, all_samples)
 
 
 def _has_scheme(operator: str, name: str, schemes: Mapping[str, LayerScheme]) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from edgecompile.errors import CompilerBugError, UnsupportedModelError
+from edgecompile.errors import UnsupportedModelError
 from edgecompile.frontend.model import Model, TensorSpec
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def variants_of(model: Model, layers: Sequence[str], compressed: Compressed, pro
     """
     try:
         return SwitchedVariants(model, layers, compressed, progress)
-    except (UnsupportedModelError, CompilerBugError):
+    except UnsupportedModelError:
         return CompiledVariants(model, compressed, progress)
 
 
