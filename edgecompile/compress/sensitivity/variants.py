@@ -74,7 +74,7 @@ class SwitchedVariants:
             model, module=merged.module, inputs=(*model.inputs, control), reference=None, history=(), sample_inputs={}
         )
         # By the direct sums, which are more exact than Winograd's, and compile in less time and memory.
-        self._artifact = compile(both, "host", Path(self._folder.name) / "net", prefer="size", progress=progress)
+        self._artifact = compile(both, "host", Path(self._folder.name) / "net", prefer="size", progress=_within("simulation", progress))
 
     def predict(self, layers: frozenset[str]) -> Predict:
         """See `Variants`."""
@@ -116,7 +116,8 @@ class CompiledVariants:
             self._close()
             module = self._compressed(layers) if layers else self._model.module
             variant = dataclasses.replace(self._model, module=module, reference=None, history=())
-            self._artifact = compile(variant, "host", Path(self._folder.name) / "net", progress=self._progress)
+            self._progress(f"simulation of {len(layers)} layers")
+            self._artifact = compile(variant, "host", Path(self._folder.name) / "net")
             self._layers = layers
         artifact = self._artifact
 
@@ -138,3 +139,7 @@ class CompiledVariants:
         if self._artifact is not None:
             self._artifact.close()
             self._artifact = None
+
+
+def _within(title: str, progress: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda phase: progress(f"{title}: {phase}")
