@@ -12,6 +12,7 @@ _TALLEST = 60.0  # inches; matplotlib refuses images of 2^16 points
 def plot_layers(judgement: Judgement) -> bytes:
     """PNG: signal-to-noise ratio of the outputs with one layer in int8, and the times of its kernels."""
     from matplotlib.patches import Patch
+    from matplotlib.ticker import MaxNLocator
 
     layers = judgement.layers
     places = list(range(len(layers)))
@@ -44,4 +45,5 @@ def plot_layers(judgement: Judgement) -> bytes:
     time.tick_params(axis="y", left=False)
     for axes in (error, time):
         clear(axes, grid="x")
+        axes.xaxis.set_major_locator(MaxNLocator(4))
     return png(figure)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgecompile.compress.quantize.mixed.judgement import Judgement
+from edgecompile.compress.quantize.mixed.judgement import Judgement, VariantResult
 from edgecompile.compress.quantize.mixed.wording import number
 from edgecompile.report.style import COLOURS, MARKERS, clear, new_figure, png
 
@@ -17,44 +17,46 @@ def plot_trade_off(judgement: Judgement) -> bytes:
     latency = f"latency [{judgement.unit}, {'median' if judgement.unit == 'ms' else 'estimated'}]"
     size = "size [KB, library and weights]"
     if not metrics:
-        figure = new_figure(5.2, 4.2)
+        figure = new_figure(6.4, 4.4)
         axes = figure.subplots()
         _points(axes, judgement, sizes, costs)
         _label(axes, size, latency)
         axes.set_ylim(bottom=0)
     else:
-        figure = new_figure(8.6, 4.2)
+        figure = new_figure(8.6, 4.4)
         panels = figure.subplots(1, 2, sharey=True)
         for axes, values, label in zip(panels, (costs, sizes), (latency, size), strict=True):
             _points(axes, judgement, values, metrics)
-            _label(axes, label, judgement.metric if axes is panels[0] else "")
+            _label(axes, label, judgement.metric.rpartition(".")[2] if axes is panels[0] else "")
             _limit(axes, judgement, metrics)
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     figure.suptitle(f"{judgement.target}: {judgement.ships} ships", fontsize=11)
     return png(figure)
 
 
 def _points(axes: Any, judgement: Judgement, across: list[float], up: list[float]) -> None:
     for variant, x, y in zip(judgement.variants, across, up, strict=True):
-        ships = variant.name == judgement.ships
+        marker, points, filling = MARKERS[variant.name]
         axes.plot(
             x,
             y,
-            MARKERS[variant.name],
+            marker,
             color=COLOURS[variant.name],
-            markersize=11 if ships else 8,
-            markeredgecolor="black" if ships else "white",
-            label=_legend(variant.name, variant.metric, variant.cost.median, judgement.unit, variant.total_bytes),
-            linestyle="none",
+            markersize=points,
+            markerfacecolor=filling,
+            markeredgewidth=2,
+            label=_legend(variant, judgement),
             clip_on=False,
             zorder=3,
         )
 
 
-def _legend(name: str, metric: float | None, cost: float, unit: str, size: int) -> str:
-    accuracy = "" if metric is None else f"{number(metric)}, "
-    return f"{name}: {accuracy}{number(cost)} {unit}, {size / 1000:,.0f} KB"
+def _legend(variant: VariantResult, judgement: Judgement) -> str:
+    accuracy = "" if variant.metric is None else f"{number(variant.metric)}, "
+    ships = " (ships)" if variant.name == judgement.ships else ""
+    size = f"{variant.total_bytes / 1000:,.0f} KB"
+    return f"{variant.name}{ships}: {accuracy}{number(variant.cost.median)} {judgement.unit}, {size}"
 
 
 def _label(axes: Any, across: str, up: str) -> None:
@@ -62,8 +64,7 @@ def _label(axes: Any, across: str, up: str) -> None:
     axes.set_xlabel(across)
     if up:
         axes.set_ylabel(up)
-    axes.set_xlim(left=0)
-    axes.margins(x=0.08)
+    axes.set_xlim(0, 1.08 * axes.get_xlim()[1])
 
 
 def _limit(axes: Any, judgement: Judgement, metrics: list[float]) -> None:
@@ -73,6 +74,6 @@ def _limit(axes: Any, judgement: Judgement, metrics: list[float]) -> None:
         least = metrics[0] - judgement.max_drop
         lines.append(least)
         axes.axhline(least, color="black", linewidth=0.9, linestyle="--", label=f"limit: {number(least)}")
-    room = max(max(lines) - min(lines), 1e-3 * max(map(abs, lines)), 1e-9) * 0.15
+    room = max(max(lines) - min(lines), 0.02 * max(map(abs, lines)), 1e-9) * 0.2
     axes.set_ylim(min(lines) - room, max(lines) + room)
     axes.ticklabel_format(axis="y", useOffset=False)

@@ -7,7 +7,8 @@ from typing import Any
 
 FLOAT, INT8, MIXED = "#7f7f7f", "#1f77b4", "#d95f02"  # told apart by people who confuse red and green, and in grey
 COLOURS = {"float": FLOAT, "int8": INT8, "mixed": MIXED}
-MARKERS = {"float": "s", "int8": "o", "mixed": "D"}
+# Two variants may be almost the same: then a diamond is seen in a ring.
+MARKERS = {"float": ("s", 9.0, "none"), "int8": ("o", 14.0, "none"), "mixed": ("D", 6.0, MIXED)}
 _DPI = 120
 
 
