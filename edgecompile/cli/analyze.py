@@ -62,9 +62,7 @@ def command(
 
         from edgecompile.compress.sensitivity.analyze import analyze
 
-        found = analyze(
-            loaded, parsed, calib, samples=samples, table=table, eval=metric, out=out, progress=progress
-        )
+        found = analyze(loaded, parsed, calib, samples=samples, table=table, eval=metric, out=out, progress=progress)
     if as_json:
         print_json(found.model_dump(mode="json"))
         return

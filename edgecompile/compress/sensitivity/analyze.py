@@ -54,8 +54,8 @@ def analyze(
         model: from `load`.
         recipe: with one step.
         data, samples, table, eval: as of `compress`.
-        out: a file, written after each layer. What is in it for the same model, recipe and samples is not measured again:
-            so an interrupted analysis goes on where it was.
+        out: a file, written after each layer. What is in it for the same model, recipe and samples is not measured
+            again: so an interrupted analysis goes on where it was.
         progress: called with what is being done, how much of it is done, and of how much.
 
     Raises:

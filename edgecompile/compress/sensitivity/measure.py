@@ -55,9 +55,7 @@ def measure_sensitivity(
         known = Sensitivity(name=name, kind=kind, key=key, uncompressed=uncompressed)
 
     def effect(predict: Predict) -> Effect:
-        return Effect(
-            snr_db=_ratio(expected, predict, samples), metric=None if metric is None else metric(predict)
-        )
+        return Effect(snr_db=_ratio(expected, predict, samples), metric=None if metric is None else metric(predict))
 
     def keep(changed: Sensitivity) -> Sensitivity:
         if path is not None:

@@ -23,9 +23,7 @@ def answers(predict: Predict, samples: Samples) -> list[list[np.ndarray]]:
     return [predict(list(sample.values())) for sample in samples]
 
 
-def signal_to_noise_db(
-    expected: Iterable[Sequence[np.ndarray]], found: Iterable[Sequence[np.ndarray]]
-) -> float | None:
+def signal_to_noise_db(expected: Iterable[Sequence[np.ndarray]], found: Iterable[Sequence[np.ndarray]]) -> float | None:
     """10 log10(sum y^2 / sum (y - y')^2) over all samples, of the worst floating output.
 
     Args:

@@ -103,8 +103,9 @@ class _Module:
         """x of `dequantize(quantize(x))`; None where the binding is something else."""
         if not _is_call(binding.value, "dequantize"):
             return None
-        inner = self._value(binding.value.args[0])
-        if not _is_call(inner, "quantize") or not isinstance(inner.args[0], relax.Var):
+        integers = binding.value.args[0]
+        inner = self.values.get(integers.name) if isinstance(integers, relax.Var) else None
+        if inner is None or not _is_call(inner, "quantize") or not isinstance(inner.args[0], relax.Var):
             return None
         return inner.args[0]
 
@@ -136,9 +137,6 @@ class _Module:
         if before.value.data_ptr() == after.value.data_ptr():
             return False
         return not np.array_equal(before.value.numpy(), after.value.numpy(), equal_nan=True)
-
-    def _value(self, value: relax.Expr) -> relax.Expr | None:
-        return self.values.get(value.name) if isinstance(value, relax.Var) else value
 
 
 class _Writer:
@@ -196,11 +194,9 @@ class _Writer:
         return self._builder.emit(relax.op.where(self._conditions[position], compressed, plain), name_hint="selected")
 
 
-def _is_call(value: relax.Expr | None, operator: str) -> bool:
+def _is_call(value: relax.Expr, operator: str) -> bool:
     return (
-        isinstance(value, relax.Call)
-        and isinstance(value.op, tvm.ir.Op)
-        and str(value.op.name) == f"relax.{operator}"
+        isinstance(value, relax.Call) and isinstance(value.op, tvm.ir.Op) and str(value.op.name) == f"relax.{operator}"
     )
 
 

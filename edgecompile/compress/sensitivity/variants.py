@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edgecompile.compress.sensitivity.switches import Switch
 
 Compressed: TypeAlias = "Callable[[frozenset[str]], tvm.IRModule]"
-"""The module in which the named layers are compressed, and the others are as they were; the same names, the same module."""
+"""The module in which the named layers are compressed, and the others are as they were; pure."""
 
 
 class Variants(Protocol):
@@ -37,7 +37,9 @@ class Variants(Protocol):
     ) -> None: ...
 
 
-def variants_of(model: Model, layers: Sequence[str], compressed: Compressed, progress: Callable[[str], None]) -> Variants:
+def variants_of(
+    model: Model, layers: Sequence[str], compressed: Compressed, progress: Callable[[str], None]
+) -> Variants:
     """The quickest way to have the variants of a model: one compilation with switches, else one for each variant.
 
     Args:
@@ -53,7 +55,7 @@ def variants_of(model: Model, layers: Sequence[str], compressed: Compressed, pro
 class SwitchedVariants:
     """All variants in one compiled model, which simulates the compressed layers in float arithmetic.
 
-    It computes each layer twice, so an inference takes about three times as long; a variant costs nothing but inferences.
+    It computes each layer twice, so an inference takes about three times as long; a variant costs inferences alone.
     Its integers may differ by one from those of the integer program where a sum lies at a border between two.
 
     Raises:
@@ -74,7 +76,9 @@ class SwitchedVariants:
             model, module=merged.module, inputs=(*model.inputs, control), reference=None, history=(), sample_inputs={}
         )
         # By the direct sums, which are more exact than Winograd's, and compile in less time and memory.
-        self._artifact = compile(both, "host", Path(self._folder.name) / "net", prefer="size", progress=_within("simulation", progress))
+        self._artifact = compile(
+            both, "host", Path(self._folder.name) / "net", prefer="size", progress=_within("simulation", progress)
+        )
 
     def predict(self, layers: frozenset[str]) -> Predict:
         """See `Variants`."""

@@ -78,16 +78,16 @@ def judge(job: Job, progress: Callable[[str], None]) -> Verdict:
         InvalidInputError: the metric is no number, or its function fails.
     """
     sample = job.samples[0] if job.samples else {}
-    with (
-        Workbench(job.model, job.layers, job.target, sample, progress) as bench,
-        variants_of(job.model, job.layers, job.compressed, progress) as variants,
-    ):
-        return _Judge(job, bench, variants, progress).verdict()
+    with Workbench(job.model, job.layers, job.target, sample, progress) as bench:
+        judging = _Judge(job, bench, progress)
+        judging.check_metric()  # a wrong evaluation should cost no minutes
+        with variants_of(job.model, job.layers, job.compressed, progress) as variants:
+            return judging.verdict(variants)
 
 
 class _Judge:
-    def __init__(self, job: Job, bench: Workbench, variants: Variants, progress: Callable[[str], None]) -> None:
-        self._job, self._bench, self._variants, self._progress = job, bench, variants, progress
+    def __init__(self, job: Job, bench: Workbench, progress: Callable[[str], None]) -> None:
+        self._job, self._bench, self._progress = job, bench, progress
         self._all = frozenset(job.layers)
         self._candidates: dict[frozenset[str], Candidate] = {}
         self._metrics: dict[frozenset[str], float] = {}
@@ -96,16 +96,17 @@ class _Judge:
         self._saved: dict[str, int] = {}
         self._costs: list[dict[str, float]] = []
 
-    def verdict(self) -> Verdict:
+    def check_metric(self) -> None:
+        """Evaluate the float model."""
+        self._metric(frozenset())
+
+    def verdict(self, variants: Variants) -> Verdict:
         job = self._job
         self._costs = self._bench.layer_costs([self._candidate(frozenset()), self._candidate(self._all)])
         whole = _constant_bytes(job.model.module)
-        self._saved = {
-            layer: whole - _constant_bytes(job.compressed(frozenset({layer}))) for layer in job.layers
-        }
-        self._metric(frozenset())  # a wrong evaluation should not cost the sensitivities
+        self._saved = {layer: whole - _constant_bytes(job.compressed(frozenset({layer}))) for layer in job.layers}
         sensitivity = measure_sensitivity(
-            self._variants,
+            variants,
             job.layers,
             name=job.model.name,
             kind="quantize",
@@ -116,7 +117,7 @@ class _Judge:
             progress=counted(self._progress),
         )
         chosen = self._without_slow(whole)
-        chosen = self._within_limit(chosen, sensitivity)
+        chosen = self._within_limit(chosen, sensitivity, variants)
         return self._finish(chosen, sensitivity)
 
     def _candidate(self, layers: frozenset[str]) -> Candidate:
@@ -151,7 +152,9 @@ class _Judge:
         _, mixed = self._bench.compare([self._candidate(self._all), self._candidate(chosen)])
         for layer in slow:
             if mixed.ratio < 1:
-                self._freed[layer] = f"not faster ({time[layer]}), and saves less than {_LAYER_SMALLER:.0%} of the weights"
+                self._freed[layer] = (
+                    f"not faster ({time[layer]}), and saves less than {_LAYER_SMALLER:.0%} of the weights"
+                )
             else:
                 self._notes[layer] = (
                     f"its own kernel is not faster, but the model is slower with it in float "
@@ -159,13 +162,15 @@ class _Judge:
                 )
         return chosen if mixed.ratio < 1 else self._all
 
-    def _within_limit(self, chosen: frozenset[str], sensitivity: Sensitivity) -> frozenset[str]:
+    def _within_limit(self, chosen: frozenset[str], sensitivity: Sensitivity, variants: Variants) -> frozenset[str]:
         """Free layers until the compiled model is good enough."""
         before = self._metric(frozenset())
         if before is None or self._job.max_drop is None:
             return chosen
         limit = before - self._job.max_drop - 1e-9 * max(1.0, abs(before))  # sums of decimals are not exact
-        search = GreedySearch(self._prospects(sensitivity), self._simulated)
+        metric = self._job.metric
+        assert metric is not None, "there is a metric of the float model"
+        search = GreedySearch(self._prospects(sensitivity), lambda layers: metric(variants.predict(layers)))
         while chosen and self._compiled(chosen) < limit:
             freed = search.free(chosen, limit)
             if not freed:  # the simulation is content, the compiled model is not
@@ -182,10 +187,6 @@ class _Judge:
         metric = self._metric(layers)
         assert metric is not None
         return metric
-
-    def _simulated(self, layers: frozenset[str]) -> float:
-        assert self._job.metric is not None
-        return self._job.metric(self._variants.predict(layers))
 
     def _prospects(self, sensitivity: Sensitivity) -> dict[str, Prospect]:
         plain, full = self._costs
@@ -224,9 +225,7 @@ class _Judge:
             for layers, candidate, cost in zip(choices, candidates, costs, strict=True)
         ]
         best = variants[choices.index(chosen)]
-        pays = bool(chosen) and (
-            best.cost.ratio <= FASTER or best.total_bytes <= SMALLER * variants[0].total_bytes
-        )
+        pays = bool(chosen) and (best.cost.ratio <= FASTER or best.total_bytes <= SMALLER * variants[0].total_bytes)
         ships = best if pays else variants[0]
         judgement = Judgement(
             target=self._job.target.name,
