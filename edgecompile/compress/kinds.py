@@ -19,7 +19,7 @@ class Kind:
         model: its entry in a recipe.
         function: "module:name" of what does it; imported when a recipe has such a step. See `driver.StepFunction`.
         preview: "module:name" of a function (model, step) -> a named tuple for each layer: what it would become.
-        analysis: "module:name" of what measures what each layer loses by it; see `sensitivity.analyze.AnalysisFunction`.
+        analysis: "module:name" of what measures what each layer loses by it; see `analyze.AnalysisFunction`.
     """
 
     model: type[Step]

@@ -85,7 +85,9 @@ def differences(original: tvm.IRModule, compressed: tvm.IRModule) -> tuple[Switc
             found.append(Switch("tensor", rounded.name))
         elif name not in before.values:
             if isinstance(binding.value, relax.Call) and not after.is_rounding(binding):
-                raise UnsupportedModelError(f"a simulation needs roundings, found a new operator at {name!r}")
+                raise UnsupportedModelError(
+                    f"a simulation needs roundings and decoded constants, found another operator at {name!r}"
+                )
         elif after.reads_other_constants(binding, before.values[name]):
             found.append(Switch("constants", name))
     return tuple(found)
@@ -110,10 +112,13 @@ class _Module:
         return inner.args[0]
 
     def is_rounding(self, binding: relax.Binding) -> bool:
-        """True for a quantize of a variable, and a dequantize of a constant."""
-        value = binding.value
-        return _is_call(value, "quantize") or (
-            _is_call(value, "dequantize") and isinstance(value.args[0], tvm.ir.GenericConst)
+        """True for a quantize of a variable, and for whatever only constants feed: they are decoded."""
+        return _is_call(binding.value, "quantize") or self._is_decoded(binding.value)
+
+    def _is_decoded(self, value: relax.Expr) -> bool:
+        return all(
+            variable.name in self.values and self._is_decoded(self.values[variable.name])
+            for variable in relax.analysis.free_vars(value)
         )
 
     def reads_other_constants(self, binding: relax.Binding, before: relax.Expr) -> bool:

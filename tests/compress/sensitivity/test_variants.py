@@ -71,6 +71,22 @@ def test_the_switches_of_a_choice() -> None:
     relax.analysis.well_formed(merged.module)
 
 
+def test_decoded_constants_are_weights() -> None:
+    """Weights in storage of another form, as a recipe without activations makes them."""
+    model = network()
+
+    def body(builder: relax.BlockBuilder, x: relax.Var) -> relax.Expr:
+        half = builder.emit(relax.op.astype(constant(FIRST.astype(np.float16)), "float32"), name_hint="half")
+        wide = builder.emit(relax.op.multiply(half, constant(np.float32(1))), name_hint="wide")
+        first = builder.emit(relax.op.nn.conv2d(x, wide, padding=1), name_hint="first")
+        active = builder.emit(relax.op.nn.relu(first), name_hint="active")
+        second = builder.emit(relax.op.nn.conv2d(active, constant(SECOND), padding=1), name_hint="second")
+        return builder.emit(relax.op.add(active, second), name_hint="join")
+
+    stored = make_model(model.inputs, body, model.outputs).module
+    assert switched(model.module, stored).switches == (Switch("constants", "first"),)
+
+
 def test_other_differences_are_compiled_one_by_one() -> None:
     model = network()
 
@@ -79,7 +95,7 @@ def test_other_differences_are_compiled_one_by_one() -> None:
         return builder.emit(relax.op.tanh(first), name_hint="bent")
 
     other = make_model(model.inputs, body, model.outputs).module
-    with pytest.raises(UnsupportedModelError, match="found a new operator at 'bent'"):
+    with pytest.raises(UnsupportedModelError, match="found another operator at 'bent'"):
         switched(model.module, other)
     with variants_of(model, LAYERS, lambda layers: other, lambda phase: None) as variants:
         assert isinstance(variants, CompiledVariants)

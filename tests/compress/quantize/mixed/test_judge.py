@@ -1,4 +1,4 @@
-"""Mixed precision from the recipe to the artifact: what spoils the metric is freed, what does not pay is not shipped."""
+"""Mixed precision from recipe to artifact: what spoils the metric is freed, what does not pay is not shipped."""
 
 from __future__ import annotations
 
