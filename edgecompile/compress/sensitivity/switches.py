@@ -97,9 +97,12 @@ class _Module:
     """`main` by the names of its variables."""
 
     def __init__(self, module: tvm.IRModule) -> None:
-        self.values: dict[str, relax.Expr] = {
-            binding.var.name: binding.value for binding in bindings_of(module["main"])
-        }
+        self.values: dict[str, relax.Expr] = {}
+        self._decoded: set[str] = set()
+        for binding in bindings_of(module["main"]):
+            self.values[binding.var.name] = binding.value
+            if all(variable.name in self._decoded for variable in relax.analysis.free_vars(binding.value)):
+                self._decoded.add(binding.var.name)
 
     def rounded_variable(self, binding: relax.Binding) -> relax.Var | None:
         """x of `dequantize(quantize(x))`; None where the binding is something else."""
@@ -113,13 +116,7 @@ class _Module:
 
     def is_rounding(self, binding: relax.Binding) -> bool:
         """True for a quantize of a variable, and for whatever only constants feed: they are decoded."""
-        return _is_call(binding.value, "quantize") or self._is_decoded(binding.value)
-
-    def _is_decoded(self, value: relax.Expr) -> bool:
-        return all(
-            variable.name in self.values and self._is_decoded(self.values[variable.name])
-            for variable in relax.analysis.free_vars(value)
-        )
+        return _is_call(binding.value, "quantize") or binding.var.name in self._decoded
 
     def reads_other_constants(self, binding: relax.Binding, before: relax.Expr) -> bool:
         """True where a call of the same operator has another constant in the place of one.

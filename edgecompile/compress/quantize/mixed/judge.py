@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FASTER = 0.98  # of the time: with less to gain, noise decides
 SMALLER = 0.98  # of the whole model's size
 _LAYER_SMALLER = 0.01  # of the model's weights: what a layer must save to stay int8 although that is not faster
+_MOST_BORDERS = 2  # layers that are tried in float for their borders' sake: each try is a compilation
 _LEAST_LOST = 1e-3  # of the model's time, so that a layer which costs nothing in float has a finite price
 
 
@@ -71,8 +72,9 @@ def judge(job: Job, progress: Callable[[str], None]) -> Verdict:
 
     First go the layers that are neither faster in int8 nor make the model smaller, if the model without them is
     measured to be faster. Then, while the metric of the compiled model is below the limit, the layer with the most
-    metric recovered for the time lost, by a simulation of the variants. In the end the metric of the compiled mixed
-    model decides, and the times of float, int8 and mixed, measured in turns.
+    metric recovered for the time lost, by a simulation of the variants. Then go layers that do not make the model
+    smaller, and whose conversions to and from int8 take more than they gain. In the end the metric of the compiled
+    mixed model decides, and the times of float, int8 and mixed, measured in turns.
 
     Raises:
         InvalidInputError: the metric is no number, or its function fails.
@@ -118,6 +120,7 @@ class _Judge:
         )
         chosen = self._without_slow(whole)
         chosen = self._within_limit(chosen, sensitivity, variants)
+        chosen = self._without_costly_borders(chosen, whole)
         return self._finish(chosen, sensitivity)
 
     def _candidate(self, layers: frozenset[str]) -> Candidate:
@@ -181,6 +184,25 @@ class _Judge:
             for entry in freed:
                 if entry.layer not in returned:
                     self._freed[entry.layer] = self._why_freed(entry)
+        return chosen
+
+    def _without_costly_borders(self, chosen: frozenset[str], whole: int) -> frozenset[str]:
+        """Free layers that gain little and save nothing, as long as each makes the compiled model faster."""
+        plain, full = self._costs
+        gains = {layer: plain[layer] - full[layer] for layer in chosen if layer in plain and layer in full}
+        small = [layer for layer in gains if self._saved[layer] < _LAYER_SMALLER * whole and layer not in self._notes]
+        for layer in sorted(small, key=lambda name: (gains[name], name))[:_MOST_BORDERS]:
+            rest = chosen - {layer}
+            if not rest:
+                break
+            _, without = self._bench.compare([self._candidate(chosen), self._candidate(rest)])
+            before, after = self._metric(chosen), self._metric(rest)
+            if without.ratio > FASTER or (before is not None and after is not None and after < before):
+                break
+            self._freed[layer] = (
+                f"with its conversions to and from int8 not faster ({without.ratio:.3f} of the time without)"
+            )
+            chosen = rest
         return chosen
 
     def _compiled(self, layers: frozenset[str]) -> float:
