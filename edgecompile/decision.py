@@ -7,6 +7,9 @@ from dataclasses import dataclass
 SCHEDULE_STEP = "schedule"
 """The step that chose a kernel's template; the reason is the template's name."""
 
+OUTCOME_STEP = "outcome"
+"""What became of a whole step of a recipe, by measurement; the subject is the model."""
+
 
 @dataclass(frozen=True)
 class Decision:

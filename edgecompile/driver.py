@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from edgecompile.artifact.artifact import Artifact
-from edgecompile.artifact.describe import describe_plan, describe_virtual_machine
+from edgecompile.artifact.describe import describe_compression, describe_plan, describe_virtual_machine
 from edgecompile.artifact.machine import runs_here
 from edgecompile.artifact.manifest import REPORT_NAME, Facts, TensorEntry
 from edgecompile.artifact.open import open as open_artifact
@@ -211,7 +211,9 @@ class _Build:
     def _complete(self, facts: Facts, report: Report, selftest: SelfTest) -> None:
         """Write the files that wait for the last warning, and the manifest over all."""
         write_selftest(self.folder, selftest)
-        final = report.model_copy(update={"warnings": tuple(self.warnings)})
+        final = report.model_copy(
+            update={"warnings": tuple(self.warnings), "compression": describe_compression(self.model.history)}
+        )
         (self.folder / REPORT_NAME).write_bytes(final.encode())
         seal(self.folder, facts)
 
@@ -272,7 +274,7 @@ def _reference_tolerance(model: Model) -> float:
     A model that came quantized has a reference that rounds as often: a tenth, since a sum between two integers that
     falls to the other side in an early layer moves many after it.
     """
-    if model.history:
+    if any(decision.kept for step in model.history for decision in step.decisions):
         return 0.25
     if any(layer.operator == "quantize" for layer in model.layers):
         return 0.1

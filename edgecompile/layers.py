@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import tvm
     from tvm import relax
+
+_SUMS = re.compile(r"_(sums|products)\d*")  # Relax numbers the names that come more than once
+
+
+def sums_name(layer: str) -> str:
+    """What the integer sums of a layer are called, so that reports show which layer a kernel computes."""
+    return f"{layer}_sums"
+
+
+def products_name(layer: str) -> str:
+    """What the integer sums of a layer are called before its bias is added by an operator of its own."""
+    return f"{layer}_products"
+
+
+def layer_of(name: str, layers: Container[str]) -> str | None:
+    """Which of the layers a variable of the lowered module computes, or the integer sums of which; None for others."""
+    if name in layers:
+        return name
+    found = _SUMS.search(name)
+    layer = name[: found.start()] if found and found.end() == len(name) else name
+    return layer if layer in layers else None
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgecompile.artifact.kernel_cost import KernelCost, kernel_cost
-from edgecompile.artifact.report import MemoryEntry, Report, Step
+from edgecompile.artifact.report import CompressionEntry, MemoryEntry, Report, Step
 from edgecompile.decision import SCHEDULE_STEP, Decision
+from edgecompile.frontend.model import CompressionStep
 from edgecompile.plan import ExecutionPlan, KernelCall, Operand
 
 if TYPE_CHECKING:
@@ -53,6 +54,18 @@ def describe_plan(
 def describe_virtual_machine(reason: str, decisions: Sequence[Decision], warnings: Sequence[str]) -> Report:
     """The report of a model that Relax's virtual machine runs."""
     return Report(executor="vm", executor_reason=reason, decisions=tuple(decisions), warnings=tuple(warnings))
+
+
+def describe_compression(history: Sequence[CompressionStep]) -> tuple[CompressionEntry, ...]:
+    """What was done to a model before it was compiled."""
+    return tuple(
+        CompressionEntry(
+            kind=step.kind,
+            decisions=step.decisions,
+            figures={subject: dict(numbers) for subject, numbers in step.figures.items()},
+        )
+        for step in history
+    )
 
 
 def _step(index: int, call: KernelCall, cost: KernelCost, decisions: tuple[Decision, ...]) -> Step:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from edgecompile.artifact.manifest import REPORT_NAME, Count, Frozen
+from edgecompile.artifact.manifest import REPORT_NAME, Count, Finite, Frozen
 from edgecompile.decision import SCHEDULE_STEP, Decision
 from edgecompile.errors import InvalidArtifactError
 from edgecompile.operator_kind import OTHER
@@ -65,10 +65,19 @@ class MemoryEntry(Frozen):
     decoded_bytes: Count = 0
 
 
+class CompressionEntry(Frozen):
+    """A step of a recipe that made the model what it is; see `edgecompile.frontend.model.CompressionStep`."""
+
+    kind: str
+    decisions: tuple[Decision, ...] = ()
+    figures: dict[str, dict[str, Finite]] = Field(default_factory=dict)
+
+
 class Report(Frozen):
     """The content of `report.json`.
 
     Attributes:
+        compression: the steps of recipes that were done before, in order.
         steps: the kernel calls in order; empty for the virtual machine.
         decisions: of the passes over the whole model; those about one kernel are with its step.
         warnings: what the user was told at compile time.
@@ -77,6 +86,7 @@ class Report(Frozen):
     schema_version: Literal[1] = 1
     executor: Literal["plan", "vm"]
     executor_reason: str = ""
+    compression: tuple[CompressionEntry, ...] = ()
     steps: tuple[Step, ...] = ()
     decisions: tuple[Decision, ...] = ()
     memory: Annotated[MemoryEntry | None, Field(description="None where the virtual machine allocates")] = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgecompile.cli.arguments import load_function, load_model, model_options
+from edgecompile.cli.compression import show_compression
 from edgecompile.cli.progress import phases
 from edgecompile.cli.tables import json_option, print_json, print_table
 from edgecompile.errors import InvalidInputError
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 @click.option("--table", metavar="FILE", help="A calibration table (JSON) in place of --calib.")
 @click.option("--eval", "evaluate", metavar="MOD:FN", help="A metric: takes the model as a function; more is better.")
 @click.option("--max-drop", type=click.FloatRange(0), metavar="F", help="How far the metric may fall; needs --eval.")
+@click.option("-t", "--target", default="host", show_default=True, help="What --eval and --report measure for.")
+@click.option("--report", metavar="DIR", help="A folder for tables and plots of what was measured, and why.")
 @click.option("--dry-run", is_flag=True, help="Print what each layer would become, without data.")
 @click.option("-o", "--out", metavar="FILE.ec", help="The file to write.")
 @model_options
@@ -37,6 +40,8 @@ def command(
     table: str | None,
     evaluate: str | None,
     max_drop: float | None,
+    target: str,
+    report: str | None,
     dry_run: bool,
     out: str | None,
     shapes: tuple[str, ...],
@@ -48,6 +53,10 @@ def command(
     Built-in names: int8, int8-dynamic, w4 (weights of 4 bits), fp16 and bf16 (weights in storage). Options follow a
     comma, further steps a plus sign. Layers are named as `edgecompile inspect MODEL` shows them.
 
+    With --eval or --report each layer is timed as float and as int8, and goes back to float where int8 is neither
+    faster nor smaller, or where the metric would fall by more than --max-drop. Where nothing pays, the model is written
+    as it was, and a line says so. For a target that cannot run here, cycles are estimated.
+
     \b
     Examples:
       edgecompile compress model.onnx --recipe int8 --calib images/ -o model.ec
@@ -55,12 +64,15 @@ def command(
       edgecompile compress model.onnx --recipe mine.yaml --calib data:batches --samples 200 -o model.ec
       edgecompile compress model.onnx --recipe int8 --calib images/ --eval data:accuracy --max-drop 0.01 -o model.ec
       edgecompile compress zoo:bert_tiny --recipe int8-dynamic -o model.ec
+      edgecompile compress model.onnx --recipe int8 --calib images/ --eval data:accuracy --report why/ -o model.ec
       edgecompile compress zoo:bert_tiny --recipe w4,group_size=16 -o model.ec
     """
     from edgecompile.compress.recipe import Recipe
+    from edgecompile.target import find_target
 
     parsed = Recipe.parse(recipe)  # a wrong recipe should cost no minute
     _check(calib, table, evaluate, max_drop, dry_run, out)
+    find_target(target)
     metric = load_function("--eval", evaluate) if evaluate else None
     with phases() as progress:
         if progress:
@@ -80,6 +92,8 @@ def command(
                 table=table,
                 eval=metric,
                 max_drop=max_drop,
+                target=target,
+                report=report,
                 progress=progress,
             )
             assert out is not None, "checked above"
@@ -133,12 +147,14 @@ def _show_result(before: Model, after: Model, out: str, as_json: bool) -> None:
         "operators": len(after.layers),
     }
     if as_json:
-        documents = [{"kind": step.kind, "decisions": [vars(choice) for choice in step.decisions]} for step in steps]
+        documents = [
+            {"kind": step.kind, "decisions": [vars(choice) for choice in step.decisions], "figures": step.figures}
+            for step in steps
+        ]
         print_json({**facts, "steps": documents})
         return
     for step in steps:
-        rows = [(choice.subject, choice.step, choice.kept, choice.reason) for choice in step.decisions]
-        print_table(("layer", "decided by", "changed", "why"), rows, step.kind)
+        show_compression(step.kind, step.decisions, step.figures)
     print_table(
         ("", ""),
         [(key.replace("_", " "), f"{value:,}" if isinstance(value, int) else value) for key, value in facts.items()],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgecompile.cli.compression import show_compression
 from edgecompile.cli.tables import json_option, print_json, print_table
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 @json_option
 def command(directory: str, profile: bool, as_json: bool) -> None:
     """Show each kernel call of the artifact in DIRECTORY, and each decision with its reason.
+
+    Of a compressed model also what each step did to each layer, with the numbers that decided.
 
     \b
     Examples:
@@ -33,6 +36,8 @@ def command(directory: str, profile: bool, as_json: bool) -> None:
         print_json(document)
         return
     click.echo(f"executor: {report.executor}" + (f" ({report.executor_reason})" if report.executor_reason else ""))
+    for entry in report.compression:
+        show_compression(f"compressed: {entry.kind}", entry.decisions, entry.figures)
     _print_steps(report, times)
     # A kernel that several steps call brings its decisions with each of them.
     decisions = dict.fromkeys([*report.decisions, *(decision for step in report.steps for decision in step.decisions)])

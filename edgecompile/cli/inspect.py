@@ -114,7 +114,12 @@ def _document(model: Model, layers: list[Layer]) -> dict[str, object]:
         ],
         **_totals(layers),
         "history": [
-            {"kind": step.kind, "recipe": step.recipe, "decisions": [vars(decision) for decision in step.decisions]}
+            {
+                "kind": step.kind,
+                "recipe": step.recipe,
+                "decisions": [vars(decision) for decision in step.decisions],
+                "figures": step.figures,
+            }
             for step in model.history
         ],
     }

@@ -16,7 +16,7 @@ from edgecompile.cli.failures import CHECK_FAILED, FAILED, OK, CheckFailed, desc
 from edgecompile.cli.notices import show_notices
 from edgecompile.settings import debug_level
 
-_COMMANDS = ("compile", "compress", "run", "verify", "bench", "inspect", "explain", "targets", "doctor")
+_COMMANDS = ("compile", "compress", "analyze", "run", "verify", "bench", "inspect", "explain", "targets", "doctor")
 
 
 class LazyGroup(click.Group):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from edgecompile.compress.kinds import KINDS, imported
@@ -31,10 +31,17 @@ Progress: TypeAlias = Callable[[str], None]
 
 
 class StepResult(NamedTuple):
-    """What a step made of a model, and why; the model's `history` is as it was."""
+    """What a step made of a model, and why; the model's `history` is as it was.
+
+    Attributes:
+        figures: what was measured, see `CompressionStep.figures`.
+        is_judged: True where measurements decided; the model may then be as it was.
+    """
 
     model: Model
     decisions: Sequence[Decision]
+    figures: Mapping[str, Mapping[str, float]] = {}
+    is_judged: bool = False
 
 
 class StepFunction(Protocol):
@@ -50,6 +57,8 @@ class StepFunction(Protocol):
         table: str | os.PathLike[str] | None,
         evaluate: Evaluate | None,
         max_drop: float | None,
+        target: str,
+        report: str | os.PathLike[str] | None,
         progress: Progress,
     ) -> StepResult:
         """Do the step."""
@@ -64,6 +73,8 @@ def compress(
     table: str | os.PathLike[str] | None = None,
     eval: Evaluate | None = None,
     max_drop: float | None = None,
+    target: str = "host",
+    report: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Model:
     """Do the steps of a recipe, one after the other.
@@ -75,8 +86,11 @@ def compress(
             iterable of inputs.
         samples: how many of the data to use at most; None means all.
         table: a calibration table in JSON, used instead of data.
-        eval: gives the metric of a function that computes the model; more is better.
+        eval: gives the metric of a function that computes the model; more is better. With it, or with `report`, what
+            is neither faster nor smaller on the target is left as it was, and so is the whole model where nothing pays.
         max_drop: by how much the metric may fall; what costs more is left as it was. Needs `eval`.
+        target: that the model is for, by name; only what is measured depends on it.
+        report: a folder for tables and plots of what was measured; with sensitivities that are not measured again.
         progress: called with the name of each phase as it begins.
 
     Returns:
@@ -107,6 +121,8 @@ def compress(
             table=table,
             evaluate=eval,
             max_drop=max_drop,
+            target=target,
+            report=report,
             progress=progress or (lambda phase: None),
         )
         model = _recorded(result, step, model)
@@ -114,8 +130,8 @@ def compress(
 
 
 def _recorded(result: StepResult, step: Step, before: Model) -> Model:
-    if result.model.module.same_as(before.module):
+    if result.model.module.same_as(before.module) and not result.is_judged:
         reasons = "; ".join(dict.fromkeys(decision.reason for decision in result.decisions)) or "no layer fits it"
         raise InvalidRecipeError(f"the step {step.kind!r} changed nothing: {reasons:.400}; leave it out")
-    record = CompressionStep(step.kind, step.to_data(), tuple(result.decisions))
+    record = CompressionStep(step.kind, step.to_data(), tuple(result.decisions), result.figures)
     return dataclasses.replace(result.model, history=(*before.history, record))

@@ -19,16 +19,21 @@ class Kind:
         model: its entry in a recipe.
         function: "module:name" of what does it; imported when a recipe has such a step. See `driver.StepFunction`.
         preview: "module:name" of a function (model, step) -> a named tuple for each layer: what it would become.
+        analysis: "module:name" of what measures what each layer loses by it; see `analyze.AnalysisFunction`.
     """
 
     model: type[Step]
     function: str
     preview: str
+    analysis: str
 
 
 KINDS = {
     "quantize": Kind(
-        QuantizeStep, "edgecompile.compress.quantize:quantize", "edgecompile.compress.quantize.describe:preview"
+        QuantizeStep,
+        function="edgecompile.compress.quantize:quantize",
+        preview="edgecompile.compress.quantize.describe:preview",
+        analysis="edgecompile.compress.quantize.mixed.analysis:analyze_quantization",
     ),
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from edgecompile.decision import Decision
+from edgecompile.decision import OUTCOME_STEP, Decision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,15 +48,25 @@ class CompressionStep:
         kind: of the step, such as "quantize".
         recipe: the step as data; see `Recipe.to_data`.
         decisions: what was changed, what was left as it was, and why.
+        figures: what was measured for a decision, by its subject: numbers by names with units, such as "SNR dB".
     """
 
     kind: str
     recipe: Mapping[str, Any]
     decisions: tuple[Decision, ...] = ()
+    figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def __str__(self) -> str:
+        outcome = self.outcome
+        if outcome is not None:
+            return f"{self.kind}: {outcome.reason}"
         kept = sum(decision.kept for decision in self.decisions)
         return f"{self.kind}: {kept} of {len(self.decisions)} decisions changed a layer"
+
+    @property
+    def outcome(self) -> Decision | None:
+        """What became of the whole step, where measurements decided; kept where it changed the model."""
+        return next((decision for decision in self.decisions if decision.step == OUTCOME_STEP), None)
 
 
 @dataclass(frozen=True)

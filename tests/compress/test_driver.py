@@ -85,5 +85,7 @@ def test_the_signature_is_the_documented_one() -> None:
         "table",
         "eval",
         "max_drop",
+        "target",
+        "report",
         "progress",
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
@@ -53,6 +54,7 @@ class StepEntry(_Entry):
     kind: Name
     recipe: dict[str, JsonValue]
     decisions: tuple[DecisionEntry, ...]
+    figures: dict[Text, dict[Name, Annotated[float, Field(allow_inf_nan=False)]]] = Field(default_factory=dict)
 
 
 class Description(_Entry):
@@ -127,7 +129,11 @@ def decode(data: bytes, name: str) -> Description:
 def step_entry(step: CompressionStep) -> StepEntry:
     """A step of a model's history, as it is written."""
     decisions = tuple(DecisionEntry(**vars(decision)) for decision in step.decisions)
-    return StepEntry(kind=step.kind, recipe=dict(step.recipe), decisions=decisions)
+    return StepEntry(kind=step.kind, recipe=dict(step.recipe), decisions=decisions, figures=_plain(step.figures))
+
+
+def _plain(figures: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    return {subject: dict(numbers) for subject, numbers in figures.items()}
 
 
 def tensor_entry(spec: TensorSpec) -> Tensor:
@@ -137,4 +143,7 @@ def tensor_entry(spec: TensorSpec) -> Tensor:
 
 def _canonical(description: Description) -> bytes:
     document = description.model_dump(mode="json")
+    for step in document["history"]:
+        if not step["figures"]:
+            del step["figures"]  # as files without them have always been
     return (json.dumps(document, sort_keys=True, indent=2, ensure_ascii=True, allow_nan=False) + "\n").encode("ascii")

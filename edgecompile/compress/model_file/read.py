@@ -102,6 +102,7 @@ def _history(description: Description) -> tuple[CompressionStep, ...]:
             kind=step.kind,
             recipe=step.recipe,
             decisions=tuple(Decision(**dict(decision)) for decision in step.decisions),
+            figures=step.figures,
         )
         for step in description.history
     )

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from edgecompile.compress.quantize.quantizable import WEIGHTED_OPERATORS, quantizable_layers
+from edgecompile.compress.quantize.prepare import prepare
 from edgecompile.compress.quantize.recipe import QuantizeStep
-from edgecompile.compress.quantize.replay import Replay
-from edgecompile.compress.quantize.resolve import resolve
-from edgecompile.compress.quantize.scheme import ActivationScheme, LayerScheme
-from edgecompile.decision import Decision
-from edgecompile.errors import InvalidInputError, InvalidRecipeError
 from edgecompile.frontend.model import Model
-from edgecompile.passes.simplify_model import simplify_model
 
 if TYPE_CHECKING:
-    import tvm
-
     from edgecompile.compress.driver import Data, Evaluate, StepResult
-    from edgecompile.compress.quantize.improve.runs import Runs
-    from edgecompile.compress.quantize.insert import TensorRange
-
-Schemes = Mapping[str, LayerScheme]
-Progress = Callable[[str], None]
 
 
 def quantize(
@@ -37,183 +23,27 @@ def quantize(
     table: str | os.PathLike[str] | None,
     evaluate: Evaluate | None,
     max_drop: float | None,
-    progress: Progress,
+    target: str,
+    report: str | os.PathLike[str] | None,
+    progress: Callable[[str], None],
 ) -> StepResult:
-    """The model in QDQ form; arguments as of `compress`.
+    """The model in QDQ form, and with stored weights; arguments as of `compress`.
 
     Raises:
-        InvalidRecipeError: the recipe asks for what is not built yet, or does not fit the model.
-        InvalidInputError: neither data nor a table where some layer is static, or a table where the recipe needs data.
-        InvalidCalibrationError: see `calibrate` and `load_table`.
+        As for `prepare`, and `Metric`.
     """
     from edgecompile.compress.driver import StepResult
-    from edgecompile.compress.quantize.improve.runs import Runs
-    from edgecompile.compress.quantize.storage.store_weights import store_weights
 
-    if evaluate is not None or max_drop is not None:
-        raise InvalidInputError("quantization that watches a metric is not built yet: leave eval and max_drop out")
-    simplified = simplify_model(model)
-    layers = quantizable_layers(simplified)
-    schemes = {name: found for name, found in resolve(step, layers).items() if not found.skip}
-    weighted = {layer.name for layer in layers if layer.operator in WEIGHTED_OPERATORS} & schemes.keys()
-    products = {name: layer for name, layer in schemes.items() if name in weighted and layer.activations.is_integer}
-    stored = {name: layer for name, layer in schemes.items() if name in weighted and name not in products}
-    _refuse_unbuilt(products)
-    _refuse_unbuilt_storage(stored)
-    decisions: list[Decision] = []
-    module = _equalized(simplified, products | stored, decisions).module
-    replay = _samples(model, products, data, samples, table, decisions)
-    if products:
-        scaled = _smoothed(dataclasses.replace(simplified, module=module), products, replay, progress, decisions)
-        with Runs(scaled, replay, progress) as runs:
-            ranges = _ranges(runs, products, schemes, table, progress)
-            module = _integers(runs, products, ranges, progress, decisions)
-        decisions = [decision for decision in decisions if decision.subject not in stored]
-    if stored:
-        module = store_weights(module, stored, decisions, progress)
+    is_judged = evaluate is not None or report is not None
+    ready = prepare(model, step, data=data, samples=samples, table=table, progress=progress, keep=is_judged)
+    decisions = list(ready.decisions)
+    module = ready.insert(ready.layers, decisions)
     if not any(decision.kept for decision in decisions):
-        module = model.module  # the caller says so
-    if data is not None and not replay.first:
-        next(iter(replay), None)  # nothing else asked for the data
-    # The self-test of an artifact should ask what the ranges were chosen for.
-    sample = replay.first or model.sample_inputs
-    return StepResult(dataclasses.replace(model, module=module, sample_inputs=sample), decisions)
+        return StepResult(model, decisions)  # the caller says so
+    if is_judged:
+        from edgecompile.compress.quantize.mixed.step import judged_step
 
-
-def _scales(activations: ActivationScheme) -> Literal["static", "per_row", "per_tensor"]:
-    if not activations.is_dynamic:
-        return "static"
-    return "per_row" if activations.has_row_scales else "per_tensor"
-
-
-def _refuse_unbuilt_storage(schemes: Schemes) -> None:
-    """Raises where a layer whose weights alone are stored in fewer bits asks for more than the nearest codes."""
-    for name, layer in schemes.items():
-        asked = [what for what in _improvements(layer) if what != "equalize"]
-        if asked:
-            raise InvalidRecipeError(
-                f"layer {name!r} asks for {', '.join(asked)}, which is not built yet for float activations: omit it"
-            )
-
-
-def _refuse_unbuilt(schemes: Schemes) -> None:
-    """Raises where a layer asks for more than integers of at most 8 bits."""
-    for name, layer in schemes.items():
-        weights, activations = layer.weights, layer.activations
-        is_integer = activations.is_integer
-        unbuilt = {
-            f"weights of {weights.dtype}": weights.dtype not in (("int8", "int4") if is_integer else ("int8",)),
-            f"weights by {weights.method}": weights.method != "uniform",
-            f"weights with {weights.granularity}": weights.granularity == "per_group",
-            f"activations of {activations.dtype}": activations.dtype not in ("int8", "uint8"),
-        }
-        asked = [what for what, is_asked in unbuilt.items() if is_asked]
-        if asked:
-            raise InvalidRecipeError(f"layer {name!r} asks for {', '.join(asked)}, which is not built yet: use int8")
-
-
-def _samples(
-    model: Model,
-    schemes: Schemes,
-    data: Data | None,
-    samples: int | None,
-    table: str | os.PathLike[str] | None,
-    decisions: list[Decision],
-) -> Replay:
-    """The data, ready for as many passes as the recipe needs; none beside a table.
-
-    Raises:
-        InvalidInputError: neither data nor a table, or a table that does not do.
-    """
-    if data is None and table is None and any(not layer.activations.is_dynamic for layer in schemes.values()):
-        raise InvalidInputError("static int8 needs calibration data or a table, found neither: give data= or table=")
-    asked = {what: name for name, layer in schemes.items() for what in _improvements(layer)}
-    if data is None and asked:
-        what, name = next(iter(asked.items()))
-        found = "none" if table is None else "a table of the model without it"
-        raise InvalidInputError(
-            f"layer {name!r} asks for {what}, which needs calibration data, found {found}: give data="
+        return judged_step(
+            model, ready, step, evaluate=evaluate, max_drop=max_drop, target=target, report=report, progress=progress
         )
-    # Equalized weights are calibrated afterwards, in the only pass.
-    replay = Replay(() if data is None else data, model.inputs, samples, once=not set(asked) - {"equalize"})
-    if replay.is_cut:
-        reason = f"kept the first {replay.kept} samples for several passes: the data can be read once only"
-        decisions.append(Decision("Samples", "data", False, f"{reason}; give a folder, a list or module:function"))
-    return replay
-
-
-def _improvements(layer: LayerScheme) -> list[str]:
-    """What a scheme asks for beside rounding to nearest."""
-    asked = {
-        "equalize": layer.equalize,
-        "smooth": layer.smooth is not None,
-        f"rounding {layer.rounding}": layer.rounding != "nearest",
-        "bias_correction": layer.bias_correction,
-    }
-    return [what for what, is_asked in asked.items() if is_asked]
-
-
-def _equalized(model: Model, schemes: Schemes, decisions: list[Decision]) -> Model:
-    from edgecompile.compress.quantize.improve.equalize import equalize
-
-    names = [name for name, layer in schemes.items() if layer.equalize]
-    return dataclasses.replace(model, module=equalize(model.module, names, decisions)) if names else model
-
-
-def _smoothed(model: Model, schemes: Schemes, replay: Replay, progress: Progress, decisions: list[Decision]) -> Model:
-    from edgecompile.compress.quantize.improve.runs import Runs
-    from edgecompile.compress.quantize.improve.smooth import smooth
-    from edgecompile.compress.quantize.ranges import peaks_from_data
-
-    exponents = {name: layer.smooth for name, layer in schemes.items() if layer.smooth is not None}
-    if not exponents:
-        return model
-    with Runs(model, replay, progress) as runs:
-        progress("smooth")
-        peaks = peaks_from_data(runs)
-    return dataclasses.replace(model, module=smooth(model.module, exponents, peaks, decisions))
-
-
-def _ranges(
-    runs: Runs, products: Schemes, schemes: Schemes, table: str | os.PathLike[str] | None, progress: Progress
-) -> Mapping[str, TensorRange]:
-    """Of the tensors whose scales are known beforehand."""
-    from edgecompile.compress.quantize.ranges import ranges_from_data
-    from edgecompile.compress.quantize.table import load_table
-
-    static = {name: layer for name, layer in products.items() if not layer.activations.is_dynamic}
-    if not static:
-        return {}
-    progress("calibrate")
-    if table is None:
-        return ranges_from_data(runs, static, schemes)
-    loaded = load_table(table)
-    loaded.check(runs.model)
-    return loaded.tensors
-
-
-def _integers(
-    runs: Runs, schemes: Schemes, ranges: Mapping[str, TensorRange], progress: Progress, decisions: list[Decision]
-) -> tvm.IRModule:
-    """The float model of `runs` with integers in it."""
-    from edgecompile.compress.quantize.improve.choose_weights import choose_weights
-    from edgecompile.compress.quantize.improve.correct_bias import correct_bias
-    from edgecompile.compress.quantize.improve.product import products_of
-    from edgecompile.compress.quantize.insert import ProductScheme, insert_quantization
-
-    products = products_of(runs.model.module["main"], schemes.keys())
-    weights = choose_weights(products, schemes, runs, progress, decisions)
-    chosen = {
-        name: ProductScheme(
-            weight,
-            symmetric_activations=schemes[name].activations.symmetric,
-            scales=_scales(schemes[name].activations),
-        )
-        for name, weight in weights.items()
-    }
-    inserted: list[Decision] = []
-    module = insert_quantization(runs.model.module, ranges, chosen, inserted)
-    decisions += inserted
-    quantized = {decision.subject for decision in inserted if decision.kept}
-    corrected = [product for product in products if product.name in quantized and schemes[product.name].bias_correction]
-    return correct_bias(module, corrected, runs, progress, decisions) if corrected else module
+    return StepResult(ready.renewed(model, module), decisions)

@@ -9,6 +9,7 @@ import tvm
 from tvm import relax
 
 from edgecompile.integer import operators
+from edgecompile.layers import products_name, sums_name
 from edgecompile.passes.integers.graph import Graph
 from edgecompile.passes.integers.output import Output
 from edgecompile.passes.integers.quantized import Quantized
@@ -22,11 +23,13 @@ class _Product:
         sums: a call that answers int32.
         scale: float64 `[]`, or one for each output channel.
         axis: of the output channels.
+        layer: the name of the real product, by which its kernel is told from others.
     """
 
     sums: relax.Call
     scale: np.ndarray
     axis: int
+    layer: str
 
 
 def requantized_product(output: Output, graph: Graph) -> relax.Expr | None:
@@ -36,7 +39,7 @@ def requantized_product(output: Output, graph: Graph) -> relax.Expr | None:
     product = _biased_product(output.data, graph)
     if product is None:
         return None
-    return output.requantized(graph.emit(product.sums, "sums"), product.scale, axis=product.axis)
+    return output.requantized(graph.emit(product.sums, sums_name(product.layer)), product.scale, axis=product.axis)
 
 
 def float_product(value: relax.Var, graph: Graph) -> relax.Expr | None:
@@ -47,7 +50,9 @@ def float_product(value: relax.Var, graph: Graph) -> relax.Expr | None:
     product = _biased_product(value, graph)
     if product is None:
         return None
-    real = graph.emit(relax.op.astype(graph.emit(product.sums, "sums"), "float32"), "real")
+    real = graph.emit(
+        relax.op.astype(graph.emit(product.sums, sums_name(product.layer)), "float32"), f"{product.layer}_real"
+    )
     rank = len(value.ty.shape.values)
     shape = [-1 if position == product.axis else 1 for position in range(rank)] if product.scale.ndim else []
     return relax.op.multiply(real, relax.const(product.scale.astype(np.float32).reshape(shape), "float32"))
@@ -70,10 +75,14 @@ def _product(value: relax.Expr, bias: np.ndarray | None, graph: Graph) -> _Produ
     a, b = (graph.quantized(argument) for argument in call.args)
     if a is None or b is None or not a.is_per_tensor:
         return None
-    return _convolution(call, a, b, bias) if call.op.name == "relax.nn.conv2d" else _matmul(call, a, b, bias, graph)
+    if call.op.name == "relax.nn.conv2d":
+        return _convolution(call, a, b, bias, value.name)
+    return _matmul(call, a, b, bias, value.name, graph)
 
 
-def _convolution(call: relax.Call, x: Quantized, weight: Quantized, bias: np.ndarray | None) -> _Product | None:
+def _convolution(
+    call: relax.Call, x: Quantized, weight: Quantized, bias: np.ndarray | None, layer: str
+) -> _Product | None:
     attributes = call.attrs
     layouts = (str(attributes.data_layout), str(attributes.kernel_layout))
     if layouts != ("NCHW", "OIHW") or not isinstance(weight.value, tvm.ir.GenericConst):
@@ -95,10 +104,12 @@ def _convolution(call: relax.Call, x: Quantized, weight: Quantized, bias: np.nda
         groups=int(attributes.groups),
         zero_point=x.zero_point,
     )
-    return _Product(sums, scale, 1)
+    return _Product(sums, scale, 1, layer)
 
 
-def _matmul(call: relax.Call, a: Quantized, b: Quantized, bias: np.ndarray | None, graph: Graph) -> _Product | None:
+def _matmul(
+    call: relax.Call, a: Quantized, b: Quantized, bias: np.ndarray | None, layer: str, graph: Graph
+) -> _Product | None:
     ranks = [len(argument.ty.shape.values) for argument in call.args]
     if min(ranks) < 2 or ranks[1] not in (2, ranks[0]):
         return None
@@ -115,8 +126,8 @@ def _matmul(call: relax.Call, a: Quantized, b: Quantized, bias: np.ndarray | Non
         added = _integer_bias(bias, scale, (columns,))
         if added is None:
             return None
-        sums = relax.op.add(graph.emit(sums, "products"), relax.const(added.reshape(-1), "int32"))
-    return _Product(sums, scale, ranks[0] - 1)
+        sums = relax.op.add(graph.emit(sums, products_name(layer)), relax.const(added.reshape(-1), "int32"))
+    return _Product(sums, scale, ranks[0] - 1, layer)
 
 
 def _integer_bias(bias: np.ndarray | None, scale: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,20 +30,19 @@ STEP = "BiasCorrection"
 _MOST_SAMPLES = 64  # of each of as many passes as there are layers
 
 
-def correct_bias(
+def bias_corrections(
     module: tvm.IRModule,
     products: Sequence[Product],
     runs: Runs,
     progress: Callable[[str], None],
     decisions: list[Decision],
-) -> tvm.IRModule:
-    """The module in QDQ form with other biases.
+) -> dict[str, np.ndarray]:
+    """What to add to the results of layers, float32 of the shape of a bias, by name.
 
-        conv(x, w) + b   ->   conv(x, w) + (b - mean(conv(x, w) - float conv(x, w)))
+        correction = -mean(conv(x, w) - float conv(x, w))
 
     The means are over the samples and all but the channels, one layer after the other: each is measured with those
-    before it corrected. Where there is no bias there will be one. The network is compiled once, with the corrections
-    as inputs.
+    before it corrected. The network is compiled once, with the corrections as inputs.
 
     Args:
         module: of the float model of `runs`, quantized: products have the same names.
@@ -69,7 +68,7 @@ def correct_bias(
             corrections[name] = (-error).astype(np.float32).reshape(corrections[name].shape)
             largest = float(np.abs(error).max(initial=0.0))
             decisions.append(Decision(STEP, name, True, f"mean errors up to {largest:.3g} taken off"))
-    return _corrected(module, {results[name]: correction for name, correction in corrections.items()})
+    return corrections
 
 
 def _passes(runs: Runs, samples: Replay, given: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
@@ -112,14 +111,24 @@ def _correctable(
     return dataclasses.replace(model, module=module, inputs=(*model.inputs, *specs)), inputs
 
 
-def _corrected(module: tvm.IRModule, corrections: dict[relax.Var, np.ndarray]) -> tvm.IRModule:
-    """Each correction in the constant that is added to the result; in a new one where there is none."""
+def with_corrections(module: tvm.IRModule, corrections: Mapping[str, np.ndarray]) -> tvm.IRModule:
+    """The module in QDQ form with other biases: conv(x, w) + b -> conv(x, w) + (b + correction).
+
+    Where there is no bias there will be one.
+
+    Args:
+        corrections: by the name of the variable of a result, see `bias_corrections`.
+    """
+    if not corrections:
+        return module
+    results = {binding.var.name: binding.var for binding in module["main"].body.blocks[0].bindings}
     uses = Uses(module["main"])
     values: dict[relax.Var, relax.Expr] = {}
     behind: dict[relax.Var, Callable[[relax.Var], relax.Expr]] = {}
-    for result, correction in corrections.items():
+    for name, correction in corrections.items():
         if not correction.any():
             continue
+        result = results[name]
         reader = uses.only_reader(result)
         together = _together(uses.call(reader), correction) if reader is not None else None
         if reader is not None and together is not None:

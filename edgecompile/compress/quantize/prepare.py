@@ -1,0 +1,237 @@
+"""`prepare`: a model, a recipe and data to a quantization that only lacks the choice of layers."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal
+
+from edgecompile.compress.quantize.improve.runs import Runs
+from edgecompile.compress.quantize.prepared import Prepared
+from edgecompile.compress.quantize.quantizable import WEIGHTED_OPERATORS, quantizable_layers
+from edgecompile.compress.quantize.recipe import QuantizeStep
+from edgecompile.compress.quantize.replay import Replay
+from edgecompile.compress.quantize.resolve import resolve
+from edgecompile.compress.quantize.scheme import ActivationScheme, LayerScheme
+from edgecompile.decision import Decision
+from edgecompile.errors import InvalidInputError, InvalidRecipeError
+from edgecompile.frontend.model import Model
+from edgecompile.passes.simplify_model import simplify_model
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from edgecompile.compress.driver import Data
+    from edgecompile.compress.quantize.insert import ProductScheme, TensorRange
+
+Schemes = Mapping[str, LayerScheme]
+Progress = Callable[[str], None]
+
+_SAMPLES_KEPT = 32  # for signal-to-noise ratios
+
+
+def prepare(
+    model: Model,
+    step: QuantizeStep,
+    *,
+    data: Data | None,
+    samples: int | None,
+    table: str | os.PathLike[str] | None,
+    progress: Progress,
+    keep: bool,
+) -> Prepared:
+    """Simplify, resolve the recipe, change scales of the float model, calibrate, and round the weights.
+
+    Args:
+        data, samples, table, progress: as of `compress`.
+        keep: samples will be asked for again, so they stay.
+
+    Raises:
+        InvalidRecipeError: the recipe asks for what is not built yet, or does not fit the model.
+        InvalidInputError: neither data nor a table where some layer is static, or a table where the recipe needs data.
+        InvalidCalibrationError: see `calibrate` and `load_table`.
+    """
+    simplified = simplify_model(model)
+    layers = quantizable_layers(simplified)
+    schemes = {name: found for name, found in resolve(step, layers).items() if not found.skip}
+    weighted = {layer.name for layer in layers if layer.operator in WEIGHTED_OPERATORS} & schemes.keys()
+    products = {name: layer for name, layer in schemes.items() if name in weighted and layer.activations.is_integer}
+    stored = {name: layer for name, layer in schemes.items() if name in weighted and name not in products}
+    _refuse_unbuilt(products)
+    _refuse_unbuilt_storage(stored)
+    decisions: list[Decision] = []
+    equalized = _equalized(simplified, products | stored, decisions)
+    replay = _samples(model, products, data, samples, table, decisions, keep)
+    scaled = _smoothed(equalized, products, replay, progress, decisions)
+    with Runs(scaled, replay, progress) as runs:
+        ranges = _ranges(runs, products, schemes, table, progress)
+        rounded = _rounded(runs, products, progress, decisions)
+        corrections = _corrections(runs, products, rounded, ranges, progress, decisions)
+    return Prepared(scaled, rounded, stored, ranges, corrections, _first_samples(replay, data, keep), decisions)
+
+
+def _first_samples(replay: Replay, data: Data | None, keep: bool) -> list[Mapping[str, np.ndarray]]:
+    if data is not None and (keep or not replay.first):
+        return list(itertools.islice(replay, _SAMPLES_KEPT if keep else 1))
+    return [replay.first] if replay.first else []
+
+
+def _scales(activations: ActivationScheme) -> Literal["static", "per_row", "per_tensor"]:
+    if not activations.is_dynamic:
+        return "static"
+    return "per_row" if activations.has_row_scales else "per_tensor"
+
+
+def _refuse_unbuilt_storage(schemes: Schemes) -> None:
+    """Raises where a layer whose weights alone are stored in fewer bits asks for more than the nearest codes."""
+    for name, layer in schemes.items():
+        asked = [what for what in _improvements(layer) if what != "equalize"]
+        if asked:
+            raise InvalidRecipeError(
+                f"layer {name!r} asks for {', '.join(asked)}, which is not built yet for float activations: omit it"
+            )
+
+
+def _refuse_unbuilt(schemes: Schemes) -> None:
+    """Raises where a layer asks for more than integers of at most 8 bits."""
+    for name, layer in schemes.items():
+        weights, activations = layer.weights, layer.activations
+        is_integer = activations.is_integer
+        unbuilt = {
+            f"weights of {weights.dtype}": weights.dtype not in (("int8", "int4") if is_integer else ("int8",)),
+            f"weights by {weights.method}": weights.method != "uniform",
+            f"weights with {weights.granularity}": weights.granularity == "per_group",
+            f"activations of {activations.dtype}": activations.dtype not in ("int8", "uint8"),
+        }
+        asked = [what for what, is_asked in unbuilt.items() if is_asked]
+        if asked:
+            raise InvalidRecipeError(f"layer {name!r} asks for {', '.join(asked)}, which is not built yet: use int8")
+
+
+def _samples(
+    model: Model,
+    schemes: Schemes,
+    data: Data | None,
+    samples: int | None,
+    table: str | os.PathLike[str] | None,
+    decisions: list[Decision],
+    keep: bool,
+) -> Replay:
+    """The data, ready for as many passes as the recipe needs; none beside a table.
+
+    Raises:
+        InvalidInputError: neither data nor a table, or a table that does not do.
+    """
+    if data is None and table is None and any(not layer.activations.is_dynamic for layer in schemes.values()):
+        raise InvalidInputError("static int8 needs calibration data or a table, found neither: give data= or table=")
+    asked = {what: name for name, layer in schemes.items() for what in _improvements(layer)}
+    if data is None and asked:
+        what, name = next(iter(asked.items()))
+        found = "none" if table is None else "a table of the model without it"
+        raise InvalidInputError(
+            f"layer {name!r} asks for {what}, which needs calibration data, found {found}: give data="
+        )
+    # Equalized weights are calibrated afterwards, in the only pass.
+    replay = Replay(
+        () if data is None else data, model.inputs, samples, once=not keep and not set(asked) - {"equalize"}
+    )
+    if replay.is_cut:
+        reason = f"kept the first {replay.kept} samples for several passes: the data can be read once only"
+        decisions.append(Decision("Samples", "data", False, f"{reason}; give a folder, a list or module:function"))
+    return replay
+
+
+def _improvements(layer: LayerScheme) -> list[str]:
+    """What a scheme asks for beside rounding to nearest."""
+    asked = {
+        "equalize": layer.equalize,
+        "smooth": layer.smooth is not None,
+        f"rounding {layer.rounding}": layer.rounding != "nearest",
+        "bias_correction": layer.bias_correction,
+    }
+    return [what for what, is_asked in asked.items() if is_asked]
+
+
+def _equalized(model: Model, schemes: Schemes, decisions: list[Decision]) -> Model:
+    from edgecompile.compress.quantize.improve.equalize import equalize
+
+    names = [name for name, layer in schemes.items() if layer.equalize]
+    return dataclasses.replace(model, module=equalize(model.module, names, decisions)) if names else model
+
+
+def _smoothed(model: Model, schemes: Schemes, replay: Replay, progress: Progress, decisions: list[Decision]) -> Model:
+    from edgecompile.compress.quantize.improve.smooth import smooth
+    from edgecompile.compress.quantize.ranges import peaks_from_data
+
+    exponents = {name: layer.smooth for name, layer in schemes.items() if layer.smooth is not None}
+    if not exponents:
+        return model
+    with Runs(model, replay, progress) as runs:
+        progress("smooth")
+        peaks = peaks_from_data(runs)
+    return dataclasses.replace(model, module=smooth(model.module, exponents, peaks, decisions))
+
+
+def _ranges(
+    runs: Runs, products: Schemes, schemes: Schemes, table: str | os.PathLike[str] | None, progress: Progress
+) -> Mapping[str, TensorRange]:
+    """Of the tensors whose scales are known beforehand."""
+    from edgecompile.compress.quantize.ranges import ranges_from_data
+    from edgecompile.compress.quantize.table import load_table
+
+    static = {name: layer for name, layer in products.items() if not layer.activations.is_dynamic}
+    if not static:
+        return {}
+    progress("calibrate")
+    if table is None:
+        return ranges_from_data(runs, static, schemes)
+    loaded = load_table(table)
+    loaded.check(runs.model)
+    return loaded.tensors
+
+
+def _rounded(
+    runs: Runs, schemes: Schemes, progress: Progress, decisions: list[Decision]
+) -> Mapping[str, ProductScheme]:
+    """The integers of the weights."""
+    from edgecompile.compress.quantize.improve.choose_weights import choose_weights
+    from edgecompile.compress.quantize.improve.product import products_of
+    from edgecompile.compress.quantize.insert import ProductScheme
+
+    products = products_of(runs.model.module["main"], schemes.keys())
+    weights = choose_weights(products, schemes, runs, progress, decisions)
+    return {
+        name: ProductScheme(
+            weight,
+            symmetric_activations=schemes[name].activations.symmetric,
+            scales=_scales(schemes[name].activations),
+        )
+        for name, weight in weights.items()
+    }
+
+
+def _corrections(
+    runs: Runs,
+    schemes: Schemes,
+    rounded: Mapping[str, ProductScheme],
+    ranges: Mapping[str, TensorRange],
+    progress: Progress,
+    decisions: list[Decision],
+) -> Mapping[str, np.ndarray]:
+    """Of the biases, with all layers quantized."""
+    from edgecompile.compress.quantize.improve.correct_bias import bias_corrections
+    from edgecompile.compress.quantize.improve.product import products_of
+    from edgecompile.compress.quantize.insert import insert_quantization
+
+    asking = {name for name, layer in schemes.items() if layer.bias_correction} & rounded.keys()
+    if not asking:
+        return {}
+    found: list[Decision] = []
+    module = insert_quantization(runs.model.module, ranges, rounded, found)
+    quantized = asking & {decision.subject for decision in found if decision.kept}
+    products = [
+        product for product in products_of(runs.model.module["main"], schemes.keys()) if product.name in quantized
+    ]
+    return bias_corrections(module, products, runs, progress, decisions) if products else {}

@@ -1,0 +1,74 @@
+"""`Prepared`: a quantization with everything decided but which layers take part."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgecompile.decision import Decision
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tvm
+
+    from edgecompile.compress.quantize.insert import ProductScheme, TensorRange
+    from edgecompile.compress.quantize.scheme import LayerScheme
+    from edgecompile.frontend.model import Model
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that insertion needs, calibration done.
+
+    Attributes:
+        model: float, simplified, equalized and smoothed: what the names of layers and tensors speak of.
+        products: the layers that compute in integers, by name.
+        stored: the layers whose weights alone are in fewer bits, by name.
+        ranges: of each tensor that has a scale beforehand, by name.
+        corrections: what is added to the results of layers, `[channels]` along theirs; see `bias_corrections`.
+        samples: the first of the calibration data; none where a table was given.
+        decisions: that were taken on the way here.
+    """
+
+    model: Model
+    products: Mapping[str, ProductScheme]
+    stored: Mapping[str, LayerScheme]
+    ranges: Mapping[str, TensorRange]
+    corrections: Mapping[str, np.ndarray]
+    samples: Sequence[Mapping[str, np.ndarray]]
+    decisions: Sequence[Decision]
+
+    @property
+    def layers(self) -> frozenset[str]:
+        """All that the recipe changes."""
+        return frozenset(self.products) | frozenset(self.stored)
+
+    def insert(self, layers: Collection[str], decisions: list[Decision]) -> tvm.IRModule:
+        """The module in which these layers are quantized, where that is possible.
+
+        Args:
+            layers: of `self.layers`.
+            decisions: receives one for each layer and each joining operator.
+        """
+        from edgecompile.compress.quantize.improve.correct_bias import with_corrections
+        from edgecompile.compress.quantize.insert import insert_quantization
+        from edgecompile.compress.quantize.storage.store_weights import store_weights
+
+        module = self.model.module
+        if self.products:
+            chosen = {name: scheme for name, scheme in self.products.items() if name in layers}
+            found: list[Decision] = []
+            module = insert_quantization(module, self.ranges, chosen, found)
+            kept = {decision.subject for decision in found if decision.kept}
+            corrections = {name: vector for name, vector in self.corrections.items() if name in kept & chosen.keys()}
+            module = with_corrections(module, corrections)
+            decisions += [decision for decision in found if decision.subject not in self.stored]
+        stored = {name: scheme for name, scheme in self.stored.items() if name in layers}
+        return store_weights(module, stored, decisions) if stored else module
+
+    def renewed(self, model: Model, module: tvm.IRModule) -> Model:
+        """The user's model with another module; the self-test should ask what the ranges were chosen for."""
+        sample = self.samples[0] if self.samples else model.sample_inputs
+        return dataclasses.replace(model, module=module, sample_inputs=sample)
