@@ -98,7 +98,7 @@ _OBJECTS = frozenset(
 )
 _ATTRIBUTES = re.compile(r"(relax|edgecompile)\.attrs\.[A-Za-z0-9]+")
 _OPERATOR_NAME = re.compile(r"relax(\.[a-z0-9_]+)+")
-_OWN_OPERATORS = frozenset({"edgecompile.quantize_rows"})  # those that check their arguments
+_OWN_OPERATORS = frozenset({"edgecompile.quantize_rows", "edgecompile.decode"})  # those that check their arguments
 # Operators that call a function by its name, touch memory, or leave the process.
 _FORBIDDEN_OPERATOR = re.compile(
     r"relax\.((call|invoke|make_closure|print|assert|to_vdevice|hint_on)\w*|(vm|memory|builtin|ccl|dist|inspect)\..*)"

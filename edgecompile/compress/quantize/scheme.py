@@ -120,7 +120,7 @@ class ActivationScheme(Strict):
         symmetric: the zero point is 0 (128 for uint8); dynamic activations are symmetric whatever it says.
         mode: "static" has scales from calibration; "dynamic" computes them from each tensor as it comes.
         granularity: "per_tensor" has one scale; "per_row", of dynamic activations, one for each row (token),
-            `[*rows, 1]` of a tensor `[*rows, K]`. None is per_tensor where they are static, per_row where dynamic.
+            `[*rows, 1]` of `[*rows, K]`. None is per_tensor where they are static and per_row where they are dynamic.
     """
 
     dtype: ActivationDtype = "int8"

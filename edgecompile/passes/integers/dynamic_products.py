@@ -25,8 +25,9 @@ def row_product(value: relax.Var, graph: Graph) -> relax.Expr | None:
     if a is None or b is None or (b.scale.ndim and b.axis != 1):
         return None
     sums = operators.matmul(a.value, b.value, zero_point=0, other_zero_point=b.zero_point)
-    real = graph.emit(relax.op.astype(graph.emit(sums, "sums"), "float32"), "real")
-    rows = graph.emit(relax.op.multiply(real, a.scales), "rows")
+    # By their names the kernel is found in reports.
+    real = graph.emit(relax.op.astype(graph.emit(sums, f"{value.name}_sums"), "float32"), f"{value.name}_real")
+    rows = graph.emit(relax.op.multiply(real, a.scales), f"{value.name}_rows")
     return relax.op.multiply(rows, relax.const(b.scale.astype(np.float32), "float32"))
 
 
@@ -61,4 +62,4 @@ def centred_product(value: relax.Var, graph: Graph) -> relax.Expr | None:
     )
     columns = relax.const(matrix.sum(axis=0, dtype=np.int32), "int32")
     correction = graph.emit(relax.op.multiply(zero, columns), "correction")
-    return relax.op.subtract(graph.emit(sums, "sums"), correction)
+    return relax.op.subtract(graph.emit(sums, f"{value.name}_sums"), correction)

@@ -13,12 +13,15 @@ import torch
 from torch import nn
 
 import edgecompile as ec
+from edgecompile import zoo
 from edgecompile.compress.model_file import read_model, write_model
 from edgecompile.errors import InvalidInputError, InvalidRecipeError
 from edgecompile.frontend.model import Model
 from edgecompile.integer.reference import run_reference
 from edgecompile.passes.integers import FuseIntegerOperators
 from edgecompile.passes.pipeline import eliminate_dead_code
+from edgecompile.zoo.sentences import WAYS, comparable_sentences, encode
+from tests.compress.networks import network
 from tests.integer import test_dynamic
 
 COLUMNS = 8 * 37 + 1
@@ -60,6 +63,10 @@ def odd_rows() -> np.ndarray:
     return rows
 
 
+def dynamic(model: Model) -> Model:
+    return ec.compress(model, "int8-dynamic")
+
+
 def count(model: Model) -> Counter[str]:
     return Counter(layer.operator for layer in model.layers)
 
@@ -92,7 +99,7 @@ def test_bits(products: Model, recipe: str, target: str, tmp_path: Path) -> None
 @pytest.mark.board
 @pytest.mark.parametrize("target", ["rpi4", "rpi5"])
 def test_bits_on_an_emulated_board(products: Model, target: str, tmp_path: Path) -> None:
-    model = ec.compress(products, "int8-dynamic")
+    model = dynamic(products)
     ec.compile(model, target, out=tmp_path / "net")
     with ec.open(tmp_path / "net", emulate=True) as board:
         for got, want in zip(board.run(odd_rows()), expected(model, odd_rows()), strict=True):
@@ -100,7 +107,7 @@ def test_bits_on_an_emulated_board(products: Model, target: str, tmp_path: Path)
 
 
 def test_only_rows_with_bad_numbers_are_bad(products: Model, tmp_path: Path) -> None:
-    artifact = ec.compile(ec.compress(products, "int8-dynamic"), out=tmp_path / "net")
+    artifact = ec.compile(dynamic(products), out=tmp_path / "net")
     got, _ = artifact.run(odd_rows())
     np.testing.assert_array_equal(np.isnan(got).all(axis=1), [row in (7, 8, 9, 12) for row in range(13)])
     assert np.isfinite(got[[0, 1, 2, 3, 5, 6, 10, 11]]).all() and not got[[1, 5]].any()
@@ -108,7 +115,7 @@ def test_only_rows_with_bad_numbers_are_bad(products: Model, tmp_path: Path) -> 
 
 def test_language_network(bert: Model, tmp_path: Path) -> None:
     """No data; inputs of several products are quantized once; biases, GELU and residual sums join the products."""
-    model = ec.compress(bert, "int8-dynamic")
+    model = dynamic(bert)
     # In each of two layers: the input, what attention gives, and both of the feed-forward network; then the pooler.
     assert count(model)["edgecompile.quantize_rows"] == 2 * 4 + 1
     write_model(model, tmp_path / "model.ec")
@@ -128,7 +135,7 @@ def test_language_network(bert: Model, tmp_path: Path) -> None:
 
 @pytest.mark.board
 def test_language_network_on_an_emulated_board(bert: Model, tmp_path: Path) -> None:
-    ec.compile(ec.compress(bert, "int8-dynamic"), "rpi5", out=tmp_path / "board")
+    ec.compile(dynamic(bert), "rpi5", out=tmp_path / "board")
     inputs = list(bert.sample_inputs.values())
     host = ec.compile(bert, out=tmp_path / "host").run(*inputs)
     with ec.open(tmp_path / "board", emulate=True) as board:
@@ -136,9 +143,21 @@ def test_language_network_on_an_emulated_board(bert: Model, tmp_path: Path) -> N
             assert signal_to_noise(got, want) > 33
 
 
+def test_sentences_keep_their_meaning(tmp_path: Path) -> None:
+    """A pretrained encoder: of all 200 sentences 0.9974, at least 0.9954; by one scale for a tensor 0.985."""
+    inputs = [encode(sentence) for sentence in comparable_sentences()[: 10 * WAYS]]
+    model = ec.load(zoo.trained("minilm"), example_inputs=tuple(map(torch.from_numpy, inputs[0])))
+    artifacts = [ec.compile(m, out=tmp_path / name) for name, m in (("float", model), ("int8", dynamic(model)))]
+    real, rounded = (np.concatenate([artifact.run(*x)[0] for x in inputs]) for artifact in artifacts)
+    similar = (real * rounded).sum(1)  # all have length 1
+    assert similar.mean() > 0.996 and similar.min() > 0.993
+    ranks = rounded @ rounded.T - 2 * np.eye(len(inputs))
+    np.testing.assert_array_equal(ranks.argmax(1) // WAYS, np.arange(len(inputs)) // WAYS)
+
+
 def test_a_file_is_read_where_nothing_was_quantized_before(products: Model, tmp_path: Path) -> None:
     path = tmp_path / "model.ec"
-    write_model(ec.compress(products, "int8-dynamic"), path)
+    write_model(dynamic(products), path)
     code = f"from edgecompile.compress.model_file import read_model; print(read_model({str(path)!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "quantize: 2 of 2 decisions changed a layer" in done.stdout, done.stderr
@@ -146,15 +165,15 @@ def test_a_file_is_read_where_nothing_was_quantized_before(products: Model, tmp_
 
 def test_static_and_dynamic_layers_of_one_tensor(products: Model, tmp_path: Path) -> None:
     """What the static layer's range cuts off, the dynamic one still has."""
-    dynamic = {"activations": {"mode": "dynamic"}, "calibration": None}
-    recipe = {"steps": [{"kind": "quantize", "layers": {"second*": dynamic}}]}
+    rule = {"activations": {"mode": "dynamic"}, "calibration": None}
+    recipe = {"steps": [{"kind": "quantize", "layers": {"second*": rule}}]}
     narrow, wide = (np.full((13, COLUMNS), value, np.float32) * RAMP for value in (1, 10))
     model = ec.compress(products, recipe, [narrow])
     found = count(model)
     assert (found["edgecompile.quantize_rows"], found["quantize"]) == (1, 1)
     first, second = ec.compile(model, out=tmp_path / "mixed").run(wide)
     plain = ec.compile(products, out=tmp_path / "float").run(wide)
-    np.testing.assert_array_equal(second, expected(ec.compress(products, "int8-dynamic"), wide)[1])
+    np.testing.assert_array_equal(second, expected(dynamic(products), wide)[1])
     assert signal_to_noise(second, plain[1]) > 30 > 5 > signal_to_noise(first, plain[0])
 
 
@@ -168,6 +187,11 @@ def test_convolutions_are_told_why_they_stay_float() -> None:
     model = ec.load(nn.Conv2d(3, 4, 3).eval(), example_inputs=torch.randn(1, 3, 8, 8))
     with pytest.raises(InvalidRecipeError, match=r"changed nothing: .*scales at run time are for matrix products"):
         ec.compress(model, "int8-dynamic")
+
+
+def test_shapes_that_are_not_known_stay_float() -> None:
+    with pytest.raises(InvalidRecipeError, match=r"scales at run time are for shapes that are known at compile time"):
+        dynamic(network("n"))
 
 
 @pytest.mark.parametrize(
