@@ -12,7 +12,7 @@ from edgecompile.decision import OUTCOME_STEP, Decision
 
 def show_compression(title: str, decisions: Sequence[Decision], figures: Mapping[str, Mapping[str, float]]) -> None:
     """One row for each decision, with what was measured for it, and one line for what became of the whole step."""
-    columns = list(dict.fromkeys(name for numbers in figures.values() for name in numbers))
+    columns = sorted({name for numbers in figures.values() for name in numbers})
     rows = [
         (
             choice.subject,

@@ -18,7 +18,7 @@ from edgecompile.cli import program
 from edgecompile.cli.program import run_program
 from edgecompile.errors import CompilerBugError, InvalidModelError
 
-COMMANDS = ("compile", "compress", "run", "verify", "bench", "inspect", "explain", "targets", "doctor")
+COMMANDS = ("compile", "compress", "analyze", "run", "verify", "bench", "inspect", "explain", "targets", "doctor")
 PROGRAM = [sys.executable, "-m", "edgecompile.cli"]
 
 

@@ -269,7 +269,7 @@ class _Judge:
         if layer in self._freed:
             reason = self._freed[layer]
         elif kept:
-            reason = f"int8: {time}" + (f"; {self._notes[layer]}" if layer in self._notes else "")
+            reason = self._why_kept(layer, time)
         else:
             reason = f"the model as a whole is neither faster nor smaller ({time})"
         return LayerResult(
@@ -282,6 +282,15 @@ class _Judge:
             kept=kept,
             reason=reason,
         )
+
+    def _why_kept(self, layer: str, time: str) -> str:
+        plain, full = self._costs
+        if layer in self._notes:
+            return f"int8: {self._notes[layer]} ({time})"
+        if layer in plain and layer in full and full[layer] >= FASTER * plain[layer]:
+            share = self._saved[layer] / _constant_bytes(self._job.model.module)
+            return f"int8: not faster ({time}), but saves {share:.1%} of the weights"
+        return f"int8: {time}"
 
 
 def _constant_bytes(module: tvm.IRModule) -> int:
