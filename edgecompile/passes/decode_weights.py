@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgecompile.decision import Decision
-from edgecompile.plan.static_program import AT_LOAD
+from edgecompile.plan.static_program import AT_LOAD, why_not_static
 
 if TYPE_CHECKING:
     import tvm
@@ -27,21 +27,22 @@ class DecodeWeights:
 
         builder = relax.BlockBuilder(module)
         main = module["main"]
-        is_changed = False
+        calls: dict[str, relax.Call] = {}
         blocks = []
         for block in main.body.blocks if isinstance(main.body, relax.SeqExpr) else ():
             bindings = list(block.bindings)
             for position, binding in enumerate(bindings):
                 if isinstance(binding, relax.VarBinding) and is_decode(binding.value):
                     bindings[position] = relax.VarBinding(binding.var, _kernel_call(binding.value, builder))
-                    decisions.append(Decision(self.name, binding.var.name, True, _describe(binding.value)))
-                    is_changed = True
+                    calls[binding.var.name] = binding.value
             blocks.append(type(block)(bindings))
-        if not is_changed:
+        if not calls:
             return module
         result = builder.get()
         body = relax.SeqExpr(blocks, main.body.body)
         result["main"] = relax.Function(main.params, builder.normalize(body), main.ret_ty, main.is_pure, main.attrs)
+        when = "when it is opened" if why_not_static(result) is None else "in every inference"
+        decisions += [Decision(self.name, name, True, f"{_describe(call)} {when}") for name, call in calls.items()]
         return result.with_attrs(dict(module.attrs)) if module.attrs else result
 
 
@@ -67,4 +68,4 @@ def _describe(call: relax.Call) -> str:
     from edgecompile.storage.operators import stored_weight
 
     weight = stored_weight(call)
-    return f"{weight}, {weight.nbytes:,} bytes, decoded to {weight.float_bytes:,} when it is opened"
+    return f"{weight}, {weight.nbytes:,} bytes, decoded to {weight.float_bytes:,}"

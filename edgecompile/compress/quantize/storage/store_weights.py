@@ -49,7 +49,8 @@ def store_weights(
             if made is None:
                 bindings.append(binding)
                 continue
-            variable = relax.DataflowVar(f"{binding.var.name}_weight", made.ty)
+            kind = relax.DataflowVar if isinstance(block, relax.DataflowBlock) else relax.Var
+            variable = kind(f"{binding.var.name}_weight", made.ty)
             bindings.append(relax.VarBinding(variable, made))
             call = binding.value
             changed = relax.Call(call.op, [call.args[0], variable], call.attrs, call.ty_args, ret_ty=call.ty)
