@@ -1,7 +1,7 @@
 """Networks in plain PyTorch, seeded, for demos, tests and benchmarks: `build("resnet18")`, or `load("zoo:resnet18")`.
 
 Nothing is downloaded. The weights are random but behave like trained ones (see `initialize`); the two digits networks
-can be trained for real in under two minutes (see `training`).
+can be trained for real in under two minutes (see `training`), and `minilm` is a pretrained encoder from a package.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ _NAMES = (
     "digits_mobilenet",
     "digits_resnet",
     "keyword_spotting",
+    "minilm",
     "mobilenetv2",
     "resnet18",
     "vgg16",
     "vit_tiny",
 )
-_TRAINABLE = ("digits_mobilenet", "digits_resnet")
+_TRAINABLE = ("digits_mobilenet", "digits_resnet", "minilm")
 
 
 def names() -> tuple[str, ...]:
@@ -54,20 +55,31 @@ def build(name: str) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]:
 
 
 def trained(name: str) -> torch.nn.Module:
-    """The network in eval mode with weights trained on scikit-learn's digits; trains once per machine and version.
+    """The network in eval mode with trained weights.
+
+    The digits networks are trained here on scikit-learn's digits, once per machine and version; `minilm` is read from
+    the package that carries it.
 
     Raises:
-        InvalidModelError: no such network, or not one that can be trained.
-        ToolchainError: scikit-learn, which brings the data, is not installed.
+        InvalidModelError: no such network, or not one that has trained weights.
+        ToolchainError: the package that brings the data or the weights is not installed.
     """
     if name not in _TRAINABLE:
         raise InvalidModelError(f"the zoo cannot train {name!r}; choose from {', '.join(_TRAINABLE)}")
+    module, _ = build(name)
+    module.load_state_dict(_weights(name))
+    return module
+
+
+def _weights(name: str) -> dict[str, torch.Tensor]:
+    if name == "minilm":
+        from edgecompile.zoo.minilm import pretrained_weights
+
+        return pretrained_weights()
     if importlib.util.find_spec("sklearn") is None:
         raise ToolchainError(
             f"training {name} needs scikit-learn, which is not installed; pip install 'edgecompile[zoo]'"
         )
     from edgecompile.zoo.training import trained_weights
 
-    module, _ = build(name)
-    module.load_state_dict(trained_weights(name))
-    return module
+    return trained_weights(name)

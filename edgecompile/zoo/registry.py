@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from edgecompile.zoo import minilm
 from edgecompile.zoo.bert import BertConfig, BertEncoder
 from edgecompile.zoo.initialize import initialize
 from edgecompile.zoo.keyword_spotting import KeywordSpottingNet
@@ -30,13 +31,13 @@ def _image_network(make: Callable[[], nn.Module], *shape: int) -> Callable[[], B
     return build
 
 
-def _language_network(config: BertConfig) -> Callable[[], Built]:
+def _language_network(config: BertConfig, make: Callable[[BertConfig], nn.Module] = BertEncoder) -> Callable[[], Built]:
     """A network of token numbers and a mask; the example's last quarter is padding."""
 
     def build() -> Built:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            module = initialize(BertEncoder(config))
+            module = initialize(make(config))
             tokens = torch.randint(0, config.vocabulary, (1, config.tokens))
             mask = (torch.arange(config.tokens) < config.tokens * 3 // 4).to(torch.int64)[None]
             return module.eval(), (tokens, mask)
@@ -52,6 +53,7 @@ BUILDERS: dict[str, Callable[[], Built]] = {
     "digits_mobilenet": _image_network(small_mobilenet, 1, 1, 32, 32),
     "digits_resnet": _image_network(small_resnet, 1, 1, 32, 32),
     "keyword_spotting": _image_network(KeywordSpottingNet, 1, 1, 49, 10),
+    "minilm": _language_network(minilm.CONFIG, minilm.SentenceEncoder),
     "mobilenetv2": _image_network(MobileNetV2, 1, 3, 224, 224),
     "resnet18": _image_network(resnet18, 1, 3, 224, 224),
     "vgg16": _image_network(VGG16, 1, 3, 224, 224),

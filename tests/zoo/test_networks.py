@@ -22,6 +22,7 @@ NETWORKS: dict[str, tuple[tuple[int, ...], int]] = {
     "digits_mobilenet": ((1, 10), 32),
     "digits_resnet": ((1, 10), 78),
     "keyword_spotting": ((1, 12), 23),
+    "minilm": ((1, 384), 22_540),
     "mobilenetv2": ((1, 1000), 3_505),
     "resnet18": ((1, 1000), 11_690),
     "vgg16": ((1, 1000), 138_358),
