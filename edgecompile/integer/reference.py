@@ -156,6 +156,7 @@ _OPERATORS: Mapping[str, _Operator] = {
     "relax.nn.max_pool2d": _max_pool2d,
     "relax.add": lambda call, values: values[0] + values[1],
     "relax.multiply": lambda call, values: values[0] * values[1],
+    "relax.minimum": lambda call, values: np.minimum(values[0], values[1]),
     "relax.subtract": lambda call, values: values[0] - values[1],
     "relax.astype": lambda call, values: values[0].astype(str(call.ty.dtype)),
     "relax.sum": lambda call, values: values[0].sum(

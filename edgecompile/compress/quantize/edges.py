@@ -156,10 +156,10 @@ class _Search:
                 return variable
             following = readers[0]
             operator = self._operator(following)
-            adds_bias = operator == "add" and any(
+            reads_constant = operator in ("add", "minimum") and any(
                 isinstance(argument, tvm.ir.GenericConst) for argument in self._definitions[following].args
             )
-            if operator not in _BOUNDS and not adds_bias:
+            if operator not in _BOUNDS and not reads_constant:
                 return variable
             variable = following
 

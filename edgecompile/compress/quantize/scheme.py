@@ -81,7 +81,8 @@ class WeightScheme(Strict):
     """How the constant weights of a layer are stored.
 
     Attributes:
-        dtype: "none" keeps them as they are; float16 and bfloat16 are storage only.
+        dtype: "none" keeps them as they are; float16 and bfloat16 are storage only. int4 beside integer activations
+            are integers from -7 to 7, each in a byte.
         bits: of one code where `method` is not uniform: 2^bits different values; None means all of the dtype's bits.
         symmetric: the zero point is 0.
         granularity: what shares one scale; see `granularity.scale_shape`.

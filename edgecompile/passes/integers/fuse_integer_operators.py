@@ -83,6 +83,8 @@ class FuseIntegerOperators:
 
 
 def _integer_form(call: relax.Call, graph: Graph) -> relax.Expr | None:
+    from tvm import relax
+
     from edgecompile.passes.integers import others, products
     from edgecompile.passes.integers.output import read_output
 
@@ -97,7 +99,11 @@ def _integer_form(call: relax.Call, graph: Graph) -> relax.Expr | None:
         others.joined,
         others.looked_up,
     )
-    return next((found for form in forms if (found := form(output, graph)) is not None), None)
+    found = next((found for form in forms if (found := form(output, graph)) is not None), None)
+    if found is None or output.most is None:
+        return found
+    # Rounding is monotonic: the bounds of channels may as well be those of the integers.
+    return relax.op.minimum(graph.emit(found, "unbounded"), relax.const(output.most, "int8"))
 
 
 def _has_quantization(main: relax.Function) -> bool:

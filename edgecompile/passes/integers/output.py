@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import tvm
+import tvm_ffi
 from tvm import relax
 
 from edgecompile.integer import FixedPoint, operators
@@ -25,12 +27,14 @@ class Output:
         data: what is quantized, before the bounds, in the old `main`.
         parameters: per tensor.
         low, high: int8 bounds of the result.
+        most: further int8 bounds, `[1, channels, 1, 1]` or the like; None where there are none.
     """
 
     data: relax.Expr
     parameters: Parameters
     low: int
     high: int
+    most: np.ndarray | None = None
 
     @property
     def scale(self) -> float:
@@ -69,15 +73,32 @@ class Output:
         steps = np.rint(real.astype(np.float32) / np.float32(self.scale)).astype(np.float64) + self.zero_point
         return np.clip(steps, self.low, self.high).astype(np.int8)
 
+    def quantized_bounds(self, real: np.ndarray) -> np.ndarray:
+        """int8 of upper bounds, whatever the other bounds are."""
+        return dataclasses.replace(self, low=_LEAST, high=_MOST).quantized(real)
+
 
 def read_output(call: relax.Call, graph: Graph) -> Output | None:
     """The end of a group at a call of quantize; None where it is not per tensor of 8 bits."""
     parameters = read_parameters(call, str(call.ty.dtype))
     if parameters is None or not parameters.is_usable or parameters.scale.ndim:
         return None
-    data, low, high = _bounds(call.args[0], graph)
+    bounded, bounds = _upper_bounds(call.args[0], graph)
+    data, low, high = _bounds(bounded, graph)
     scale, zero_point = float(parameters.scale), parameters.signed_zero_point
-    return Output(data, parameters, _step(low, scale, zero_point), _step(high, scale, zero_point))
+    found = Output(data, parameters, _step(low, scale, zero_point), _step(high, scale, zero_point))
+    return found if bounds is None else dataclasses.replace(found, most=found.quantized_bounds(bounds))
+
+
+def _upper_bounds(data: relax.Expr, graph: Graph) -> tuple[relax.Expr, np.ndarray | None]:
+    """Takes the last `minimum` with a constant off, as `_bounds` does."""
+    call = graph.call(data, "minimum")
+    if call is None or not graph.is_used_once(data) or not isinstance(call.args[1], tvm.ir.GenericConst):
+        return data, None
+    bounds = call.args[1].value.numpy()
+    broadcasts = len(bounds.shape) == len(data.ty.shape.values) and np.isfinite(bounds).all()
+    same = tvm_ffi.structural_equal(call.args[0].ty.shape, data.ty.shape)
+    return (call.args[0], bounds) if broadcasts and same else (data, None)
 
 
 def _bounds(data: relax.Expr, graph: Graph) -> tuple[relax.Expr, float, float]:

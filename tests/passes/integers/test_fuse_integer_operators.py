@@ -103,6 +103,33 @@ def test_convolution(activation: Callable[[relax.Expr], relax.Expr] | None, dtyp
     assert not found["nn.conv2d"] and not found["clip"] and not found["nn.relu"]
 
 
+def test_a_bound_for_each_channel() -> None:
+    """As equalisation leaves a clip."""
+
+    def build(builder: relax.BlockBuilder, x: relax.Var) -> relax.Expr:
+        positive = builder.emit(relax.op.nn.relu(convolution(builder, through(builder, x, -3, 3))))
+        bounds = np.array([0.1, 9.0, 1.0, 0.0], np.float32).reshape(1, 4, 1, 1)
+        return through(builder, builder.emit(relax.op.minimum(positive, relax.const(bounds))), -4, 4)
+
+    found = check(build)
+    assert found["conv2d"] == found["requantize"] == found["minimum"] == 1
+    assert not found["nn.conv2d"] and not found["nn.relu"]
+
+
+def test_a_bound_before_another_stays_float() -> None:
+    """A lower bound that holds after the channels' bounds is not one of the integers before them."""
+
+    def build(builder: relax.BlockBuilder, x: relax.Var) -> relax.Expr:
+        result = convolution(builder, through(builder, x, -3, 3))
+        bounds = np.array([0.1, 9.0, 1.0, 0.0], np.float32).reshape(1, 4, 1, 1)
+        bounded = builder.emit(relax.op.minimum(result, relax.const(bounds)))
+        return through(builder, builder.emit(relax.op.clip(bounded, 0.5, 3.0)), -4, 4)
+
+    result, decisions = fused(module_of(build))
+    assert operators(result)["minimum"] == operators(result)["clip"] == 1
+    assert "quantizes the float result of clip" in [decision.reason for decision in decisions]
+
+
 def test_weight_with_a_zero_point() -> None:
     def build(builder: relax.BlockBuilder, x: relax.Var) -> relax.Expr:
         result = convolution(builder, through(builder, x, -3, 3), bias=False, zero_point=-20)

@@ -10,6 +10,9 @@ import tvm
 from tvm import relax
 from tvm_ffi.structural import structural_mutate
 
+UPPER_BOUND = -1
+"""In place of an argument's position: the upper bound of a clip or relu6, whose lower one is zero."""
+
 
 def with_constants(
     module: tvm.IRModule,
@@ -20,7 +23,8 @@ def with_constants(
 
     Args:
         module: its `main` is one dataflow block.
-        constants: by the variable of a call in `main` and the position of the argument.
+        constants: by the variable of a call in `main` and the position of the argument. An `UPPER_BOUND` that is no
+            number for all channels makes `minimum(relu(x), bound)` of `clip(x, 0, bound)`.
         split: calls that stay as they are beside their changed form, and who reads that one.
     """
     arguments: dict[relax.Var, dict[int, np.ndarray]] = {}
@@ -86,7 +90,9 @@ def edited(
     return rewritten.with_attrs(dict(module.attrs)) if module.attrs else rewritten
 
 
-def _with_arguments(call: relax.Call, changed: Mapping[int, np.ndarray]) -> relax.Call:
+def _with_arguments(call: relax.Call, changed: Mapping[int, np.ndarray]) -> relax.Expr:
+    if UPPER_BOUND in changed:
+        return relax.op.minimum(relax.op.nn.relu(call.args[0]), relax.const(changed[UPPER_BOUND], "float32"))
     arguments = list(call.args)
     for position, array in changed.items():
         arguments[position] = relax.const(array, str(array.dtype))

@@ -46,7 +46,7 @@ def equalize(module: tvm.IRModule, products: Collection[str], decisions: list[De
         for product in site.readers
     }
     decisions += _decisions(chosen, set(products), others | reasons, before, constants)
-    changed = {slot.key: constants[slot.key] for site in chosen for slot in (*site.written, *site.read)}
+    changed = {key: array for key, array in constants.items() if array is not before[key]}
     return with_constants(module, changed) if changed else module
 
 

@@ -1,6 +1,7 @@
 """Places in a float network where each channel can be scaled without changing what the network computes.
 
-`w2 @ relu(w1 @ x + b)` is `(w2 * s) @ relu((w1 / s) @ x + b / s)` for any positive scale of each channel.
+`w2 @ relu(w1 @ x + b)` is `(w2 * s) @ relu((w1 / s) @ x + b / s)` for any positive scale of each channel. The upper
+bound of a clip or relu6 scales like a bias, and becomes one number for each channel.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from edgecompile.compress.quantize.improve.edit import UPPER_BOUND
 from edgecompile.compress.quantize.improve.uses import Uses
 
 # f(s * x) = s * f(x) for s > 0, channel by channel.
@@ -169,17 +171,24 @@ class _Search:
         return self._stopped.get(tensor, f"{tensor.name} comes from {operator}, which has no weights to divide")
 
     def _passes(self, variable: relax.Var, source: relax.Var, channels: int, written: list[Slot]) -> bool:
-        """True where the operator scales with its input, channel by channel; a bias becomes one more slot."""
+        """True where the operator scales with its input, channel by channel; a bias or bound becomes one more slot."""
         call, operator = self._uses.call(variable), self._uses.operator(variable)
         if call is None:
             return False
-        if operator == "add":
+        if operator in ("add", "minimum", "maximum"):
             position = 1 if call.args[0].same_as(source) else 0
             slot = self._bias_slot(variable, call.args[position], position, channels)
             if slot is not None:
                 written.append(slot)
             return slot is not None
         if operator in _POINTWISE:
+            return True
+        if operator in ("clip", "nn.relu6"):
+            bound = _upper_bound(call)
+            if bound is None:
+                return False
+            self.constants[variable, UPPER_BOUND] = np.full(_vector_shape(variable, channels), bound, np.float32)
+            written.append(Slot(variable, UPPER_BOUND, (channels,), (0,)))
             return True
         before, after = ([int(extent) for extent in x.ty.shape.values] for x in (source, variable))
         if len(before) != 4:
@@ -192,9 +201,8 @@ class _Search:
 
     def _bias_slot(self, variable: relax.Var, value: relax.Expr, position: int, channels: int) -> Slot | None:
         bias = _float32(value)
-        rank = len(variable.ty.shape.values)
-        axis = _channel_axis(rank)
-        shape = tuple(channels if index == axis else 1 for index in range(rank))
+        shape = _vector_shape(variable, channels)
+        rank = len(shape)
         if bias is None or bias.ndim > rank:
             return None
         padded = bias.reshape((1,) * (rank - bias.ndim) + bias.shape)
@@ -241,8 +249,26 @@ class _Search:
         return self.constants.setdefault((product, 1), call.args[1].value.numpy())
 
 
-def _channel_axis(rank: int) -> int:
-    return 1 if rank == 4 else rank - 1
+def _vector_shape(variable: relax.Var, channels: int) -> tuple[int, ...]:
+    """In which one number for each channel broadcasts over the tensor."""
+    rank = len(variable.ty.shape.values)
+    axis = 1 if rank == 4 else rank - 1
+    return tuple(channels if index == axis else 1 for index in range(rank))
+
+
+def _upper_bound(call: relax.Call) -> float | None:
+    """Of a relu6, or a clip from zero on."""
+    if call.op.name == "relax.nn.relu6":
+        return 6.0
+    low, high = (_number(bound) for bound in call.args[1:])
+    return high if low == 0 and high > 0 and np.isfinite(high) else None
+
+
+def _number(value: relax.Expr) -> float:
+    """Of a bound of clip: a constant, or a prim value."""
+    if isinstance(value, tvm.ir.GenericConst):
+        return float(value.value.numpy())
+    return float(getattr(value, "value", value))
 
 
 def _float32(value: relax.Expr) -> np.ndarray | None:

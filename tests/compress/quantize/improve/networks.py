@@ -58,14 +58,17 @@ def network(
     return make_model([TensorSpec("x", shape, "float32")], build, [TensorSpec("y", output, "float32")])
 
 
-def convolutional(seed: int = 0) -> Model:
-    """Convolution, grouped, depthwise, pooling, mean, dense, dense: everything can be scaled but both ends."""
+def convolutional(seed: int = 0, *, leaky: bool = True) -> Model:
+    """Convolution, clip, grouped, depthwise, pooling, mean, dense, dense: everything can be scaled but both ends.
+
+    Args:
+        leaky: one relu lets through a part of what is negative.
+    """
+    bounded = relax.op.nn.leakyrelu if leaky else relax.op.nn.relu
 
     def body(layers: Layers, x: relax.Var) -> relax.Expr:
-        value = layers.emit(relax.op.nn.relu(layers.convolution(x, "first", (6, 3, 3, 3))), "first_relu")
-        value = layers.emit(
-            relax.op.nn.leakyrelu(layers.convolution(value, "grouped", (8, 3, 3, 3), groups=2)), "leaky"
-        )
+        value = layers.emit(relax.op.clip(layers.convolution(x, "first", (6, 3, 3, 3)), 0, 6), "first_bounded")
+        value = layers.emit(bounded(layers.convolution(value, "grouped", (8, 3, 3, 3), groups=2)), "bounded")
         value = layers.emit(relax.op.nn.max_pool2d(value, (2, 2), strides=(2, 2)), "pool")
         value = layers.emit(relax.op.nn.relu(layers.convolution(value, "depthwise", (8, 1, 1, 1), groups=8)), "relu")
         mean = layers.emit(relax.op.mean(value, [2, 3], keepdims=True), "mean")

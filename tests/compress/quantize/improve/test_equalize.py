@@ -28,7 +28,7 @@ def decided(module: tvm.IRModule, names: list[str] = NAMES) -> tuple[tvm.IRModul
 
 
 @given(st.integers(0, 1 << 16))
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 def test_the_same_function(seed: int) -> None:
     """Within float32's rounding of as many products: 1e-5 of the largest result."""
     module = convolutional(seed).module
@@ -86,7 +86,7 @@ def test_what_does_not_scale(operator: str) -> None:
         if operator == "sigmoid":
             value = layers.emit(relax.op.sigmoid(value), "sigmoid")
         elif operator == "clip":
-            value = layers.emit(relax.op.clip(value, 0, 6), "clip")
+            value = layers.emit(relax.op.clip(value, -1, 6), "clip")
         last = layers.dense(value, "second", (3, 3))
         if operator == "residual":
             last = layers.emit(relax.op.add(last, value), "residual")
