@@ -101,9 +101,9 @@ class IntegerConvolution:
             channel = task.panel * config.panel + v * config.lanes + lane
             return sums.put(loops.load(self.start, [*self._border_kinds(tile, row), channel]), row, v, lane)
 
-        def finish(row: int, v: int, lane: Expr) -> tirx.Stmt:
+        def finish(value: Expr, row: int, v: int, lane: Expr) -> tirx.Stmt:
             indices = self._output(task, tile, row, v, lane)
-            return loops.store(target, self.epilogue.apply(sums.get(row, v, lane), indices), indices)
+            return loops.store(target, self.epilogue.apply(value, indices), indices)
 
         def multiply(row: int, factor: Expr, tap: Tap, group: Expr) -> list[tirx.Stmt]:
             operand = self.dot.spread(factor)
@@ -115,11 +115,24 @@ class IntegerConvolution:
 
         left = self.problem.out_channels - (self._panels - 1) * config.panel
         short = lanes_of_panel(left, config.vectors, config.lanes)
+        joined = self._vectors_of_a_store
         if left == config.panel or self._panels == 1:
-            stores = sums.each(finish, short)
+            stores = sums.each_joined(finish, joined, short)
         else:
-            stores = [loops.when(task.panel.equal(self._panels - 1), sums.each(finish, short), sums.each(finish))]
+            whole = sums.each_joined(finish, joined)
+            stores = [loops.when(task.panel.equal(self._panels - 1), sums.each_joined(finish, joined, short), whole)]
         return [loops.allocate(sums.buffer), *sums.each(begin), *self._reduction(task, tile, multiply), *stores]
+
+    @property
+    def _vectors_of_a_store(self) -> int:
+        """Vectors of sums whose bytes fill a register, if they lie side by side in the result."""
+        config = self.config
+        block = self.problem.out_channels if self.is_product else int(self.epilogue.anchor.shape[4])
+        for count in (4, 2):
+            lanes = count * config.lanes
+            if lanes <= self.facts.vector_bytes and config.vectors % count == 0 and block % lanes == 0:
+                return count
+        return 1
 
     def _weight(self, task: _Task, v: int, tap: Tap, group: Expr) -> Expr:
         place = [task.panel, *tap, group, v, loops.ramp(0, self.dot.lanes * self.dot.group)]
