@@ -79,11 +79,7 @@ class Accumulators:
         """Through a buffer of their own: LLVM would keep sums that are read as longer vectors in memory."""
         wide = loops.local_buffer([count * self.lanes], str(self.buffer.dtype), "joined")
         copies = [
-            loops.store(
-                wide,
-                loops.load(self.buffer, [loops.ramp(self._place(row, v + at, loops.index(0))[0], self.lanes)]),
-                [loops.ramp(at * self.lanes, self.lanes)],
-            )
+            loops.store(wide, self.vector(row, v + at), [loops.ramp(at * self.lanes, self.lanes)])
             for at in range(count)
         ]
         stores = loops.vector(count * self.lanes, lambda lane: one(loops.load(wide, [lane]), row, v, lane))
@@ -96,6 +92,10 @@ class Accumulators:
         """`sums[row, v] = change(sums[row, v])`, of a whole vector."""
         place = [loops.ramp(self._place(row, v, loops.index(0))[0], self.lanes)]
         return loops.store(self.buffer, change(loops.load(self.buffer, place)), place)
+
+    def vector(self, row: int, v: int) -> Expr:
+        """A whole vector."""
+        return loops.load(self.buffer, [loops.ramp(self._place(row, v, loops.index(0))[0], self.lanes)])
 
     def get(self, row: int, v: int, lane: Expr) -> Expr:
         """One sum."""

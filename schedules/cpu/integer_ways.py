@@ -71,7 +71,12 @@ def integer_ways(
     """
     if problem.is_depthwise and rows is None and in_block == out_block and problem.in_channels % in_block == 0:
         return (_depthwise_way(problem, zero_point, in_block, facts),)
-    offered = [dot for dot in dot_products(facts) if dot.lowest_weight <= lowest_weight]
+    pixels = problem.out_height * problem.out_width
+    offered = [
+        dot
+        for dot in dot_products(facts)
+        if dot.lowest_weight <= lowest_weight and (dot.pixels == 1 or (in_block >= dot.group and pixels > 1))
+    ]
     if problem.groups != 1 or not offered:
         return ()
     return (_way(problem, zero_point, in_block, out_block, rows is not None, offered[0], facts),)
