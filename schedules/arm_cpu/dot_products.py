@@ -42,7 +42,7 @@ def matrix_products() -> DotProduct:
     def add(sums: Expr, x: Expr, weight: Expr) -> Expr:
         return tirx.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.smmla.v4i32.v16i8", sums, x, weight)
 
-    return DotProduct("smmla", _LANES, 8, "int8", 0, 1, 0, lambda weight: weight, spread, add, pixels=2)
+    return DotProduct("smmla", _LANES, 8, "int8", 0, 1, 2, lambda weight: weight, spread, add, pixels=2)
 
 
 def byte_products() -> DotProduct:
