@@ -90,12 +90,15 @@ class Accumulators:
 
     def update(self, row: int, v: int, change: Callable[[Expr], Expr]) -> tirx.Stmt:
         """`sums[row, v] = change(sums[row, v])`, of a whole vector."""
-        place = [loops.ramp(self._place(row, v, loops.index(0))[0], self.lanes)]
-        return loops.store(self.buffer, change(loops.load(self.buffer, place)), place)
+        return self.replace(change(self.vector(row, v)), row, v)
+
+    def replace(self, value: Expr, row: int, v: int) -> tirx.Stmt:
+        """`sums[row, v] = value`, of a whole vector."""
+        return loops.store(self.buffer, value, self._vector_place(row, v))
 
     def vector(self, row: int, v: int) -> Expr:
         """A whole vector."""
-        return loops.load(self.buffer, [loops.ramp(self._place(row, v, loops.index(0))[0], self.lanes)])
+        return loops.load(self.buffer, self._vector_place(row, v))
 
     def get(self, row: int, v: int, lane: Expr) -> Expr:
         """One sum."""
@@ -107,6 +110,9 @@ class Accumulators:
 
     def _place(self, row: int, v: int, lane: Expr) -> list[Index]:
         return [lane + (row * self.vectors + v) * self.lanes]
+
+    def _vector_place(self, row: int, v: int) -> list[Index]:
+        return [loops.ramp(self._place(row, v, loops.index(0))[0], self.lanes)]
 
     @staticmethod
     def _at(row: int, v: int, one: PerVector) -> Callable[[Expr], tirx.Stmt]:

@@ -56,7 +56,7 @@ def exchange_halves(sums: Accumulators) -> Statements:
             statements += [tirx.Bind(first, sums.vector(row, v)), tirx.Bind(second, sums.vector(row + 1, v))]
             for at, half in enumerate((0, 2)):
                 exchanged = shuffled([first, second], [half, half + 1, half + 4, half + 5])
-                statements.append(sums.update(row + at, v, lambda _, exchanged=exchanged: exchanged))
+                statements.append(sums.replace(exchanged, row + at, v))
     return statements
 
 
