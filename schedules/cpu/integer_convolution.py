@@ -35,7 +35,7 @@ from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.image_tiles import ImageTiles, Tile
 from schedules.cpu.integer_borders import BorderKinds
 from schedules.cpu.integer_config import IntegerConfig, held_rows
-from schedules.cpu.integer_products import line_products, tap_products
+from schedules.cpu.integer_products import line_products, tap_products, window_products
 from schedules.cpu.pixel_pairs import PIXELS, Pair, exchange_halves, pair_products
 from schedules.dot_product import DotProduct
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     Tap = tuple[Expr, Expr, Index]  # block of input channels, row and column of the kernel
     Multiply = Callable[[int, Expr, Tap, Expr], list[tirx.Stmt]]  # of a row, its factors, the tap, and the step
+    LineProducts = Callable[..., list[tirx.Stmt]]  # see `line_products`
 
 
 @dataclass(frozen=True)
@@ -158,10 +159,19 @@ class IntegerConvolution:
         border = self._rows_at_border(tile)
         inner = [row for row in range(tile.rows) if row not in border]
         is_widened = self.dot.factor == "int16" and self.config.neighbours == 1
+        is_window = (
+            self.facts.multiplies_by_lane
+            and self.dot.pixels == 1
+            and self.dot.factor == "int8"
+            and int(self.x.shape[-1]) == self.dot.group
+            and tile.line is not None
+        )
 
         def columns(block: Expr, i: Expr) -> list[tirx.Stmt]:
             if is_widened:
-                return self._widened_line(task, tile, block, i, multiply)
+                return self._line(task, tile, block, i, multiply, line_products)
+            if is_window:
+                return self._line(task, tile, block, i, multiply, window_products)
             statements = []
             if inner:
                 statements.append(
@@ -222,8 +232,10 @@ class IntegerConvolution:
             if any(place is not None for place in places)
         }
 
-    def _widened_line(self, task: _Task, tile: Tile, block: Expr, i: Expr, multiply: Multiply) -> list[tirx.Stmt]:
-        """The products of one block of channels with one line of the kernel, all of whose pixels are widened first."""
+    def _line(
+        self, task: _Task, tile: Tile, block: Expr, i: Expr, multiply: Multiply, products: LineProducts
+    ) -> list[tirx.Stmt]:
+        """The products of one block of channels with one line of the kernel, all of whose pixels are loaded first."""
         step, dilation = self.problem.strides[1], self.problem.dilations[1]
         met = {
             (row, j): (row * step + j * dilation, place)
@@ -231,9 +243,7 @@ class IntegerConvolution:
             for row in range(tile.rows)
             if (place := self._pixel(task, tile, row, block, i, j)) is not None
         }
-        return line_products(
-            self.x, met, self.dot, lambda row, word, j, group: multiply(row, word, (block, i, j), group)
-        )
+        return products(self.x, met, self.dot, lambda row, word, j, group: multiply(row, word, (block, i, j), group))
 
     def _rows_at_border(self, tile: Tile) -> list[int]:
         """Those that some column of the kernel meets beyond the image, and those that are taken together with them."""
