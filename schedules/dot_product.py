@@ -44,6 +44,7 @@ class DotProduct:
         add: (sums, x, weights) to the new sums.
         place: (lane, element of the group, group) to the place of a weight among the packed ones of a step.
         lowest_weight: that it is exact for.
+        spread_instructions: that `spread` takes for each pixel and step; 0 where it is a part of the product.
         pixels: of x that one step takes, 1 or 2. Of two, `add` takes half of a vector's weights.
     """
 
@@ -59,6 +60,7 @@ class DotProduct:
     add: Callable[[Expr, Expr, Expr], Expr]
     place: Callable[[Expr, Expr, int], Expr] = _in_order
     lowest_weight: int = -128
+    spread_instructions: int = 0
     pixels: int = 1
 
     @property

@@ -79,7 +79,19 @@ def paired_products() -> DotProduct:
         return sums + tirx.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.saddlp.v4i32.v8i16", total)
 
     return DotProduct(
-        "smull", _LANES, 4, "int8", 0, 3, 5, lambda weight: weight, spread, add, _by_pairs, lowest_weight=-127
+        "smull",
+        _LANES,
+        group=4,
+        factor="int8",
+        offset=0,
+        instructions=3,
+        operands=8,  # LLVM starts the products of several steps before it adds them; with 5 it spills
+        weight=lambda weight: weight,
+        spread=spread,
+        add=add,
+        place=_by_pairs,
+        lowest_weight=-127,
+        spread_instructions=2,
     )
 
 

@@ -69,14 +69,15 @@ class IntegerConfig:
 
         def price(tile: tuple[int, int]) -> tuple[float, ...]:
             """Cycles per vector of channels; of equally cheap tiles those that give every core as many panels, then
-            few loads."""
+            few instructions beside the products."""
             rows, vectors = tile
             cycles = _line_cycles(pixels, rows, vectors, dot, facts, neighbours)
             if steps * vectors * step_bytes > facts.l1d_bytes // 2:  # every tile reads them from the next cache
                 cycles = max(cycles, math.ceil(pixels / rows) * vectors * step_bytes / L2_BYTES_PER_CYCLE)
             panels = count // vectors
             uneven = math.ceil(panels / facts.num_cores) * facts.num_cores / panels
-            return cycles / vectors, uneven, _loads(rows, vectors, dot, neighbours) / (rows * vectors)
+            others = _loads(rows, vectors, dot, neighbours) + rows * dot.spread_instructions
+            return cycles / vectors, uneven, others / (rows * vectors)
 
         tiles = [
             (rows, vectors)
