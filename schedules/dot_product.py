@@ -2,6 +2,10 @@
 
     sum[lane] += x[0] * w[lane, 0] + ... + x[group - 1] * w[lane, group - 1]        for all lanes
 
+or, of two pixels and half as many lanes at a time, see `schedules.cpu.pixel_pairs`,
+
+    sum[pixel, lane] += x[pixel, 0] * w[lane, 0] + ... + x[pixel, group - 1] * w[lane, group - 1]
+
 All of them are exact: no sum saturates, whatever the bytes; one needs weights above -128.
 """
 
@@ -40,6 +44,8 @@ class DotProduct:
         add: (sums, x, weights) to the new sums.
         place: (lane, element of the group, group) to the place of a weight among the packed ones of a step.
         lowest_weight: that it is exact for.
+        spread_instructions: that `spread` takes for each pixel and step; 0 where it is a part of the product.
+        pixels: of x that one step takes, 1 or 2. Of two, `add` takes half of a vector's weights.
     """
 
     name: str
@@ -54,6 +60,8 @@ class DotProduct:
     add: Callable[[Expr, Expr, Expr], Expr]
     place: Callable[[Expr, Expr, int], Expr] = _in_order
     lowest_weight: int = -128
+    spread_instructions: int = 0
+    pixels: int = 1
 
     @property
     def words(self) -> int:

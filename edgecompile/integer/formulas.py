@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from edgecompile.integer.intrinsics import round_shift
 from edgecompile.integer.requantization import bound, clip_value, scale_value
 
 if TYPE_CHECKING:
@@ -137,21 +138,18 @@ def add(
     """
     from tvm import te, tirx
 
+    def term(value: ir.Expr, zero: int, multiplier: int) -> ir.Expr:
+        """Of two factors of 16 bits."""
+        return tirx.Cast("int32", tirx.Cast("int16", value) - tirx.const(zero, "int16")) * multiplier
+
     def rounded(total: ir.Expr) -> ir.Expr:
-        negative = total < 0
-        size = tirx.Select(negative, tirx.const(0, "int32") - total, total)
-        steps = tirx.shift_right(size + (1 << shift >> 1), tirx.const(shift, "int32"))
-
-        def signed(number: ir.Expr) -> ir.Expr:
-            return clip_value(
-                tirx.Select(negative, tirx.const(0, "int32") - number, number), zero_point, low, high, "int8"
-            )
-
-        return bound(steps, signed, "steps")
+        """Negative halves go down: what is one less than such a half is rounded like all others."""
+        away = total + tirx.shift_right(total, tirx.const(31, "int32"))
+        return clip_value(round_shift(away, tirx.const(shift - 1, "uint8")), zero_point, low, high, "int8")
 
     def value(*indices: ir.Expr) -> ir.Expr:
         terms = [
-            (tirx.Cast("int32", tensor(*indices)) - zero) * multiplier
+            term(tensor(*indices), zero, multiplier)
             for tensor, zero, multiplier in zip((a, b), zero_points, multipliers, strict=True)
         ]
         return bound(terms[0] + terms[1], rounded, "total")

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgecompile.integer.intrinsics import lower_narrow, multiply_high, narrow, round_shift
+
 if TYPE_CHECKING:
     from tvm import ir
 
@@ -30,7 +32,6 @@ MULTIPLIER_BITS = 15
 SCALE_LIMIT = 2.0**14  # real scales must stay below it
 LEAST_SHIFT = 17  # of the form without 64-bit products
 _MOST_SHIFT = 46  # beyond it every int32 becomes zero: 2^31 * 2^15 / 2^47 is a half
-_HALF_BITS = 16
 
 
 @dataclass(frozen=True)
@@ -104,18 +105,13 @@ def scale_array(values: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -
 def scale_value(value: ir.Expr, multiplier: ir.Expr, places: ir.Expr, *, is_short: bool) -> ir.Expr:
     """The same as TIR, of int32 expressions, where the result is then clipped to int8; see `FixedPoint.places`.
 
-    Half is added behind the shift: `((p >> (shift - 1)) + 1) >> 1`. The result is int32; without `is_short` one beyond
-    it is cut to its ends.
+    Half is added behind the shift, to the next place. The result is int32; without `is_short` one beyond it is cut to
+    its ends.
     """
     from tvm import tirx
 
-    def short(given: ir.Expr) -> ir.Expr:
-        high = tirx.shift_right(given, _HALF_BITS) * multiplier
-        low = tirx.shift_right(tirx.bitwise_and(given, 2**_HALF_BITS - 1) * multiplier, _HALF_BITS)
-        return tirx.shift_right(tirx.shift_right(high + low, tirx.Cast("int32", places)) + 1, 1)
-
     if is_short:
-        return bound(value, short, "value")
+        return round_shift(multiply_high(value, multiplier), places)
     product = tirx.Cast("int64", value) * tirx.Cast("int64", multiplier)
     wide = tirx.shift_right(tirx.shift_right(product, tirx.Cast("int64", places)) + 1, 1)
     limit = 2**31 - 1
@@ -124,14 +120,10 @@ def scale_value(value: ir.Expr, multiplier: ir.Expr, places: ir.Expr, *, is_shor
 
 
 def clip_value(value: ir.Expr, zero_point: int, low: int, high: int, dtype: str) -> ir.Expr:
-    """`clip(value + zero_point, low, high)` of an int32 expression, cast to `dtype`.
-
-    The bounds are moved instead of the value, whose sum might leave 32 bits.
-    """
-    from tvm import tirx
-
-    bounded = tirx.max(tirx.min(value, high - zero_point), low - zero_point)
-    return tirx.Cast(dtype, bounded + zero_point)
+    """`clip(value + zero_point, low, high)` of an int32 expression, cast to `dtype`."""
+    if dtype == "int8":
+        return narrow(value, zero_point, low, high)
+    return lower_narrow(value, zero_point, low, high, dtype)
 
 
 def bound(value: ir.Expr, body: Callable[[ir.Expr], ir.Expr], name: str) -> ir.Expr:

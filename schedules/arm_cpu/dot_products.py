@@ -1,10 +1,11 @@
 """Exact sums of products of bytes on ARM CPUs.
 
-`sdot` adds four products of bytes to each 32-bit sum, one factor being any word of a register. Without it `smull` and
-`smlal` make sums of two products of bytes in 16 bits, which `sadalp` adds to the 32-bit sums in pairs: exact where no
-weight is -128. `smlal` of words, widened from bytes, takes any weight.
+`smmla` multiplies eight channels of two pixels by those of two output channels. `sdot` adds four products of bytes to
+each 32-bit sum, one factor being any word of a register. Without both `smull` and `smlal` make sums of two products of
+bytes in 16 bits, which `sadalp` adds to the 32-bit sums in pairs: exact where no weight is -128. `smlal` of words,
+widened from bytes, takes any weight.
 
-Source: Arm Architecture Reference Manual for A-profile, sections on SDOT, SMULL, SADALP and SMLAL (by element).
+Source: Arm Architecture Reference Manual for A-profile, sections on SMMLA, SDOT, SMULL, SADALP and SMLAL (by element).
 """
 
 from __future__ import annotations
@@ -23,10 +24,25 @@ _LANES = 4
 
 def dot_products(facts: CpuFacts) -> list[DotProduct]:
     """What this CPU has, the fastest first; none where it is no ARM."""
-    found = [byte_products()] if "asimddp" in facts.features else []
+    found = [matrix_products()] if "i8mm" in facts.features else []
+    if "asimddp" in facts.features:
+        found.append(byte_products())
     if "asimd" in facts.features:
         found.append(paired_products())
     return [*found, long_products()] if {"asimd", "neon"} & set(facts.features) else found
+
+
+def matrix_products() -> DotProduct:
+    """`smmla`, of Armv8.6 and of many cores before it: 2x8 bytes times 8x2 bytes, added to 2x2 sums."""
+    from tvm import tirx
+
+    def spread(words: Expr) -> Expr:
+        return tirx.reinterpret("int8x16", words)
+
+    def add(sums: Expr, x: Expr, weight: Expr) -> Expr:
+        return tirx.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.smmla.v4i32.v16i8", sums, x, weight)
+
+    return DotProduct("smmla", _LANES, 8, "int8", 0, 1, 2, lambda weight: weight, spread, add, pixels=2)
 
 
 def byte_products() -> DotProduct:
@@ -63,7 +79,19 @@ def paired_products() -> DotProduct:
         return sums + tirx.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.saddlp.v4i32.v8i16", total)
 
     return DotProduct(
-        "smull", _LANES, 4, "int8", 0, 3, 5, lambda weight: weight, spread, add, _by_pairs, lowest_weight=-127
+        "smull",
+        _LANES,
+        group=4,
+        factor="int8",
+        offset=0,
+        instructions=3,
+        operands=8,  # LLVM starts the products of several steps before it adds them; with 5 it spills
+        weight=lambda weight: weight,
+        spread=spread,
+        add=add,
+        place=_by_pairs,
+        lowest_weight=-127,
+        spread_instructions=2,
     )
 
 

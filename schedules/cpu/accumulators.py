@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from schedules.cpu.loops import Expr, Index
 
     PerVector = Callable[[int, int, Expr], tirx.Stmt]  # of a row, its vector, and the lane
+    PerValue = Callable[[Expr, int, int, Expr], tirx.Stmt]  # of a sum too
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,44 @@ class Accumulators:
             if count
         ]
 
+    def each_joined(self, one: PerValue, count: int, lanes: Sequence[int] | None = None) -> list[tirx.Stmt]:
+        """`one` for every `count` vectors together, whose number divides by it; those that are short one by one."""
+        counts = lanes or [self.lanes] * self.vectors
+        statements: list[tirx.Stmt] = []
+        for row in range(self.rows):
+            for v in range(0, self.vectors, count):
+                if count > 1 and all(size == self.lanes for size in counts[v : v + count]):
+                    statements += self._joined(row, v, count, one)
+                    continue
+                for at in range(v, v + count):
+                    if counts[at]:
+                        statements.append(loops.vector(counts[at], self._finish(row, at, one)))
+        return statements
+
+    def _joined(self, row: int, v: int, count: int, one: PerValue) -> list[tirx.Stmt]:
+        """Through a buffer of their own: LLVM would keep sums that are read as longer vectors in memory."""
+        wide = loops.local_buffer([count * self.lanes], str(self.buffer.dtype), "joined")
+        copies = [
+            loops.store(wide, self.vector(row, v + at), [loops.ramp(at * self.lanes, self.lanes)])
+            for at in range(count)
+        ]
+        stores = loops.vector(count * self.lanes, lambda lane: one(loops.load(wide, [lane]), row, v, lane))
+        return [loops.allocate(wide), *copies, stores]
+
+    def _finish(self, row: int, v: int, one: PerValue) -> Callable[[Expr], tirx.Stmt]:
+        return lambda lane: one(self.get(row, v, lane), row, v, lane)
+
     def update(self, row: int, v: int, change: Callable[[Expr], Expr]) -> tirx.Stmt:
         """`sums[row, v] = change(sums[row, v])`, of a whole vector."""
-        place = [loops.ramp(self._place(row, v, loops.index(0))[0], self.lanes)]
-        return loops.store(self.buffer, change(loops.load(self.buffer, place)), place)
+        return self.replace(change(self.vector(row, v)), row, v)
+
+    def replace(self, value: Expr, row: int, v: int) -> tirx.Stmt:
+        """`sums[row, v] = value`, of a whole vector."""
+        return loops.store(self.buffer, value, self._vector_place(row, v))
+
+    def vector(self, row: int, v: int) -> Expr:
+        """A whole vector."""
+        return loops.load(self.buffer, self._vector_place(row, v))
 
     def get(self, row: int, v: int, lane: Expr) -> Expr:
         """One sum."""
@@ -75,6 +110,9 @@ class Accumulators:
 
     def _place(self, row: int, v: int, lane: Expr) -> list[Index]:
         return [lane + (row * self.vectors + v) * self.lanes]
+
+    def _vector_place(self, row: int, v: int) -> list[Index]:
+        return [loops.ramp(self._place(row, v, loops.index(0))[0], self.lanes)]
 
     @staticmethod
     def _at(row: int, v: int, one: PerVector) -> Callable[[Expr], tirx.Stmt]:

@@ -52,7 +52,8 @@ class IntegerConfig:
         panels = math.ceil(problem.out_channels / self.panel)
         taps = problem.kernel[0] * problem.kernel[1]
         steps = math.ceil(problem.group_channels / dot.group) * taps
-        products = _line_cycles(pixels, self.rows, self.vectors, dot, facts) * lines * panels * steps
+        line = _line_cycles(pixels, self.rows, self.vectors, dot, facts, self.neighbours)
+        products = line * lines * panels * steps
         stores = pixels * lines * panels * self.vectors * EPILOGUE_INSTRUCTIONS / (2 * facts.fma_ports)
         weights = problem.group_channels * problem.out_channels * taps
         return products + stores + weights / MEMORY_BYTES_PER_CYCLE
@@ -68,14 +69,15 @@ class IntegerConfig:
 
         def price(tile: tuple[int, int]) -> tuple[float, ...]:
             """Cycles per vector of channels; of equally cheap tiles those that give every core as many panels, then
-            few loads."""
+            few instructions beside the products."""
             rows, vectors = tile
-            cycles = _line_cycles(pixels, rows, vectors, dot, facts)
+            cycles = _line_cycles(pixels, rows, vectors, dot, facts, neighbours)
             if steps * vectors * step_bytes > facts.l1d_bytes // 2:  # every tile reads them from the next cache
                 cycles = max(cycles, math.ceil(pixels / rows) * vectors * step_bytes / L2_BYTES_PER_CYCLE)
             panels = count // vectors
             uneven = math.ceil(panels / facts.num_cores) * facts.num_cores / panels
-            return cycles / vectors, uneven, 1 / rows + 1 / vectors
+            others = _loads(rows, vectors, dot, neighbours) + rows * dot.spread_instructions
+            return cycles / vectors, uneven, others / (rows * vectors)
 
         tiles = [
             (rows, vectors)
@@ -91,20 +93,33 @@ class IntegerConfig:
 
 def registers_needed(rows: int, vectors: int, dot: DotProduct, neighbours: int) -> int:
     """What a tile holds at once: its sums, a step's weights, and its factors."""
-    factors = rows if neighbours > 1 else 0
-    return rows * vectors + (vectors if neighbours == 1 else 2) + factors + dot.operands
+    held = held_rows(rows, dot)
+    factors = held if neighbours > 1 else 0
+    return held * vectors + (vectors if neighbours == 1 else 2) + factors + dot.operands
 
 
-def _line_cycles(pixels: int, rows: int, vectors: int, dot: DotProduct, facts: CpuFacts) -> float:
+def held_rows(rows: int, dot: DotProduct) -> int:
+    """The rows of a tile, and one more where the last pair is not complete."""
+    return math.ceil(rows / dot.pixels) * dot.pixels
+
+
+def _line_cycles(pixels: int, rows: int, vectors: int, dot: DotProduct, facts: CpuFacts, neighbours: int) -> float:
     """Cycles of one step of the reduction over a line of pixels, for one panel."""
     full, rest = divmod(pixels, rows)
-    return full * _tile_cycles(rows, vectors, dot, facts) + (_tile_cycles(rest, vectors, dot, facts) if rest else 0)
+    last = _tile_cycles(rest, vectors, dot, facts, neighbours) if rest else 0
+    return full * _tile_cycles(rows, vectors, dot, facts, neighbours) + last
 
 
-def _tile_cycles(rows: int, vectors: int, dot: DotProduct, facts: CpuFacts) -> float:
-    loads = rows + vectors
-    issued = rows * vectors * dot.instructions + 2 * loads
-    return max(rows * vectors / facts.fma_ports, loads / LOADS_PER_CYCLE, issued / ISSUE_PER_CYCLE, DOT_LATENCY)
+def _tile_cycles(rows: int, vectors: int, dot: DotProduct, facts: CpuFacts, neighbours: int) -> float:
+    loads = _loads(rows, vectors, dot, neighbours)
+    products = held_rows(rows, dot) * vectors
+    issued = products * dot.instructions + 2 * loads
+    return max(products / facts.fma_ports, loads / LOADS_PER_CYCLE, issued / ISSUE_PER_CYCLE, DOT_LATENCY)
+
+
+def _loads(rows: int, vectors: int, dot: DotProduct, neighbours: int) -> float:
+    """Of one step, of a register each; two pixels' weights take twice as many."""
+    return rows / neighbours + vectors * dot.pixels
 
 
 def _lines(problem: Convolution) -> tuple[int, int]:

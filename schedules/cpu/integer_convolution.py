@@ -19,8 +19,9 @@ Where the instruction multiplies words, the channels of all pixels that a line o
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,9 @@ from schedules.cpu.bands import Bands
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.image_tiles import ImageTiles, Tile
 from schedules.cpu.integer_borders import BorderKinds
-from schedules.cpu.integer_config import IntegerConfig
-from schedules.cpu.integer_products import line_products, tap_products
+from schedules.cpu.integer_config import IntegerConfig, held_rows
+from schedules.cpu.integer_products import line_products, tap_products, window_products
+from schedules.cpu.pixel_pairs import PIXELS, Pair, exchange_halves, pair_products
 from schedules.cpu.weight_stream import WeightStream
 from schedules.dot_product import DotProduct
 
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
     Tap = tuple[Expr, Expr, Index]  # block of input channels, row and column of the kernel
     Multiply = Callable[[int, Expr, Tap, Expr], list[tirx.Stmt]]  # of a row, its factors, the tap, and the step
+    LineProducts = Callable[..., list[tirx.Stmt]]  # see `line_products`
 
 
 @dataclass(frozen=True)
@@ -101,34 +104,57 @@ class IntegerConvolution:
     def _tile(self, task: _Task, tile: Tile) -> list[tirx.Stmt]:
         """The sums of one tile, in registers from their start to their end."""
         config, target = self.config, self.epilogue.target
-        sums = Accumulators.make(tile.rows, config.vectors, config.lanes, "int32")
+        sums = Accumulators.make(held_rows(tile.rows, self.dot), config.vectors, config.lanes, "int32")
 
         def begin(row: int, v: int, lane: Expr) -> tirx.Stmt:
             channel = task.panel * config.panel + v * config.lanes + lane
-            return sums.put(loops.load(self.start, [*self._border_kinds(tile, row), channel]), row, v, lane)
+            kinds = self._border_kinds(tile, min(row, tile.rows - 1))
+            return sums.put(loops.load(self.start, [*kinds, channel]), row, v, lane)
 
-        def finish(row: int, v: int, lane: Expr) -> tirx.Stmt:
+        def finish(value: Expr, row: int, v: int, lane: Expr) -> tirx.Stmt:
             indices = self._output(task, tile, row, v, lane)
-            return loops.store(target, self.epilogue.apply(sums.get(row, v, lane), indices), indices)
+            return loops.store(target, self.epilogue.apply(value, indices), indices)
 
         def multiply(row: int, factor: Expr, tap: Tap, group: Expr) -> list[tirx.Stmt]:
             operand = self.dot.spread(factor)
 
-            def add(before: Expr, v: int) -> Expr:
-                return self.dot.add(before, operand, self._weight(task, v, tap, group))
+            def add(before: Expr, v: int, part: int) -> Expr:
+                return self.dot.add(before, operand, self._weight(task, v, part, tap, group))
 
-            return [sums.update(row, v, functools.partial(add, v=v)) for v in range(config.vectors)]
+            return [
+                sums.update(row + part, v, functools.partial(add, v=v, part=part))
+                for v in range(config.vectors)
+                for part in range(self.dot.pixels)
+            ]
 
         left = self.problem.out_channels - (self._panels - 1) * config.panel
         short = lanes_of_panel(left, config.vectors, config.lanes)
+        joined, done = self._vectors_of_a_store, dataclasses.replace(sums, rows=tile.rows)
         if left == config.panel or self._panels == 1:
-            stores = sums.each(finish, short)
+            stores = done.each_joined(finish, joined, short)
         else:
-            stores = [loops.when(task.panel.equal(self._panels - 1), sums.each(finish, short), sums.each(finish))]
-        return [loops.allocate(sums.buffer), *sums.each(begin), *self._reduction(task, tile, multiply), *stores]
+            whole = done.each_joined(finish, joined)
+            stores = [loops.when(task.panel.equal(self._panels - 1), done.each_joined(finish, joined, short), whole)]
+        products = self._reduction(task, tile, multiply)
+        if self.dot.pixels == PIXELS:
+            products = [*exchange_halves(sums), *products, *exchange_halves(sums)]
+        return [loops.allocate(sums.buffer), *sums.each(begin), *products, *stores]
 
-    def _weight(self, task: _Task, v: int, tap: Tap, group: Expr) -> Expr:
-        place = [task.panel, *tap, group, v, loops.ramp(0, self.dot.lanes * self.dot.group)]
+    @property
+    def _vectors_of_a_store(self) -> int:
+        """Vectors of sums whose bytes fill a register, if they lie side by side in the result."""
+        config = self.config
+        block = self.problem.out_channels if self.is_product else int(self.epilogue.anchor.shape[4])
+        for count in (4, 2):
+            lanes = count * config.lanes
+            if lanes <= self.facts.vector_bytes and config.vectors % count == 0 and block % lanes == 0:
+                return count
+        return 1
+
+    def _weight(self, task: _Task, v: int, part: int, tap: Tap, group: Expr) -> Expr:
+        """A step's weights of a vector of channels, or one of as many parts as a step takes pixels."""
+        size = self.dot.lanes * self.dot.group // self.dot.pixels
+        place = [task.panel, *tap, group, v, loops.ramp(part * size, size)]
         return self.dot.weight(loops.load(self.weight, place))
 
     def _reduction(self, task: _Task, tile: Tile, multiply: Multiply) -> list[tirx.Stmt]:
@@ -136,13 +162,22 @@ class IntegerConvolution:
         blocks, width = int(self.weight.shape[1]), self.problem.kernel[1]
         # Beyond the border each column of the kernel has its own products. In one stretch with the others LLVM would
         # keep the factors that several columns share, and spill.
-        border = [row for row in range(tile.rows) if self._misses_taps(tile, row)]
+        border = self._rows_at_border(tile)
         inner = [row for row in range(tile.rows) if row not in border]
         is_widened = self.dot.factor == "int16" and self.config.neighbours == 1
+        is_window = (
+            self.facts.multiplies_by_lane
+            and self.dot.pixels == 1
+            and self.dot.factor == "int8"
+            and int(self.x.shape[-1]) == self.dot.group
+            and tile.line is not None
+        )
 
         def columns(block: Expr, i: Expr) -> list[tirx.Stmt]:
             if is_widened:
-                return self._widened_line(task, tile, block, i, multiply)
+                return self._line(task, tile, block, i, multiply, line_products)
+            if is_window:
+                return self._line(task, tile, block, i, multiply, window_products)
             statements = []
             if inner:
                 statements.append(
@@ -152,25 +187,47 @@ class IntegerConvolution:
                 statements += self._channels(task, tile, border, (block, i, j), multiply)
             return statements
 
+        low, extent = self._tiles.kernel_rows(tile.line)
+        if self.dot.pixels == PIXELS:
+            return self._columns_outside(task, tile, (low, extent), multiply)
         if not columns(loops.index(0), loops.index(0)):
             return []  # the whole tile lies in the padding
-        low, extent = self._tiles.kernel_rows(tile.line)
         return [
             loops.serial(blocks, lambda block: [loops.serial(extent, lambda i: columns(block, i), "i", low)], "block")
         ]
 
+    def _columns_outside(
+        self, task: _Task, tile: Tile, kernel_rows: tuple[Index, Index], multiply: Multiply
+    ) -> list[tirx.Stmt]:
+        """Loops of their own for each column of the kernel: within one LLVM would keep what two of them share, and
+        spill. At the border each column knows the rows that it meets."""
+        blocks, rows, (low, extent) = int(self.weight.shape[1]), range(tile.rows), kernel_rows
+
+        def column(j: int) -> list[tirx.Stmt]:
+            def tap(block: Expr, i: Expr) -> list[tirx.Stmt]:
+                return self._channels(task, tile, rows, (block, i, j), multiply)
+
+            if not tap(loops.index(0), loops.index(0)):
+                return []
+            return [
+                loops.serial(blocks, lambda block: [loops.serial(extent, lambda i: tap(block, i), "i", low)], "block")
+            ]
+
+        return [statement for j in range(self.problem.kernel[1]) for statement in column(j)]
+
     def _channels(self, task: _Task, tile: Tile, rows: Sequence[int], tap: Tap, multiply: Multiply) -> list[tirx.Stmt]:
         """The products of one block of channels with one tap, for some of the tile's rows."""
+
+        def by_tap(row: int, word: Expr, group: Expr) -> list[tirx.Stmt]:
+            return multiply(row, word, tap, group)
+
         pixels = {row: self._pixel(task, tile, row, *tap) for row in rows}
+        if self.dot.pixels == PIXELS:
+            pairs = self._pairs(pixels)
+            return pair_products(self.x, pairs, self.dot, self.config.neighbours, by_tap)
         met = {row: place for row, place in pixels.items() if place is not None}
-        return tap_products(
-            self.x,
-            met,
-            self.dot,
-            self.config.neighbours,
-            lambda row, word, group: multiply(row, word, tap, group),
-            self._requests(task, tile) if self.is_product else None,
-        )
+        requests = self._requests(task, tile) if self.is_product else None
+        return tap_products(self.x, met, self.dot, self.config.neighbours, by_tap, requests)
 
     def _requests(self, task: _Task, tile: Tile) -> tuple[int, Callable[[Expr], list[tirx.Stmt]]] | None:
         """What asks for the next panel's weights of a product while this one's are in use; None where it is no use."""
@@ -185,8 +242,20 @@ class IntegerConvolution:
         turn = loops.index(tile.start) // self.config.rows - task.band * bands.size
         return stream.strip, stream.requests([task.panel, block, i, j, group, zero, ahead], turn, zero)
 
-    def _widened_line(self, task: _Task, tile: Tile, block: Expr, i: Expr, multiply: Multiply) -> list[tirx.Stmt]:
-        """The products of one block of channels with one line of the kernel, all of whose pixels are widened first."""
+    def _pairs(self, pixels: Mapping[int, Sequence[Expr] | None]) -> dict[int, Pair]:
+        """By their first row, those of which at least one pixel is there."""
+        has_no_gaps = self.problem.strides[1] == 1 and int(self.x.shape[-1]) == self.config.neighbours * self.dot.group
+        pairs = {row: (pixels.get(row), pixels.get(row + 1)) for row in {row // PIXELS * PIXELS for row in pixels}}
+        return {
+            row: Pair(places, has_no_gaps and None not in places)
+            for row, places in sorted(pairs.items())
+            if any(place is not None for place in places)
+        }
+
+    def _line(
+        self, task: _Task, tile: Tile, block: Expr, i: Expr, multiply: Multiply, products: LineProducts
+    ) -> list[tirx.Stmt]:
+        """The products of one block of channels with one line of the kernel, all of whose pixels are loaded first."""
         step, dilation = self.problem.strides[1], self.problem.dilations[1]
         met = {
             (row, j): (row * step + j * dilation, place)
@@ -194,15 +263,19 @@ class IntegerConvolution:
             for row in range(tile.rows)
             if (place := self._pixel(task, tile, row, block, i, j)) is not None
         }
-        return line_products(
-            self.x, met, self.dot, lambda row, word, j, group: multiply(row, word, (block, i, j), group)
-        )
+        return products(self.x, met, self.dot, lambda row, word, j, group: multiply(row, word, (block, i, j), group))
 
-    def _misses_taps(self, tile: Tile, row: int) -> bool:
-        """True when some column of the kernel lies beyond the image for this row of the tile."""
+    def _rows_at_border(self, tile: Tile) -> list[int]:
+        """Those that some column of the kernel meets beyond the image, and those that are taken together with them."""
         if tile.line is None or not isinstance(tile.start, int):
-            return False
-        return self._tiles.touches_border(Tile(tile.line, tile.start + row, 1))
+            return []
+        pixels = self.dot.pixels
+        return [
+            row
+            for first in range(0, tile.rows, pixels)
+            if self._tiles.touches_border(Tile(tile.line, tile.start + first, min(pixels, tile.rows - first)))
+            for row in range(first, min(first + pixels, tile.rows))
+        ]
 
     def _pixel(self, task: _Task, tile: Tile, row: int, block: Expr, i: Expr, j: Index) -> list[Expr] | None:
         """Where the channels of a block of the pixel that meets (i, j) begin in x; None when it is padding."""

@@ -11,14 +11,18 @@ each channel's four bytes are one lane, and one `vpdpbusd` adds four taps:
             sums[pixel] = dot(sums[pixel], transpose(x[line, 4 pixels]), weight[i, quad, shift])
 
 At the border the four pixels are moved into the image, and the taps are moved against them; those that leave the quad
-are the ones beyond the image. Elsewhere each tap is a product of widened channels.
+are the ones beyond the image. Elsewhere each tap is a product of widened channels. AArch64 multiplies sixteen channels
+without widening them: `smull` and `smlal` make sums of two taps in 16 bits, which two products of bytes do not leave
+where no weight is -128, and `saddw` adds them to the 32-bit sums.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,6 +48,7 @@ QUAD = 4  # neighbouring pixels, and taps, of one product
 _QUAD_CHANNELS = 16
 _SHIFTS = range(1 - QUAD, QUAD)  # of the taps against the pixels of their quad
 _MOST_ROWS = 8
+_MOST_SUMS = 16  # registers of them, beside those of factors
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,13 @@ class IntegerDepthwiseConfig:
         rows: pixels of a tile.
         lanes: 32-bit sums of a vector.
         has_quads: four taps are added at once.
+        taps: that are added in 16 bits; 1 where each is a product of 32 bits.
     """
 
     rows: int
     lanes: int
     has_quads: bool
+    taps: int = 1
 
     @property
     def offset(self) -> int:
@@ -66,16 +73,19 @@ class IntegerDepthwiseConfig:
         return 128 if self.has_quads else 0
 
     @staticmethod
-    def choose(problem: Convolution, block: int, facts: CpuFacts) -> IntegerDepthwiseConfig:
+    def choose(problem: Convolution, block: int, facts: CpuFacts, lowest_weight: int) -> IntegerDepthwiseConfig:
         """Tiles that come out even where they can, of as many sums as a core has in flight."""
-        lanes = facts.vector_bytes // 4
+        lanes, taps = facts.vector_bytes // 4, 1
+        if facts.multiplies_by_lane and block % (2 * lanes) == 0:  # a register of bytes, or half of one
+            lanes, taps = facts.vector_bytes, 2 if lowest_weight > -128 else 1
         while lanes > 1 and block <= lanes // 2:
             lanes //= 2
-        width = problem.out_width
-        rows = min(range(1, min(width, _MOST_ROWS) + 1), key=lambda rows: (math.ceil(width / rows), rows))
+        width, registers = problem.out_width, max(lanes * 4 // facts.vector_bytes, 1)
+        most = min(width, _MOST_ROWS, _MOST_SUMS // registers)
+        rows = min(range(1, most + 1), key=lambda rows: (math.ceil(width / rows), rows))
         has_dots = facts.vector_bytes == 64 and {"avx512_vnni", "avx512vbmi"} <= set(facts.features)
         fits = block == _QUAD_CHANNELS and problem.width >= QUAD and problem.dilations[1] == 1
-        return IntegerDepthwiseConfig(rows, lanes, has_dots and fits)
+        return IntegerDepthwiseConfig(rows, lanes, has_dots and fits, taps)
 
     def cycles(self, problem: Convolution, facts: CpuFacts) -> float:
         """What one core needs, at two instructions per port and cycle."""
@@ -221,25 +231,34 @@ class IntegerDepthwise:
         return [loops.allocate(sums.buffer), *sums.each(begin), *products, *sums.each(finish)]
 
     def _taps(self, tile: Tile, image: Expr, block: Expr, first: Expr, i: Expr, sums: Accumulators) -> list[tirx.Stmt]:
-        """One product for each tap."""
+        """One product for each tap, or the sum of two."""
         from tvm import tirx
 
-        def add(row: int, j: int, place: tuple[Expr, Expr]) -> list[tirx.Stmt]:
+        def factors(j: int, place: tuple[Expr, Expr], lane: Expr) -> tuple[Expr, Expr]:
+            value = loops.load(self.x, [image, block, *place, first + lane])
+            weight = loops.load(self.weight, [block, i, j, first + lane])
+            return tirx.Cast("int16", value), tirx.Cast("int16", weight)
+
+        def add(row: int, taps: Sequence[tuple[int, tuple[Expr, Expr]]]) -> list[tirx.Stmt]:
             def product(v: int, lane: Expr) -> Expr:
                 del v  # there is one
-                value = loops.load(self.x, [image, block, *place, first + lane])
-                weight = loops.load(self.weight, [block, i, j, first + lane])
-                return tirx.Cast("int32", tirx.Cast("int16", value)) * tirx.Cast("int32", tirx.Cast("int16", weight))
+                found = [factors(j, place, lane) for j, place in taps]
+                if self.config.taps == 1:
+                    ((value, weight),) = found
+                    return tirx.Cast("int32", value) * tirx.Cast("int32", weight)
+                return tirx.Cast("int32", functools.reduce(operator.add, [value * weight for value, weight in found]))
 
             return sums.add(row, product)
 
-        return [
-            statement
-            for j in range(self.problem.kernel[1])
-            for row in range(tile.rows)
-            if (place := self._tiles.source(tile, row, i, j)) is not None
-            for statement in add(row, j, place)
-        ]
+        statements: list[tirx.Stmt] = []
+        columns, step = self.problem.kernel[1], self.config.taps
+        for begin in range(0, columns, step):
+            for row in range(tile.rows):
+                places = [(j, self._tiles.source(tile, row, i, j)) for j in range(begin, min(begin + step, columns))]
+                met = [(j, place) for j, place in places if place is not None]
+                if met:
+                    statements += add(row, met)
+        return statements
 
     def _quads(self, tile: Tile, image: Expr, block: Expr, i: Expr, sums: Accumulators) -> list[tirx.Stmt]:
         """One product for each four taps."""

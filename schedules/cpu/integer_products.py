@@ -72,6 +72,41 @@ def tap_products(
     return statements
 
 
+def window_products(
+    x: tirx.Buffer,
+    met: Mapping[tuple[int, int], tuple[int, Place]],
+    dot: DotProduct,
+    multiply: Callable[[int, Expr, int, Expr], Statements],
+) -> Statements:
+    """One line of the kernel on pixels of one word each, where the instruction takes any word of a register.
+
+    All pixels that the line meets lie side by side, a few to a register.
+
+    Args:
+        met, multiply: as for `line_products`.
+    """
+    if not met:
+        return []
+    places = dict(met.values())
+    first, size = min(places), dot.group
+    count = max(places) + 1 - first
+    words = loops.local_buffer([math.ceil(count / dot.words) * dot.words], dot.word, "words")
+    statements = [loops.allocate(words)]
+    for at, pixels, runs in strips(count, dot.words):
+        for begin in range(at, at + pixels * runs, pixels):
+            # A pixel between two that are met is met too, or lies within the image at least.
+            place = _moved(places[first], begin)
+            loaded = loops.load(x, [*place, loops.ramp(0, pixels * size)])
+            kind = dot.word if pixels == 1 else f"{dot.word}x{pixels}"
+            where = loops.index(begin) if pixels == 1 else loops.ramp(begin, pixels)
+            statements.append(loops.store(words, _reinterpreted(kind, loaded), [where]))
+    for column in sorted({j for _, j in met}):
+        for (row, j), (pixel, _) in met.items():
+            if j == column:
+                statements += multiply(row, loops.load(words, [pixel - first]), j, loops.index(0))
+    return statements
+
+
 def _streamed(
     count: int,
     body: Callable[[Expr], Statements],
@@ -142,3 +177,15 @@ def line_products(
 
         statements.append(loops.serial(count, one_strip, "strip"))
     return statements
+
+
+def _moved(place: Place, columns: int) -> list[Expr]:
+    """The pixel so many columns to the right."""
+    *line, column = place
+    return [*line, column + columns]
+
+
+def _reinterpreted(dtype: str, value: Expr) -> Expr:
+    from tvm import tirx
+
+    return tirx.reinterpret(dtype, value)

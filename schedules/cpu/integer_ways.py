@@ -70,8 +70,13 @@ def integer_ways(
         lowest_weight: what the weights are at least.
     """
     if problem.is_depthwise and rows is None and in_block == out_block and problem.in_channels % in_block == 0:
-        return (_depthwise_way(problem, zero_point, in_block, facts),)
-    offered = [dot for dot in dot_products(facts) if dot.lowest_weight <= lowest_weight]
+        return (_depthwise_way(problem, zero_point, in_block, lowest_weight, facts),)
+    pixels = problem.out_height * problem.out_width
+    offered = [
+        dot
+        for dot in dot_products(facts)
+        if dot.lowest_weight <= lowest_weight and (dot.pixels == 1 or (in_block >= dot.group and pixels > 1))
+    ]
     if problem.groups != 1 or not offered:
         return ()
     return (_way(problem, zero_point, in_block, out_block, rows is not None, offered[0], facts),)
@@ -116,8 +121,10 @@ def _way(
     )
 
 
-def _depthwise_way(problem: Convolution, zero_point: int, block: int, facts: CpuFacts) -> Implementation:
-    config = IntegerDepthwiseConfig.choose(problem, block, facts)
+def _depthwise_way(
+    problem: Convolution, zero_point: int, block: int, lowest_weight: int, facts: CpuFacts
+) -> Implementation:
+    config = IntegerDepthwiseConfig.choose(problem, block, facts, lowest_weight)
     numbers = {"problem": dataclasses.asdict(problem), "config": dataclasses.asdict(config)}
     notes = attributes(INTEGER_DEPTHWISE, numbers)
     return Implementation(

@@ -6,7 +6,9 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from edgecompile import zoo
 from edgecompile.cli.tables import print_json
@@ -15,22 +17,24 @@ from edgecompile.target import Target, find_target
 from scripts.arguments import names, positive
 from scripts.bench.case import case_folder, export, read_case
 from scripts.bench.worker import in_fresh_process
-from scripts.instructions.counting import Count, count
+from scripts.instructions.counting import LARGEST_DIFFERENCE, LARGEST_INT8_DIFFERENCE, Count, Loader, count
 from scripts.instructions.disassembly import read_library
 from scripts.instructions.emulator import Emulator
 from scripts.instructions.kernels import Kernel, find_kernels
 from scripts.instructions.results import Comparison, document, print_comparison
-from scripts.instructions.runtimes import EdgeCompile, OnnxRuntime
+from scripts.instructions.runtimes import EdgeCompile, OnnxRuntime, Precision
 from scripts.instructions.throughput import find_analyzer
 
 MODELS = ("resnet18", "mobilenetv2")
 _DESCRIPTION = """Instructions that one inference executes on an emulated AArch64 board, beside ONNX Runtime.
 
 Both run under QEMU with the same emulated core, in float32, with one thread. What some inferences execute beyond two
-others is counted, so that loading does not matter. ONNX Runtime's wheel for AArch64 is downloaded once."""
+others is counted, so that loading does not matter. ONNX Runtime's wheel for AArch64 is downloaded once. With
+`--precision int8` our int8 stands beside our float32 instead, and nothing is downloaded."""
 _EXAMPLES = """examples:
   make instructions
   make instructions ARGS="--models resnet18 --kernels"
+  make instructions ARGS="--precision int8 --target armv9 --kernels"
   make instructions ARGS="--target rpi4 --throughput --json" > build/instructions.json
 """
 
@@ -57,7 +61,10 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--models", type=names, default=MODELS, help=f"of the zoo; default: {','.join(MODELS)}")
-    parser.add_argument("--target", default="rpi5", help="rpi4 or rpi5, overrides allowed; default: rpi5")
+    parser.add_argument("--target", default="rpi5", help="rpi4, rpi5 or armv9, overrides allowed; default: rpi5")
+    parser.add_argument(
+        "--precision", choices=get_args(Precision), default="float32", help="of ours; int8 is compared with our float32"
+    )
     parser.add_argument("--inferences", type=positive, default=1, help="that are counted and averaged; default: 1")
     parser.add_argument("--kernels", action="store_true", help="show our kernels and their hottest loops")
     parser.add_argument("--throughput", action="store_true", help="and what llvm-mca says of those loops")
@@ -85,12 +92,18 @@ def _compare(model: str, target: Target, emulator: Emulator, folder: Path, optio
     _say(f"{model}: PyTorch exports")
     in_fresh_process(export, model)
     case = read_case(case_folder(model))
-    counts = []
-    for runtime in (EdgeCompile, OnnxRuntime):
-        _say(f"{model}: {runtime.name} runs in the emulator")
-        counts.append(count(runtime.name, runtime, case, target, emulator, options.inferences, folder))
+
+    def counted(name: str, load: Loader, limit: float = LARGEST_DIFFERENCE) -> Count:
+        _say(f"{model}: {name} runs in the emulator")
+        return count(name, load, case, target, emulator, options.inferences, folder, limit)
+
+    if options.precision == "int8":
+        int8 = partial(EdgeCompile, precision="int8")
+        ours = counted("edgecompile int8", int8, LARGEST_INT8_DIFFERENCE)
+        theirs = counted("edgecompile float32", EdgeCompile)
+    else:
+        ours, theirs = counted(EdgeCompile.name, EdgeCompile), counted(OnnxRuntime.name, OnnxRuntime)
     _say("")
-    ours, theirs = counts
     if not (options.kernels or options.throughput) or ours.library is None:
         return Comparison(case, ours, theirs)
     try:

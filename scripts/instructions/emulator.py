@@ -16,6 +16,7 @@ _PLUGIN = Path(__file__).with_name("count.c")
 _SECONDS = 600.0
 # What /proc/cpuinfo calls the cores (Arm's MIDR_EL1 part numbers).
 _PARTS = {"cortex-a72": 0xD08, "cortex-a76": 0xD0B}
+_PART_WITH_I8MM = 0xD47  # Cortex-A710, for code that is made for no core in particular
 
 # Executed instructions by the file and the offset in bytes at which their code lies.
 Executed = Counter[tuple[Path, int]]
@@ -37,8 +38,9 @@ class Emulator:
     """
 
     def __init__(self, target: Target, folder: Path) -> None:
-        if target.llvm_cpu not in _PARTS:
-            raise InvalidInputError(f"instructions are counted for {', '.join(_PARTS)}, not for '{target.llvm_cpu}'")
+        if _part(target) is None:
+            known = f"{', '.join(_PARTS)} and cores with i8mm"
+            raise InvalidInputError(f"instructions are counted for {known}, not for target '{target.name}'")
         command = emulator_command(target)
         if not command:
             raise ToolchainError(f"counting needs QEMU, but programs of target '{target.name}' run here without it")
@@ -80,6 +82,11 @@ def read_counts(text: str) -> Executed:
     return executed
 
 
+def _part(target: Target) -> int | None:
+    """The number of the target's core; None for cores that are not known."""
+    return _PARTS.get(target.llvm_cpu, _PART_WITH_I8MM if "i8mm" in target.cpu.features else None)
+
+
 def _make_root(root: Path, sysroot: Path, target: Target) -> Path:
     """A root directory with the target's C library and the files that describe one core of its kind."""
     for folder in ("proc", "sys/devices/system/cpu"):
@@ -93,7 +100,7 @@ def _make_root(root: Path, sysroot: Path, target: Target) -> Path:
         "CPU implementer\t: 0x41",
         "CPU architecture: 8",
         "CPU variant\t: 0x0",
-        f"CPU part\t: 0x{_PARTS[target.llvm_cpu]:x}",
+        f"CPU part\t: 0x{_part(target):x}",
         "CPU revision\t: 0",
     )
     (root / "proc/cpuinfo").write_text("\n".join(lines) + "\n\n")

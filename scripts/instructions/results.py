@@ -20,7 +20,7 @@ class Comparison:
 
     Attributes:
         case: the network.
-        ours, theirs: what edgecompile and ONNX Runtime executed.
+        ours, theirs: what edgecompile executed, and ONNX Runtime, or edgecompile in float32.
         kernels: ours, where they were asked for.
         kernels_reason: why there are none; empty otherwise.
     """
@@ -60,8 +60,7 @@ def print_comparison(comparison: Comparison, target: Target) -> None:
 
 
 def _print_kernels(kernels: Sequence[Kernel]) -> None:
-    has_throughput = any(kernel.throughput for kernel in kernels)
-    cores = list(CORES) if has_throughput else []
+    cores = [core for core in CORES if any(found.core == core for kernel in kernels for found in kernel.throughput)]
     rows = []
     for kernel in kernels:
         figures: Mapping[str, Percent] = {found.core: Percent(found.peak_share) for found in kernel.throughput}
@@ -77,8 +76,8 @@ def _print_kernels(kernels: Sequence[Kernel]) -> None:
                 *(figures.get(core) for core in cores),
             )
         )
-    columns = ("kernel", "instructions", "share", "in hottest loop", "its length", "its FMAs", "its stack accesses")
-    print_table((*columns, *(f"{core} FMA peak" for core in cores)), rows)
+    columns = ("kernel", "instructions", "share", "in hottest loop", "its length", "its products", "its stack accesses")
+    print_table((*columns, *(f"{core} peak" for core in cores)), rows)
 
 
 def document(comparisons: Sequence[Comparison], target: Target) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import tempfile
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from targets.cpu.toolchain import find_toolchain
 
 _SOURCE = Path(__file__).with_name("run_onnx.c")
 _DOWNLOAD_SECONDS = 600
+_CALIBRATION_INPUTS = 4  # normal numbers with a fixed seed: instructions do not depend on what they are
+
+Precision = Literal["float32", "int8"]
 
 
 class Runtime(Protocol):
@@ -49,18 +52,21 @@ class EdgeCompile:
 
     name = "edgecompile"
 
-    def __init__(self, case: Case, target: Target, folder: Path) -> None:
+    def __init__(self, case: Case, target: Target, folder: Path, precision: Precision = "float32") -> None:
+        built = folder / f"{case.name}-{precision}"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the table shows the difference
             module, examples = zoo.build(case.name)
             model = ec.load(module, example_inputs=examples, name=case.name)
-            artifact = ec.compile(model, target=target.name, out=folder / case.name)
+            if precision == "int8":
+                model = ec.compress(model, "int8", data=_calibration_inputs(case))
+            artifact = ec.compile(model, target=target.name, out=built)
         manifest = artifact.manifest
         self.version = importlib.metadata.version("edgecompile")
-        self.library = folder / case.name / manifest.library
+        self.library = built / manifest.library
         self._input = _write_input(case, folder)
         self._words = [str(build_runner(target)), str(self.library), manifest.name, str(self._input)]
-        self._weights = ["--weights", str(folder / case.name / manifest.weights)] if manifest.weights else []
+        self._weights = ["--weights", str(built / manifest.weights)] if manifest.weights else []
 
     def command(self, runs: int, output: Path) -> list[str]:
         return [*self._words, str(output), *self._weights, "--repeat", str(runs)]
@@ -86,6 +92,12 @@ class OnnxRuntime:
 
     def command(self, runs: int, output: Path) -> list[str]:
         return [str(self._program), *self._words, str(output), str(runs), *self._dimensions]
+
+
+def _calibration_inputs(case: Case) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    (array,) = case.inputs.values()
+    return [rng.standard_normal(array.shape).astype(np.float32) for _ in range(_CALIBRATION_INPUTS)]
 
 
 def _write_input(case: Case, folder: Path) -> Path:

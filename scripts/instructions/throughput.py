@@ -15,8 +15,11 @@ from edgecompile.errors import ToolchainError
 from scripts.instructions.disassembly import Instruction
 
 # LLVM treats a Cortex-A76 as a Cortex-A57. Neoverse N1, the same core for servers, has a model of its own.
-CORES = {"Cortex-A72": "cortex-a72", "Cortex-A76": "neoverse-n1"}
-PORTS = {"Cortex-A72": 1, "Cortex-A76": 2}  # fused multiply-adds of four lanes that can start in a cycle
+# Likewise the N2 is a Cortex-A710.
+CORES = {"Cortex-A72": "cortex-a72", "Cortex-A76": "neoverse-n1", "Cortex-A710": "neoverse-n2"}
+PORTS = {"Cortex-A72": 1, "Cortex-A76": 2, "Cortex-A710": 2}  # products of four lanes that can start in a cycle
+# By the instructions that the older cores lack.
+_CORES_WITH = {"sdot": ("Cortex-A76", "Cortex-A710"), "smmla": ("Cortex-A710",)}
 _LEAST_VERSION = 19  # 16 has no model of the N1 yet; those between were not tried
 _ITERATIONS = 200
 
@@ -28,7 +31,7 @@ class Throughput:
     Attributes:
         core: its name.
         cycles: of one turn, in the long run.
-        peak_share: fused multiply-adds of vectors as a part of those that the core can start.
+        peak_share: products of vectors as a part of those that the core can start.
     """
 
     core: str
@@ -60,8 +63,8 @@ def analyze(analyzer: str, loop: tuple[Instruction, ...]) -> list[Throughput]:
     products = sum(is_product(instruction) for instruction in loop)
     text = "\n".join(["begin:", *(_without_address(instruction.text) for instruction in loop), ""])
     found = []
-    for core, model in CORES.items():
-        command = [analyzer, "-mtriple=aarch64", f"-mcpu={model}", f"-iterations={_ITERATIONS}", "-json"]
+    for core in cores_of(loop):
+        command = [analyzer, "-mtriple=aarch64", f"-mcpu={CORES[core]}", f"-iterations={_ITERATIONS}", "-json"]
         result = subprocess.run(command, input=text, capture_output=True, text=True)
         if result.returncode != 0:
             said = (result.stderr.strip().splitlines() or ["no message"])[0]
@@ -72,9 +75,18 @@ def analyze(analyzer: str, loop: tuple[Instruction, ...]) -> list[Throughput]:
     return found
 
 
+def cores_of(loop: tuple[Instruction, ...]) -> tuple[str, ...]:
+    """The cores that have all of its instructions; of float32, the two that have long been compared."""
+    found: tuple[str, ...] = ("Cortex-A72", "Cortex-A76")
+    for name, cores in _CORES_WITH.items():
+        if any(instruction.text.startswith(name) for instruction in loop):
+            found = cores
+    return found
+
+
 def is_product(instruction: Instruction) -> bool:
-    """True for a fused multiply-add of four lanes."""
-    return re.match(r"fml[as] v\d+\.4s", instruction.text) is not None
+    """True for a fused multiply-add of four lanes: of floats, or of several bytes for each."""
+    return re.match(r"(fml[as]|sdot|smmla) v\d+\.4s", instruction.text) is not None
 
 
 def _without_address(text: str) -> str:

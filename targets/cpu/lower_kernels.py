@@ -47,8 +47,10 @@ def lower_kernels(kernels: Mapping[str, tvm.tirx.PrimFunc], target: tvm.target.T
     """Lower every kernel, keyed by its symbol."""
     import tvm
 
+    from schedules.arm_cpu.requantization import use_neon_for_requantization
     from schedules.cpu.polynomials import use_polynomials
 
+    use_neon_for_requantization()
     cores = int(target.attrs["num-cores"]) if "num-cores" in target.attrs else 1
 
     def prepare(body: tvm.tirx.Stmt) -> tvm.tirx.Stmt:

@@ -6,6 +6,7 @@ import pytest
 
 from edgecompile.convolution import Convolution
 from edgecompile.target import find_target
+from schedules.cpu.integer_depthwise import IntegerDepthwiseConfig
 from tests.schedules.cpu.integers import check, integer_way
 from tests.schedules.cpu.test_integer_convolution import AVX2
 
@@ -32,8 +33,15 @@ def test_odd_sizes(problem: Convolution, name: str) -> None:
 @pytest.mark.board
 @pytest.mark.parametrize("name", ["rpi5", "armv7-neon"])
 def test_on_a_board(name: str) -> None:
-    for problem in PROBLEMS[:1] + PROBLEMS[-3:-1]:
+    for problem in [PROBLEMS[0], PROBLEMS[3], *PROBLEMS[-3:-1]]:
         check(problem, find_target(name), -5)
+
+
+def test_taps_of_all_bytes_are_added_in_32_bits() -> None:
+    """Two products of -128 by -128 are one more than 16 bits hold."""
+    facts = find_target("rpi5").cpu
+    taps = [IntegerDepthwiseConfig.choose(PROBLEMS[0], 16, facts, lowest).taps for lowest in (-127, -128)]
+    assert taps == [2, 1]
 
 
 def test_quads_where_they_fit() -> None:

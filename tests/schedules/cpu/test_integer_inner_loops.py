@@ -28,13 +28,17 @@ SPATIAL = Convolution(1, 128, 128, 28, 28, (3, 3), (1, 1), (1, 1, 1, 1))
 
 def hot_loop(problem: Convolution, name: str, product: str) -> list[str]:
     """The loop with the most of a product among those that spill nothing."""
+    return max(kept_loops(problem, name), key=lambda loop: sum(bool(re.match(product, line)) for line in loop))
+
+
+def kept_loops(problem: Convolution, name: str) -> list[list[str]]:
+    """Those that spill nothing."""
     target = find_target(name)
     way = integer_way(problem, target, -3, 16)
     packed = way.pack(np.zeros((problem.out_channels, problem.in_channels, *problem.kernel), np.int8))
     shape = (1, problem.in_channels // 16, problem.height, problem.width, 16)
     text = assembly(way, [shape, *(array.shape for array in packed)], target, ["int8", "int8", "int32"])
-    kept = [loop for loop in innermost_loops(text) if not any(is_spilled(line) for line in loop)]
-    return max(kept, key=lambda loop: sum(bool(re.match(product, line)) for line in loop))
+    return [loop for loop in innermost_loops(text) if not any(is_spilled(line) for line in loop)]
 
 
 def is_spilled(line: str) -> bool:
@@ -85,3 +89,27 @@ def test_products_ask_for_the_next_panel(name: str, fetch: str, columns: int) ->
     assert bool(re.search(fetch, text)) == (columns == 640)
     product = r"vpdpbusd\s.*zmm" if name == VNNI else r"sdot\s"
     assert columns == 16 or max(share(loop, product) for loop in innermost_loops(text)) > 0.5
+
+
+@pytest.mark.parametrize("problem", [POINTWISE, SPATIAL], ids=str)
+def test_smmla(problem: Convolution) -> None:
+    """Factors of two neighbouring pixels come with one load, those of two steps together."""
+    loops = kept_loops(problem, "armv9")
+    most = max(sum(line.startswith("smmla") for line in loop) for loop in loops)
+    inner = [loop for loop in loops if share(loop, "smmla") * len(loop) == most and any("ld2" in line for line in loop)]
+    loop = max(inner, key=lambda loop: share(loop, r"smmla\s+v\d+\.4s, v\d+\.16b, v\d+\.16b"))
+    assert share(loop, "smmla") > 0.64, "\n".join(loop)
+    assert not any(line.startswith(("zip", "dup", "mov\tv", "ext")) for line in loop)
+
+
+def test_first_layer_loads_pixels_once() -> None:
+    """A line of the kernel takes its factors from a few registers, whatever the column."""
+    target = find_target("rpi5")
+    problem = Convolution(1, 3, 64, 224, 224, (7, 7), (2, 2), (3, 3, 3, 3))
+    way = integer_way(problem, target, -3, 4)
+    packed = way.pack(np.zeros((64, 3, 7, 7), np.int8))
+    shapes = [(1, 1, 224, 224, 4), *(array.shape for array in packed)]
+    loops = innermost_loops(assembly(way, shapes, target, ["int8", "int8", "int32"]))
+    loop = max(loops, key=lambda loop: sum(line.startswith("sdot") for line in loop))
+    assert share(loop, r"sdot\s+v\d+\.4s, v\d+\.16b, v\d+\.4b\[\d\]") > 0.8, "\n".join(loop)
+    assert sum(line.startswith(("ld1r", "dup")) for line in loop) <= 1  # the last of 17 pixels

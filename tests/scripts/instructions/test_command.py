@@ -14,7 +14,10 @@ from scripts.instructions.command import main
     [
         (["--models", "resnet1"], "error: no network is named 'resnet1'; choose from bert,"),
         (["--target", "rpi6"], "error: no target is named 'rpi6'"),
-        (["--target", "armv9"], "error: instructions are counted for cortex-a72, cortex-a76, not for 'generic'"),
+        (
+            ["--target", "android-arm64"],
+            "error: instructions are counted for cortex-a72, cortex-a76 and cores with i8mm",
+        ),
     ],
 )
 def test_a_request_without_sense_is_one_line(
@@ -45,3 +48,15 @@ def test_a_small_network(capsys: pytest.CaptureFixture[str]) -> None:
     if not comparison["kernels_reason"]:
         assert sum(kernel["share"] for kernel in comparison["kernels"]) > 0.9
         assert max(kernel["products"] for kernel in comparison["kernels"]) > 32
+
+
+@pytest.mark.slow
+@pytest.mark.board
+def test_int8_beside_float(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("onnxscript", reason="exporting needs the extra `bench`")
+    assert main(["--models", "digits_resnet", "--target", "armv9", "--precision", "int8", "--json"]) == 0
+    (comparison,) = json.loads(capsys.readouterr().out)["comparisons"]
+    int8, float32 = comparison["runtimes"]
+    assert (int8["runtime"], float32["runtime"]) == ("edgecompile int8", "edgecompile float32")
+    assert comparison["ratio"] == int8["instructions"] / float32["instructions"] < 0.8
+    assert float32["difference"] < 1e-4 < int8["difference"]

@@ -30,6 +30,13 @@ def test_independent_products_fill_the_pipelines(analyzer: str) -> None:
     assert small.peak_share == pytest.approx(1, abs=0.02) and large.peak_share == pytest.approx(1, abs=0.02)
 
 
+def test_bytes_run_on_the_cores_that_multiply_them(analyzer: str) -> None:
+    words = analyze(analyzer, loop(*(f"sdot v{at}.4s, v30.16b, v31.4b[1]" for at in range(24))))
+    (pairs,) = analyze(analyzer, loop(*(f"smmla v{at}.4s, v30.16b, v31.16b" for at in range(24))))
+    assert [found.core for found in words] == ["Cortex-A76", "Cortex-A710"] and pairs.core == "Cortex-A710"
+    assert [round(found.cycles) for found in (*words, pairs)] == [12, 12, 12]
+
+
 def test_one_sum_waits_for_itself(analyzer: str) -> None:
     for found in analyze(analyzer, loop("cbz x0, 4 <f+0x4>", "fmul v1.4s, v1.4s, v2.4s")):
         assert found.cycles >= 3 and found.peak_share == 0
