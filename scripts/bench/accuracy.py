@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from scripts.bench.case import Case, case_folder, read_case
-from scripts.bench.samples import Arrays, answers_in_float64, random_inputs
+from scripts.bench.samples import Arrays, answers_in_float64, natural_inputs
 
 _PROBES = 16
 _PROBE_SEED, _CALIBRATION_SEED = 1, 2  # no probe is among the calibration data
 CALIBRATION_SAMPLES = 100
+_LEAST_CLASSES = 4
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Accuracy:
 
     Attributes:
         snr_db: of the output where it is the least, see `signal_to_noise_db`; infinite without any error.
-        top1: the part of the inferences whose greatest class is the reference's; None without classes.
+        top1: the part of the inferences whose greatest class is the reference's; None without classes, and where the
+            references have nearly all the same one, as those of many untrained networks do.
     """
 
     snr_db: float
@@ -36,6 +38,16 @@ class Probes:
 
     inputs: tuple[Arrays, ...]
     references: tuple[Arrays, ...]
+
+    @property
+    def varying_share(self) -> float:
+        """The part of an output's energy that differs between the inputs, from 0 to 1; of the output with the least.
+
+        An untrained network answers nearly the same to everything, and errors that are small beside that answer can be
+        large beside what tells one input from another.
+        """
+        stacked = [np.stack(of_output) for of_output in zip(*self.references, strict=True)]
+        return min(float(np.sum((array - array.mean(0)) ** 2) / np.sum(array**2)) for array in stacked)
 
 
 def compare_answers(references: Sequence[Arrays], answers: Sequence[Arrays]) -> Accuracy:
@@ -50,7 +62,8 @@ def compare_answers(references: Sequence[Arrays], answers: Sequence[Arrays]) -> 
     ]
     top1 = None
     reference, answer = of_output[0]
-    if len(of_output) == 1 and reference.shape[1:-1] == (1,):
+    has_classes = len(of_output) == 1 and reference.shape[1:-1] == (1,)
+    if has_classes and len(np.unique(reference.argmax(-1))) >= _LEAST_CLASSES:
         top1 = float(np.mean(reference.argmax(-1) == answer.argmax(-1)))
     return Accuracy(min(signal_to_noise_db(reference, answer) for reference, answer in of_output), top1)
 
@@ -75,17 +88,17 @@ def signal_to_noise_db(reference: np.ndarray, answer: np.ndarray) -> float:
 
 def calibration(case: Case) -> list[Arrays]:
     """The data that every runtime gets to choose the ranges of its activations by; the same on every call."""
-    return random_inputs(list(case.inputs.values()), CALIBRATION_SAMPLES, _CALIBRATION_SEED)
+    return natural_inputs(list(case.inputs.values()), CALIBRATION_SAMPLES, _CALIBRATION_SEED)
 
 
 def probe_inputs(case: Case) -> list[Arrays]:
     """What the accuracy is measured with; the same on every call."""
-    return random_inputs(list(case.inputs.values()), _PROBES, _PROBE_SEED)
+    return natural_inputs(list(case.inputs.values()), _PROBES, _PROBE_SEED)
 
 
 def probes_folder(case: Case) -> Path:
     """The folder for `read_probes`; it is filled once, which imports PyTorch."""
-    return case.converted("torch", functools.partial(_write_probes, case), f"probes{_PROBES}-seed{_PROBE_SEED}")
+    return case.converted("torch", functools.partial(_write_probes, case), f"probes{_PROBES}")
 
 
 def export_probes(name: str) -> None:

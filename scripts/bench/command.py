@@ -30,7 +30,8 @@ exported and converted once, into edgecompile's cache folder (about 2 GB for the
 
 With --precision int8 each runtime's own tool quantizes the same float network with the same calibration data. Answers
 to several random inputs are then compared with PyTorch's in float64: SNR is the least ratio of signal to noise of an
-output. The networks' weights are random, and so is their accuracy's bearing on trained ones."""
+output. The networks' weights are random, so their accuracy says little about that of trained ones; where only a small
+part of the answers differs between inputs, the noise is to be compared with that part."""
 _EXAMPLES = """examples:
   make bench
   make bench ARGS="--models resnet18,vgg16 --threads 1"

@@ -60,11 +60,13 @@ def print_int8_comparison(comparison: Comparison) -> None:
         )
         for row in comparison.rows
     ]
+    assert comparison.varying_share is not None
     print_table(
         INT8_COLUMNS,
         rows,
         f"{comparison.case.name} in int8, threads: {comparison.threads}, "
-        f"other programs took {comparison.foreign_share:.0%} of the cores",
+        f"other programs took {comparison.foreign_share:.0%} of the cores, "
+        f"{comparison.varying_share:.1%} of the answers' energy differs between inputs",
     )
 
 
@@ -118,6 +120,7 @@ def document(comparisons: Sequence[Comparison], peaks: dict[int, Peak], precisio
                 "threads": comparison.threads,
                 "macs": comparison.case.macs,
                 "foreign_share": comparison.foreign_share,
+                "varying_share": comparison.varying_share,
                 "best_rival": comparison.best_rival.runtime if comparison.best_rival else None,
                 "ratio": comparison.ratio(comparison.ours),
                 "ratio_to_float": comparison.ratio_to_float(comparison.ours),

@@ -69,6 +69,7 @@ class Comparison:
         foreign_share: of the cores' time that went to programs other than these, while they ran; too high when one of
             these failed on the way.
         baseline: the row that is ours too, in float32; "" where there is none.
+        varying_share: of the probes' references, see `Probes`; None without probes.
     """
 
     case: Case
@@ -76,6 +77,7 @@ class Comparison:
     rows: tuple[Row, ...]
     foreign_share: float
     baseline: str = ""
+    varying_share: float | None = None
 
     def ratio(self, row: Row) -> float | None:
         """The row's median as a multiple of the best rival's."""
@@ -141,7 +143,8 @@ def compare(
         else:
             rows[name] = dataclasses.replace(rows[name], times_ms=tuple(measured))
     share = max(0.0, foreign / elapsed) if workers else 0.0
-    return Comparison(case, len(cores), tuple(rows.values()), share, baseline)
+    varying = probes.varying_share if probes else None
+    return Comparison(case, len(cores), tuple(rows.values()), share, baseline, varying)
 
 
 def _checked(name: str, loaded: Loaded, case: Case) -> Row:
