@@ -36,7 +36,7 @@ format: $(STAMP) ## rewrites the sources in the project's format
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
 
-bench: $(BENCH_STAMP) ## latency on this machine beside ONNX Runtime, OpenVINO, MNN, ncnn and PyTorch
+bench: $(BENCH_STAMP) ## latency on this machine beside ONNX Runtime, OpenVINO, MNN, ncnn and PyTorch, float32 or int8
 	$(RUN) -m scripts.bench $(ARGS)
 
 accuracy: $(BENCH_STAMP) ## rounding errors of the zoo's networks beside those of ONNX Runtime

@@ -24,6 +24,7 @@ from edgecompile import zoo
 from edgecompile.errors import EdgeCompileError, InvalidInputError, ToolchainError
 from scripts.arguments import names, positive
 from scripts.bench.case import case_folder, export, read_case
+from scripts.bench.samples import Arrays, answers_in_float64, random_inputs
 from scripts.bench.worker import in_fresh_process
 
 LIMIT = 4.0  # times ONNX Runtime's error
@@ -32,8 +33,6 @@ _EXAMPLES = """examples:
   make accuracy ARGS="--models resnet18,mobilenetv2 --inputs 16"
   make accuracy ARGS="--models vgg16 --target host,vector_bytes=32 --json build/accuracy.json"
 """
-
-Answers = list[np.ndarray]  # by output, of one input
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if all(row.ratio <= options.limit for row in rows) else 1
 
 
-def compare(references: Sequence[Answers], answers: Sequence[Answers]) -> Error:
+def compare(references: Sequence[Arrays], answers: Sequence[Arrays]) -> Error:
     """The error of the answers to several inputs; each output counts with its own range over all of them."""
     parts = []
     for of_output, of_reference in zip(zip(*answers, strict=True), zip(*references, strict=True), strict=True):
@@ -88,43 +87,16 @@ def compare(references: Sequence[Answers], answers: Sequence[Answers]) -> Error:
     return Error(float(np.sqrt(np.mean(differences**2))), float(np.abs(differences).max()))
 
 
-def random_inputs(examples: Sequence[np.ndarray], count: int) -> list[list[np.ndarray]]:
-    """Standard normal numbers in place of the examples' real ones; integers are drawn from the examples' own."""
-    rng = np.random.default_rng(0)
-
-    def one(example: np.ndarray) -> np.ndarray:
-        if np.issubdtype(example.dtype, np.floating):
-            return rng.standard_normal(example.shape).astype(example.dtype)
-        return rng.choice(example.ravel(), example.shape)
-
-    return [[one(example) for example in examples] for _ in range(count)]
-
-
 def measure(model: str, target: str, count: int) -> Row:
     """Run one network three ways, one after the other, so that only one copy of its weights is alive at a time."""
     case = read_case(case_folder(model))
     inputs = random_inputs(list(case.inputs.values()), count)
-    references = _in_float64(model, inputs)
+    references = answers_in_float64(model, inputs)
     others = _by_onnxruntime(case.onnx, inputs)
     return Row(model, count, compare(references, _compiled(model, target, inputs)), compare(references, others))
 
 
-def _in_float64(model: str, inputs: Sequence[Answers]) -> list[Answers]:
-    import torch
-
-    module, _ = zoo.build(model)
-    module.double()
-    answers = []
-    with torch.no_grad():
-        for arrays in inputs:
-            tensors = [torch.from_numpy(array) for array in arrays]
-            given = module(*(tensor.double() if tensor.is_floating_point() else tensor for tensor in tensors))
-            outputs = tuple(given.values()) if isinstance(given, dict) else (given,)
-            answers.append([output.numpy() for output in outputs])
-    return answers
-
-
-def _by_onnxruntime(path: Path, inputs: Sequence[Answers]) -> list[Answers]:
+def _by_onnxruntime(path: Path, inputs: Sequence[Arrays]) -> list[Arrays]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -134,7 +106,7 @@ def _by_onnxruntime(path: Path, inputs: Sequence[Answers]) -> list[Answers]:
     return [session.run(None, dict(zip(names, arrays, strict=True))) for arrays in inputs]
 
 
-def _compiled(model: str, target: str, inputs: Sequence[Answers]) -> list[Answers]:
+def _compiled(model: str, target: str, inputs: Sequence[Arrays]) -> list[Arrays]:
     import edgecompile as ec
 
     module, examples = zoo.build(model)  # not `zoo:NAME`, which is trained where the zoo can train it

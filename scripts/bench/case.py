@@ -44,14 +44,20 @@ class Case:
         """Operator set 20, float32, batch normalization folded, weights inside."""
         return self.folder / "model.onnx"
 
-    def converted(self, distribution: str, convert: Callable[[Path], None]) -> Path:
+    @property
+    def is_text(self) -> bool:
+        """Whether the network reads token numbers, like every transformer for text."""
+        return all(np.issubdtype(array.dtype, np.integer) for array in self.inputs.values())
+
+    def converted(self, distribution: str, convert: Callable[[Path], None], kind: str = "") -> Path:
         """The folder with the network in another runtime's format, made by `convert` unless it is there.
 
         Args:
             distribution: whose version the format depends on.
             convert: fills the empty folder that it is given, or raises.
+            kind: which one of several conversions by the same distribution; it changes with their settings.
         """
-        wanted = self.folder / f"{distribution}-{importlib.metadata.version(distribution)}"
+        wanted = self.folder / "-".join(filter(None, (distribution, importlib.metadata.version(distribution), kind)))
         if not wanted.exists():
             _fill(wanted, convert)
         return wanted
@@ -75,7 +81,8 @@ def case_folder(name: str) -> Path:
     import edgecompile.zoo
 
     digest = hashlib.sha256()
-    for path in (Path(__file__), *sorted(Path(edgecompile.zoo.__file__).parent.glob("*.py"))):
+    here = Path(__file__)
+    for path in (here, here.with_name("samples.py"), *sorted(Path(edgecompile.zoo.__file__).parent.glob("*.py"))):
         digest.update(path.read_bytes())
     for distribution in ("torch", "onnxscript"):
         digest.update(importlib.metadata.version(distribution).encode())

@@ -16,11 +16,13 @@ from typing import Literal
 import numpy as np
 
 from edgecompile.artifact.verify import relative_difference
+from scripts.bench.accuracy import Accuracy, Probes, compare_answers
 from scripts.bench.case import Case
 from scripts.bench.rivals import Loader, UnusableRival
 from scripts.bench.worker import Loaded, Worker
 
-LARGEST_DIFFERENCE = 1e-3
+LARGEST_DIFFERENCE = 1e-3  # in float32
+LEAST_SNR_DB = 3.0  # in int8: below it the answers are noise
 
 _TURN_MS = 300.0  # timed, of each runtime in each round
 _WARMUP_MS = 60.0  # before it: the caches hold another runtime's weights
@@ -36,6 +38,7 @@ class Row:
         reason: of a status other than "timed".
         difference: from PyTorch, largest over all outputs, as a part of the output's range.
         times_ms: of each timed inference.
+        accuracy, model_bytes: None unless the comparison has probes.
     """
 
     runtime: str
@@ -45,6 +48,8 @@ class Row:
     notes: str = ""
     difference: float | None = None
     times_ms: tuple[float, ...] = ()
+    accuracy: Accuracy | None = None
+    model_bytes: int | None = None
 
     @property
     def median_ms(self) -> float | None:
@@ -63,19 +68,24 @@ class Comparison:
         rows: ours first, then in the order asked for.
         foreign_share: of the cores' time that went to programs other than these, while they ran; too high when one of
             these failed on the way.
+        baseline: the row that is ours too, in float32; "" where there is none.
+        varying_share: of the probes' references, see `Probes`; None without probes.
     """
 
     case: Case
     threads: int
     rows: tuple[Row, ...]
     foreign_share: float
+    baseline: str = ""
+    varying_share: float | None = None
 
     def ratio(self, row: Row) -> float | None:
         """The row's median as a multiple of the best rival's."""
-        best = self.best_rival
-        if best is None or row.median_ms is None or best.median_ms is None:
-            return None
-        return row.median_ms / best.median_ms
+        return _ratio(row, self.best_rival)
+
+    def ratio_to_float(self, row: Row) -> float | None:
+        """The row's median as a multiple of the baseline's."""
+        return _ratio(row, next((other for other in self.rows if other.runtime == self.baseline), None))
 
     @property
     def ours(self) -> Row:
@@ -83,12 +93,19 @@ class Comparison:
 
     @property
     def best_rival(self) -> Row | None:
-        timed = [row for row in self.rows[1:] if row.median_ms is not None]
+        timed = [row for row in self.rows[1:] if row.median_ms is not None and row.runtime != self.baseline]
         return min(timed, key=lambda row: row.median_ms or 0.0, default=None)
 
 
 def compare(
-    case: Case, runtimes: Mapping[str, Loader], cores: tuple[int, ...], rounds: int, progress: Callable[[str], None]
+    case: Case,
+    runtimes: Mapping[str, Loader],
+    cores: tuple[int, ...],
+    rounds: int,
+    progress: Callable[[str], None],
+    *,
+    probes: Probes | None = None,
+    baseline: str = "",
 ) -> Comparison:
     """Load every runtime, check what it answers, and time those that answer right.
 
@@ -97,15 +114,19 @@ def compare(
         cores: what every runtime is pinned to, one thread on each.
         rounds: turns of each runtime.
         progress: called with what happens now.
+        probes: judge by the accuracy of the answers to them, not by the difference from PyTorch; every loader's network
+            is then a `ProbedNetwork`.
+        baseline: the name of the runtime that is ours too, in float32.
     """
     rows: dict[str, Row] = {}
     workers: dict[str, Worker] = {}
     with contextlib.ExitStack() as stack:
         for name, load in runtimes.items():  # one after another: some need the whole machine to convert the network
             progress(f"{case.name}, threads: {len(cores)}: {name} loads")
-            worker = stack.enter_context(Worker(load, case.folder, cores))
+            worker = stack.enter_context(Worker(load, case.folder, cores, probed=probes is not None))
             try:
-                rows[name] = _checked(name, worker.loaded(), case)
+                loaded = worker.loaded()
+                rows[name] = _judged(name, loaded, probes) if probes else _checked(name, loaded, case)
             except UnusableRival as error:
                 rows[name] = Row(name, "failed", str(error))
             if rows[name].status == "timed":
@@ -121,7 +142,9 @@ def compare(
             rows[name] = dataclasses.replace(rows[name], status="failed", reason=measured)
         else:
             rows[name] = dataclasses.replace(rows[name], times_ms=tuple(measured))
-    return Comparison(case, len(cores), tuple(rows.values()), max(0.0, foreign / elapsed) if workers else 0.0)
+    share = max(0.0, foreign / elapsed) if workers else 0.0
+    varying = probes.varying_share if probes else None
+    return Comparison(case, len(cores), tuple(rows.values()), share, baseline, varying)
 
 
 def _checked(name: str, loaded: Loaded, case: Case) -> Row:
@@ -133,6 +156,18 @@ def _checked(name: str, loaded: Loaded, case: Case) -> Row:
     right = difference <= LARGEST_DIFFERENCE
     reason = "" if right else f"differs from PyTorch by {difference:.1e} of the range, {LARGEST_DIFFERENCE:.0e} allowed"
     return Row(name, "timed" if right else "refused", reason, loaded.version, loaded.notes, difference)
+
+
+def _judged(name: str, loaded: Loaded, probes: Probes) -> Row:
+    """The row of a runtime that has answered the probes."""
+    try:
+        accuracy = compare_answers(probes.references, loaded.answers)
+    except ValueError as error:
+        return Row(name, "refused", str(error), loaded.version, loaded.notes)
+    right = accuracy.snr_db >= LEAST_SNR_DB
+    reason = "" if right else f"the signal is {accuracy.snr_db:.1f} dB above the noise, {LEAST_SNR_DB:g} needed"
+    status: Literal["timed", "refused"] = "timed" if right else "refused"
+    return Row(name, status, reason, loaded.version, loaded.notes, accuracy=accuracy, model_bytes=loaded.model_bytes)
 
 
 def _take_turns(
@@ -163,6 +198,12 @@ def _turn_length(inference_ms: float) -> tuple[int, int]:
     """How many inferences of a turn come untimed, and how many timed: about the same time for every runtime."""
     warmup = max(1, min(20, round(_WARMUP_MS / inference_ms)))
     return warmup, max(2, min(100, round(_TURN_MS / inference_ms)))
+
+
+def _ratio(row: Row, other: Row | None) -> float | None:
+    if other is None or row.median_ms is None or other.median_ms is None:
+        return None
+    return row.median_ms / other.median_ms
 
 
 def _used_by(workers: Mapping[str, Worker]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import multiprocessing
 import os
@@ -15,12 +16,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 import numpy as np
 
-from scripts.bench.case import read_case
-from scripts.bench.rivals import Loader, UnusableRival
+from scripts.bench.accuracy import probe_inputs
+from scripts.bench.case import Case, read_case
+from scripts.bench.rivals import Loader, ProbedNetwork, UnusableRival
+from scripts.bench.samples import Arrays
 
 _LOAD_SECONDS = 900.0  # converting and compiling the largest network takes about a minute on a quiet core
 _TURN_SECONDS = 300.0
@@ -37,11 +40,15 @@ class Loaded:
         version: of the runtime.
         notes: the settings that were chosen, and what the runtime tells about its kernels.
         outputs: of one inference.
+        model_bytes: of the files that the runtime needs beside itself; None unless it was asked about the probes.
+        answers: to each of the probes' inputs.
     """
 
     version: str
     notes: str
     outputs: tuple[np.ndarray, ...]
+    model_bytes: int | None = None
+    answers: tuple[Arrays, ...] = ()
 
 
 class Worker:
@@ -51,13 +58,14 @@ class Worker:
         load: imports the runtime and loads the case, in the new process.
         folder: of the case.
         cores: that the process may use, one thread on each.
+        probed: ask for the answers to the probes too: the loader's network is then a `ProbedNetwork`.
     """
 
-    def __init__(self, load: Loader, folder: Path, cores: tuple[int, ...]) -> None:
+    def __init__(self, load: Loader, folder: Path, cores: tuple[int, ...], *, probed: bool = False) -> None:
         context = multiprocessing.get_context("spawn")
         self._log = tempfile.NamedTemporaryFile(prefix="bench-", suffix=".log")  # noqa: SIM115 - see close
         self._connection, theirs = context.Pipe()
-        arguments = (theirs, load, folder, cores, self._log.name)
+        arguments = (theirs, load, folder, cores, probed, self._log.name)
         self._process = context.Process(target=_serve, args=arguments)
         self._process.start()
         theirs.close()
@@ -140,7 +148,7 @@ def quiet(log: str = os.devnull) -> None:
     os.close(descriptor)
 
 
-def _serve(connection: Connection, load: Loader, folder: Path, cores: tuple[int, ...], log: str) -> None:
+def _serve(connection: Connection, load: Loader, folder: Path, cores: tuple[int, ...], probed: bool, log: str) -> None:
     """The worker's end: answers are a `Loaded` and then lists of milliseconds, or a string that says what failed."""
     os.sched_setaffinity(0, cores)
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(len(cores))
@@ -149,7 +157,8 @@ def _serve(connection: Connection, load: Loader, folder: Path, cores: tuple[int,
         case = read_case(folder)
         version, network = load(case, len(cores))
         network.run()
-        connection.send(Loaded(version, network.notes, tuple(network.outputs())))
+        loaded = Loaded(version, network.notes, tuple(network.outputs()))
+        connection.send(_with_answers(loaded, cast(ProbedNetwork, network), case) if probed else loaded)
         gc.freeze()
         gc.disable()
         while True:
@@ -159,6 +168,17 @@ def _serve(connection: Connection, load: Loader, folder: Path, cores: tuple[int,
         return
     except Exception as error:  # a runtime may raise anything; the row shows what it said
         connection.send(_line(error))
+
+
+def _with_answers(loaded: Loaded, network: ProbedNetwork, case: Case) -> Loaded:
+    """With the size of the model and its answers to the probes; then the case's own inputs are in place again."""
+    answers = []
+    for inputs in probe_inputs(case):
+        network.give(inputs)
+        network.run()
+        answers.append([np.array(output) for output in network.outputs()])
+    network.give(list(case.inputs.values()))
+    return dataclasses.replace(loaded, model_bytes=network.model_bytes, answers=tuple(answers))
 
 
 def _times(run: Callable[[], object], warmup: int, timed: int) -> list[float]:

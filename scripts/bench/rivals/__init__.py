@@ -6,14 +6,14 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from scripts.bench.case import Case
 
-__all__ = ["OURS", "RIVALS", "Loader", "Network", "UnusableRival", "loader"]
+__all__ = ["OURS", "RIVALS", "Loader", "Network", "ProbedNetwork", "UnusableRival", "loader", "version_of"]
 
 OURS = "edgecompile"
 
@@ -48,8 +48,21 @@ class Network(Protocol):
         """What the last inference answered, in the order of the case's `expected`."""
 
 
-# From a case and a number of threads to the runtime's version, and the network at its fastest settings in float32. A
-# process is started with it, so it must be a function of a module, or a `functools.partial` of one.
+class ProbedNetwork(Network, Protocol):
+    """A network that can be asked about other inputs too, as those in int8 are.
+
+    Attributes:
+        model_bytes: of the files that the runtime needs beside itself.
+    """
+
+    model_bytes: int
+
+    def give(self, inputs: Sequence[np.ndarray]) -> None:
+        """Other inputs of the same shapes, in order, for the inferences that follow."""
+
+
+# From a case and a number of threads to the runtime's version, and the network at its fastest settings. A process is
+# started with it, so it must be a function of a module, or a `functools.partial` of one.
 Loader = Callable[[Case, int], tuple[str, Network]]
 
 
@@ -61,9 +74,19 @@ def loader(rival: str) -> Loader:
     return functools.partial(_load, rival)
 
 
-def _load(rival: str, case: Case, threads: int) -> tuple[str, Network]:
+def version_of(*distributions: str) -> str:
+    """The version of the first one.
+
+    Raises:
+        UnusableRival: one of them is missing.
+    """
     try:
-        versions = [importlib.metadata.version(distribution) for distribution in RIVALS[rival]]
+        versions = [importlib.metadata.version(distribution) for distribution in distributions]
     except importlib.metadata.PackageNotFoundError as error:
         raise UnusableRival(f"{error.name} is not installed: pip install -e '.[bench]'") from None
-    return versions[0], importlib.import_module(f"scripts.bench.rivals.{rival}").load(case, threads)
+    return versions[0]
+
+
+def _load(rival: str, case: Case, threads: int) -> tuple[str, Network]:
+    version = version_of(*RIVALS[rival])
+    return version, importlib.import_module(f"scripts.bench.rivals.{rival}").load(case, threads)

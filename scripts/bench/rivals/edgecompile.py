@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 import edgecompile as ec
-from edgecompile import zoo
+from edgecompile import Model, zoo
 from scripts.bench.case import Case
 
 
-class _Network:
-    def __init__(self, case: Case, threads: int) -> None:
+class Compiled:
+    """A network of the zoo as an artifact.
+
+    Args:
+        change: what the model goes through before it is compiled.
+    """
+
+    def __init__(self, case: Case, threads: int, change: Callable[[Model], Model] = lambda model: model) -> None:
         self._folder = tempfile.TemporaryDirectory()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the table shows the difference
             module, examples = zoo.build(case.name)  # not `zoo:`, whose weights are trained where they can be
-            model = ec.load(module, example_inputs=examples, name=case.name)
+            model = change(ec.load(module, example_inputs=examples, name=case.name))
             self._artifact = ec.compile(model, out=Path(self._folder.name) / case.name, threads=threads)
-        self._inputs = tuple(case.inputs.values())
+        self._inputs: Sequence[np.ndarray] = tuple(case.inputs.values())
         self._outputs: list[np.ndarray] = []
         manifest = self._artifact.manifest
+        self.model_bytes = manifest.files[manifest.library].bytes
+        if not manifest.weights_embedded:
+            self.model_bytes += manifest.weight_bytes
         self.notes = f"executor {manifest.executor}, {manifest.target.name}"
+
+    def give(self, inputs: Sequence[np.ndarray]) -> None:
+        self._inputs = inputs
 
     def run(self) -> None:
         self._outputs = self._artifact.run(*self._inputs)
@@ -33,6 +46,6 @@ class _Network:
         return self._outputs
 
 
-def load(case: Case, threads: int) -> _Network:
+def load(case: Case, threads: int) -> Compiled:
     """The case as an artifact."""
-    return _Network(case, threads)
+    return Compiled(case, threads)

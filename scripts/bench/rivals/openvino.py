@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 import openvino
@@ -13,26 +15,35 @@ from scripts.bench.case import Case
 _HEAVY = ("Convolution", "FullyConnected", "MatMul")
 
 
-class _Network:
-    def __init__(self, case: Case, threads: int) -> None:
-        settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
-        }
-        compiled = openvino.Core().compile_model(case.onnx, "CPU", settings)
+class Request:
+    """A model in an inference request.
+
+    Args:
+        model: its file.
+        inputs: in order.
+        threads: that work on one inference.
+        settings: of the plugin, beside those that are for all.
+    """
+
+    def __init__(self, model: Path, inputs: Iterable[np.ndarray], threads: int, settings: Mapping[str, object]) -> None:
+        shared = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+        compiled = openvino.Core().compile_model(model, "CPU", {**shared, **settings})
         self._request = compiled.create_infer_request()
-        for port, array in zip(compiled.inputs, case.inputs.values(), strict=True):
+        self._inputs, self._outputs = compiled.inputs, compiled.outputs
+        self.give(inputs)
+        self.model_bytes = sum(path.stat().st_size for path in model.parent.glob(f"{model.stem}.*"))
+        self.precision = str(compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
+        self.notes = f"latency hint, {self.precision}; {_kernels(compiled)}"
+
+    def give(self, inputs: Iterable[np.ndarray]) -> None:
+        for port, array in zip(self._inputs, inputs, strict=True):
             self._request.set_tensor(port, openvino.Tensor(array, shared_memory=True))
-        self._ports = compiled.outputs
-        self.notes = f"latency hint, f32; {_kernels(compiled)}"
 
     def run(self) -> None:
         self._request.infer()
 
     def outputs(self) -> list[np.ndarray]:
-        return [self._request.get_tensor(port).data.copy() for port in self._ports]
+        return [self._request.get_tensor(port).data.copy() for port in self._outputs]
 
 
 def _kernels(compiled: openvino.CompiledModel) -> str:
@@ -42,6 +53,6 @@ def _kernels(compiled: openvino.CompiledModel) -> str:
     return " ".join(f"{count} {name}" for name, count in counts.most_common())
 
 
-def load(case: Case, threads: int) -> _Network:
+def load(case: Case, threads: int) -> Request:
     """The case in an inference request."""
-    return _Network(case, threads)
+    return Request(case.onnx, case.inputs.values(), threads, {"INFERENCE_PRECISION_HINT": "f32"})

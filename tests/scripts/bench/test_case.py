@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -57,4 +59,14 @@ def test_a_conversion_is_kept_and_a_failed_one_leaves_nothing(case: Case) -> Non
     first, second = case.converted("onnx", convert), case.converted("onnx", convert)
     assert first == second and len(calls) == 1
     assert (first / "model").read_text() == "converted"
-    assert {path.name for path in case.folder.iterdir()} - before == {f"onnx-{onnx.__version__}"}
+    third = case.converted("onnx", convert, "int8")
+    assert third != first and len(calls) == 2
+    made = {path.name for path in case.folder.iterdir()} - before
+    assert made == {f"onnx-{onnx.__version__}", f"onnx-{onnx.__version__}-int8"}
+
+
+def test_a_network_of_token_numbers_is_one_for_text(case: Case) -> None:
+    tokens = np.zeros((1, 4), np.int64)
+    assert not case.is_text
+    assert dataclasses.replace(case, inputs={"tokens": tokens, "mask": tokens}).is_text
+    assert not dataclasses.replace(case, inputs={"tokens": tokens, **case.inputs}).is_text
