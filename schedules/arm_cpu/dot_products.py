@@ -9,10 +9,12 @@ Source: Arm Architecture Reference Manual for A-profile, sections on SDOT, SMULL
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from edgecompile.target import CpuFacts
 
+from schedules import wrapping
 from schedules.dot_product import DotProduct
 
 if TYPE_CHECKING:
@@ -85,3 +87,13 @@ def long_products() -> DotProduct:
         return sums + x * weight
 
     return DotProduct("smlal", _LANES, 1, "int16", 0, 1, 2, widen, spread, add)
+
+
+def wrapping_products(facts: CpuFacts) -> list[DotProduct]:
+    """`smlal` whose sums are modulo 2^32; none where the CPU has no NEON."""
+
+    def add(sums: Expr, x: Expr, weight: Expr) -> Expr:
+        return wrapping.add(sums, x * weight)
+
+    has_words = {"asimd", "neon"} & set(facts.features)
+    return [dataclasses.replace(long_products(), add=add)] if has_words else []
