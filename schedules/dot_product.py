@@ -40,6 +40,7 @@ class DotProduct:
         add: (sums, x, weights) to the new sums.
         place: (lane, element of the group, group) to the place of a weight among the packed ones of a step.
         lowest_weight: that it is exact for.
+        multiplies: times that a step of one vector occupies one of the CPU's `fma_ports`.
     """
 
     name: str
@@ -54,6 +55,7 @@ class DotProduct:
     add: Callable[[Expr, Expr, Expr], Expr]
     place: Callable[[Expr, Expr, int], Expr] = _in_order
     lowest_weight: int = -128
+    multiplies: int = 1
 
     @property
     def words(self) -> int:

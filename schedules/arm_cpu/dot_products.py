@@ -65,7 +65,9 @@ def paired_products() -> DotProduct:
         return sums + tirx.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.saddlp.v4i32.v8i16", total)
 
     return DotProduct(
-        "smull", _LANES, 4, "int8", 0, 3, 5, lambda weight: weight, spread, add, _by_pairs, lowest_weight=-127
+        *("smull", _LANES, 4, "int8", 0, 3, 5, lambda weight: weight, spread, add, _by_pairs),
+        lowest_weight=-127,
+        multiplies=2,  # sadalp runs beside them
     )
 
 
@@ -90,10 +92,14 @@ def long_products() -> DotProduct:
 
 
 def wrapping_products(facts: CpuFacts) -> list[DotProduct]:
-    """`smlal` whose sums are modulo 2^32; none where the CPU has no NEON."""
+    """`smlal` whose sums are modulo 2^32; none where the CPU has no NEON.
+
+    Cores with `sdot` multiply words in one of their two pipes only: Cortex-A76 Software Optimization Guide, section 3.
+    """
 
     def add(sums: Expr, x: Expr, weight: Expr) -> Expr:
         return wrapping.add(sums, x * weight)
 
     has_words = {"asimd", "neon"} & set(facts.features)
-    return [dataclasses.replace(long_products(), add=add)] if has_words else []
+    multiplies = 2 if "asimddp" in facts.features else 1
+    return [dataclasses.replace(long_products(), add=add, multiplies=multiplies)] if has_words else []

@@ -60,7 +60,9 @@ class IntegerConfig:
         pixels, lines = _lines(problem)
         panels = math.ceil(problem.out_channels / self.panel)
         steps = math.ceil(problem.group_channels / dot.group) * problem.kernel[0] * problem.kernel[1]
-        return _line_cycles(pixels, self.rows, self.vectors, dot, facts) * lines * panels * steps
+        multiplied = pixels * self.vectors * dot.multiplies / facts.fma_ports
+        line = max(_line_cycles(pixels, self.rows, self.vectors, dot, facts), multiplied)
+        return line * lines * panels * steps
 
     @staticmethod
     def choose(problem: Convolution, in_block: int, dot: DotProduct, facts: CpuFacts) -> IntegerConfig:
