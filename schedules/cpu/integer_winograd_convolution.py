@@ -1,4 +1,4 @@
-"""Winograd convolution of bytes for 3x3 kernels of stride one, in whole numbers: the sums of the direct one, bit by bit.
+"""Winograd convolution of bytes for 3x3 kernels of stride one, in whole numbers: exactly the direct one's sums.
 
     for block of tile rows in parallel(...):                       # what stays in the second-level cache
         for channels, tile in ...:         v[:, :, c, tile] = B^T x[c, tile] B                      # int16
@@ -12,6 +12,7 @@ the division has no remainder, and that sums may wrap around.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ from schedules.dot_product import DotProduct
 if TYPE_CHECKING:
     from tvm import tirx
 
-    from schedules.cpu.loops import Expr
+    from schedules.cpu.loops import Expr, Index
     from schedules.cpu.winograd_blocks import Tasks
     from schedules.cpu.winograd_transforms import Vector
 
@@ -134,21 +135,36 @@ class IntegerWinogradConvolution:
         row, column = place
 
         def some(first: Expr, lanes: int) -> list[tirx.Stmt]:
-            def read(i: int, j: int) -> Vector:
-                ih, iw = row + i, column + j
-                inside = tirx.all(ih >= 0, ih < problem.height, iw >= 0, iw < problem.width)
-
-                def value(lane: Expr) -> Expr:
-                    found = tirx.Cast("int16", loops.load(self.x, [block.image, c, ih, iw, first + lane]))
-                    return tirx.if_then_else(inside, found, tirx.const(self.zero_point, "int16")) if guarded else found
-
-                return value
+            def pixel(i: Index, j: Index, lane: Expr) -> Expr:
+                return tirx.Cast("int16", loops.load(self.x, [block.image, c, row + i, column + j, first + lane]))
 
             def write(r: int, s: int, value: Vector) -> tirx.Stmt:
                 target = [block.group, r * size + s, c, tile]
                 return loops.vector(lanes, lambda lane: loops.store(memory.v, value(lane), [*target, first + lane]))
 
-            return both_sides(integer_transforms(self.config.outputs).input, read, write, lanes, "int16")
+            def transform(read: Callable[[int, int], Vector]) -> list[tirx.Stmt]:
+                return both_sides(integer_transforms(self.config.outputs).input, read, write, lanes, "int16")
+
+            if not guarded:
+                return transform(lambda i, j: lambda lane: pixel(i, j, lane))
+            # A question for each pixel, spelled out, would take TVM seconds: a loop asks it, and keeps the answers.
+            pixels = loops.local_buffer([size, size, lanes], "int16", "pixels")
+
+            def fetch(i: Expr, j: Expr) -> tirx.Stmt:
+                ih, iw = row + i, column + j
+                inside = tirx.all(ih >= 0, ih < problem.height, iw >= 0, iw < problem.width)
+
+                def one(lane: Expr) -> tirx.Stmt:
+                    found = tirx.if_then_else(inside, pixel(i, j, lane), tirx.const(self.zero_point, "int16"))
+                    return loops.store(pixels, found, [i, j, lane])
+
+                return loops.vector(lanes, one)
+
+            return [
+                loops.allocate(pixels),
+                loops.serial(size, lambda i: [loops.serial(size, lambda j: [fetch(i, j)], "j")], "i"),
+                *transform(lambda i, j: lambda lane: loops.load(pixels, [i, j, lane])),
+            ]
 
         most = min(MOST_TRANSFORM_LANES, self.facts.vector_bytes // WORD_BYTES)
         return over_vectors(int(self.x.shape[4]), most, some)
@@ -163,9 +179,7 @@ class IntegerWinogradConvolution:
 
         return self._blocks.over_rows(self.config.tile.rows, tiles)
 
-    def _product(
-        self, memory: _Memory, place: list[Expr], panel: Expr, first: Expr, rows: int
-    ) -> list[tirx.Stmt]:
+    def _product(self, memory: _Memory, place: list[Expr], panel: Expr, first: Expr, rows: int) -> list[tirx.Stmt]:
         """The sums of some tiles at one place, a group and a frequency, for a panel of output channels."""
         from tvm import tirx
 
@@ -192,9 +206,7 @@ class IntegerWinogradConvolution:
         reduction = loops.serial(int(self.x.shape[1]), products, "block")
         return [*sums.start(tirx.const(0, "int32")), reduction, *sums.each(keep)]
 
-    def _transform_out(
-        self, memory: _Memory, block: TileBlock, k: Expr, tile: Expr, channels: int
-    ) -> list[tirx.Stmt]:
+    def _transform_out(self, memory: _Memory, block: TileBlock, k: Expr, tile: Expr, channels: int) -> list[tirx.Stmt]:
         """One tile of one vector of output channels, of which the first `channels` count."""
         from tvm import tirx
 
@@ -212,9 +224,10 @@ class IntegerWinogradConvolution:
         def keep(a: int, b: int, value: Vector) -> tirx.Stmt:
             return results.put(a, b, lambda lane: wrapping.multiply(value(lane), matrices.inverse))
 
-        def finish(a: int, b: int) -> tirx.Stmt:
+        def finish(a: Expr, b: Expr) -> tirx.Stmt:
             def one(lane: Expr) -> tirx.Stmt:
-                exact = tirx.shift_right(results.get(a, b)(lane), tirx.const(matrices.shift, "int32"))
+                scaled = loops.load(results.buffer, [(a * outputs + b) * lanes + lane])
+                exact = tirx.shift_right(scaled, tirx.const(matrices.shift, "int32"))
                 value = exact + loops.load(self.start, [first + lane])
                 # A vector lies in one block, or there is one block only.
                 place = [first // out_block, oh + a, ow + b, first % out_block + lane]
@@ -226,5 +239,6 @@ class IntegerWinogradConvolution:
         return [
             loops.allocate(results.buffer),
             *both_sides(matrices.output, read, keep, lanes, "int32", WRAPPING),
-            *[finish(a, b) for a in range(outputs) for b in range(outputs)],
+            # A loop: the epilogue's code, once instead of for each result, takes LLVM a fraction of the time.
+            loops.serial(outputs, lambda a: [loops.serial(outputs, lambda b: [finish(a, b)], "b")], "a"),
         ]

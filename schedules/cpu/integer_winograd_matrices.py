@@ -7,11 +7,11 @@ sums of 32 bits may wrap around: they are right modulo 2^32, and so is their pro
 of scale^2, which leaves y times a power of two, 2^shift. So y is exact wherever |y| < 2^(31 - shift), whatever the
 terms on the way. F(2,3) has scale^2 = 4 = 2^2, and F(4,3) with the points 0, 1, -1, 2, -2 has 576 = 9 * 2^6.
 
-B^T d B and W g W^T fit in 16 bits for all bytes d and g: at most 4 and 100, and 4 * 9 / 4 and 144 times as large.
+B^T d B and W g W^T fit in 16 bits for all bytes d and g: at most 4 and 100, and 9 and 144 times as large.
 
-Sources: A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks", 2016, for the transforms; L. Meng and
-J. Brothers, "Efficient Winograd Convolution via Integer Arithmetic", 2019, for scaled integer ones. Unlike G. Li et al.,
-"Lance", 2020, and "LoWino", 2021, nothing is rounded in the transformed domain.
+Sources: A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks", 2016, for the transforms; L. Meng
+and J. Brothers, "Efficient Winograd Convolution via Integer Arithmetic", 2019, for scaled integer ones. Unlike G. Li et
+al., "LANCE", 2020, and "LoWino", 2021, nothing is rounded in the transformed domain.
 """
 
 from __future__ import annotations

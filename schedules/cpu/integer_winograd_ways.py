@@ -94,6 +94,4 @@ def emit_integer_winograd(anchor: Anchor, epilogue: Epilogue, target: Target) ->
     config = IntegerWinogradConfig.from_numbers(anchor.numbers["config"])
     zero_point = int(anchor.numbers["zero_point"])
     dot = next(dot for dot in word_products(target.cpu) if dot.name == config.tile.dot)
-    return IntegerWinogradConvolution(
-        problem, zero_point, config, dot, x, weight, start, epilogue, target.cpu
-    ).emit()
+    return IntegerWinogradConvolution(problem, zero_point, config, dot, x, weight, start, epilogue, target.cpu).emit()

@@ -1,8 +1,8 @@
 """The loops of Winograd convolution around its arithmetic: rows of tiles go through all steps together, block by block.
 
-    for block in ...:                              # what stays in the second-level cache
-        for step in (transform in, multiply, transform out):
-            for task in ...:  step(block, task)
+for block in ...:                              # what stays in the second-level cache
+    for step in (transform in, multiply, transform out):
+        for task in ...:  step(block, task)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from schedules.cpu.winograd_matrices import TAPS
 if TYPE_CHECKING:
     from tvm import tirx
 
-    from schedules.cpu.loops import Body, Expr
+    from schedules.cpu.loops import Body, Expr, Index
 
     Statements = list[tirx.Stmt]
     Tasks = tuple[int, Callable[[Expr], Statements]]  # of one step: how many, and what one does
@@ -169,14 +169,14 @@ class TileBlocks:
         """The row and column in y of a tile's first result."""
         return (block.first + tile // self.width) * self.outputs, tile % self.width * self.outputs
 
-    def within(self, place: tuple[Expr, Expr], a: int, b: int, statement: tirx.Stmt) -> tirx.Stmt:
+    def within(self, place: tuple[Expr, Expr], a: Index, b: Index, statement: tirx.Stmt) -> tirx.Stmt:
         """The statement, where the result `[a, b]` of the tile whose first is at `place` belongs to y."""
         from tvm import tirx
 
         problem, (oh, ow) = self.problem, place
         conditions = []
-        if problem.out_height % self.outputs and a:
+        if problem.out_height % self.outputs and not (isinstance(a, int) and a == 0):
             conditions.append(oh + a < problem.out_height)
-        if problem.out_width % self.outputs and b:
+        if problem.out_width % self.outputs and not (isinstance(b, int) and b == 0):
             conditions.append(ow + b < problem.out_width)
         return loops.when(tirx.all(*conditions), [statement]) if conditions else statement

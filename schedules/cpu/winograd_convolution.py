@@ -149,9 +149,7 @@ class WinogradConvolution:
     def _chunks(self) -> int:
         return self.problem.in_channels // self.config.chunk
 
-    def _product(
-        self, memory: _Memory, block: TileBlock, place: _Panel, start: Expr, rows: int
-    ) -> list[tirx.Stmt]:
+    def _product(self, memory: _Memory, block: TileBlock, place: _Panel, start: Expr, rows: int) -> list[tirx.Stmt]:
         config = self.config
         lanes, panel = config.lanes, place.panel
         u, v = memory.u, memory.v

@@ -39,9 +39,7 @@ def integer_convolution_ways(call: relax.Call, implementations: Implementations)
     block = implementations.integer_block(problem.in_channels)
     layout: Layout = PLAIN if problem.in_channels % _DOT and problem.groups == 1 else block
     in_block = block if layout else math.ceil(problem.in_channels / _DOT) * _DOT
-    offers = implementations.integer_convolutions(
-        problem, zero_point, in_block, _lowest(weight), _largest_sum(weight)
-    )
+    offers = implementations.integer_convolutions(problem, zero_point, in_block, _lowest(weight), _largest_sum(weight))
     if not offers:
         return [plain_way(call, cycles, "no template takes it")]
     writes = implementations.integer_block(problem.out_channels)

@@ -162,9 +162,7 @@ def integer_way(
     problem: Convolution, target: Target, zero_point: int, in_block: int, name: str = "", weight_sum: int | None = None
 ) -> Implementation:
     """The first way that the target offers whose name begins so."""
-    ways = CpuImplementations(target.cpu).integer_convolutions(
-        problem, zero_point, in_block, LOWEST_WEIGHT, weight_sum
-    )
+    ways = CpuImplementations(target.cpu).integer_convolutions(problem, zero_point, in_block, LOWEST_WEIGHT, weight_sum)
     return next(way for way in ways if way.name.startswith(name))
 
 
