@@ -174,12 +174,14 @@ def check(
     seed: int = 0,
     name: str = "",
     arrays: tuple[np.ndarray, np.ndarray] | None = None,
+    alone: bool = True,
 ) -> None:
     """The template's kernel, fused with a requantization and a residual, and alone, has the bits of the reference.
 
     Args:
         name: what the way's name begins with.
         arrays: x and weight; those of `factors` where none are given.
+        alone: False for the fused kernel only, in half of the time.
     """
     rng = np.random.default_rng(seed)
     x, weight = arrays or factors(problem, rng)
@@ -198,8 +200,9 @@ def check(
     parameters.append(to_blocks(residual, out_block))
     sources = placeholders(arguments)
     result = way.compute(*sources)
-    got = _run(sources, result, arguments, target, np.int32)
-    np.testing.assert_array_equal(_from_blocks(got), expected)
+    if alone:
+        got = _run(sources, result, arguments, target, np.int32)
+        np.testing.assert_array_equal(_from_blocks(got), expected)
     more, final = epilogue.stages(result)
     got = _run([*sources, *more], final, [*arguments, *parameters], target, np.int8)
     np.testing.assert_array_equal(_from_blocks(got), epilogue.apply(expected, residual))
