@@ -121,12 +121,19 @@ class Implementations(Protocol):
         """How many channels lie side by side in an int8 tensor of `channels`; it divides them."""
 
     def integer_convolutions(
-        self, problem: Convolution, zero_point: int, in_block: int, lowest_weight: int
+        self,
+        problem: Convolution,
+        zero_point: int,
+        in_block: int,
+        lowest_weight: int,
+        weight_sum: int | None = None,
     ) -> Sequence[Implementation]:
         """The ways to compute the exact int32 sums of `(x - zero_point) * w`, padding counted as zero.
 
         Args:
             lowest_weight: some instructions are exact from -127 on only.
+            weight_sum: the largest sum of |w| of an output channel: some transforms are exact below a limit only. None
+                where it may be anything.
             in_block: channels side by side in x, `[N, ceil(C / b), H, W, b]` int8; those beyond C may be anything.
 
         `pack` takes `[K, C / groups, KH, KW]` int8 and answers the packed weight, then what the sums begin with,

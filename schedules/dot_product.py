@@ -46,6 +46,7 @@ class DotProduct:
         lowest_weight: that it is exact for.
         spread_instructions: that `spread` takes for each pixel and step; 0 where it is a part of the product.
         pixels: of x that one step takes, 1 or 2. Of two, `add` takes half of a vector's weights.
+        multiplies: times that a step of one vector occupies one of the CPU's `fma_ports`.
     """
 
     name: str
@@ -62,6 +63,7 @@ class DotProduct:
     lowest_weight: int = -128
     spread_instructions: int = 0
     pixels: int = 1
+    multiplies: int = 1
 
     @property
     def words(self) -> int:

@@ -123,10 +123,15 @@ class WatchedImplementations(ABC):
         return self._offered.integer_block(channels)
 
     def integer_convolutions(
-        self, problem: Convolution, zero_point: int, in_block: int, lowest_weight: int
+        self,
+        problem: Convolution,
+        zero_point: int,
+        in_block: int,
+        lowest_weight: int,
+        weight_sum: int | None = None,
     ) -> Sequence[Implementation]:
         """As offered."""
-        return self._offered.integer_convolutions(problem, zero_point, in_block, lowest_weight)
+        return self._offered.integer_convolutions(problem, zero_point, in_block, lowest_weight, weight_sum)
 
     def integer_products(
         self, rows: Sequence[int], problem: Convolution, zero_point: int, lowest_weight: int

@@ -10,10 +10,12 @@ Source: Arm Architecture Reference Manual for A-profile, sections on SMMLA, SDOT
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from edgecompile.target import CpuFacts
 
+from schedules import wrapping
 from schedules.dot_product import DotProduct
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ def paired_products() -> DotProduct:
         place=_by_pairs,
         lowest_weight=-127,
         spread_instructions=2,
+        multiplies=2,  # sadalp runs beside them
     )
 
 
@@ -113,3 +116,17 @@ def long_products() -> DotProduct:
         return sums + x * weight
 
     return DotProduct("smlal", _LANES, 1, "int16", 0, 1, 2, widen, spread, add)
+
+
+def wrapping_products(facts: CpuFacts) -> list[DotProduct]:
+    """`smlal` whose sums are modulo 2^32; none where the CPU has no NEON.
+
+    Cores with `sdot` multiply words in one of their two pipes only: Cortex-A76 Software Optimization Guide, section 3.
+    """
+
+    def add(sums: Expr, x: Expr, weight: Expr) -> Expr:
+        return wrapping.add(sums, x * weight)
+
+    has_words = {"asimd", "neon"} & set(facts.features)
+    multiplies = 2 if "asimddp" in facts.features else 1
+    return [dataclasses.replace(long_products(), add=add, multiplies=multiplies)] if has_words else []

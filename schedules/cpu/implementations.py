@@ -41,6 +41,7 @@ from schedules.cpu.integer_ways import (
     integer_block,
     integer_ways,
 )
+from schedules.cpu.integer_winograd_ways import INTEGER_WINOGRAD, emit_integer_winograd, integer_winograd_ways
 from schedules.cpu.pooling import POOLING, emit_pooling, pooling_ways
 from schedules.cpu.problem_numbers import read_problem
 from schedules.cpu.resizing import RESIZING, emit_resizing, resizing_ways
@@ -139,17 +140,30 @@ class CpuImplementations:
         return integer_block(channels)
 
     def integer_convolutions(
-        self, problem: Convolution, zero_point: int, in_block: int, lowest_weight: int
+        self,
+        problem: Convolution,
+        zero_point: int,
+        in_block: int,
+        lowest_weight: int,
+        weight_sum: int | None = None,
     ) -> Sequence[Implementation]:
-        """The template with the fastest instruction of the CPU that is exact for weights from `lowest_weight` on.
+        """The template with the fastest instruction of the CPU that is exact for weights from `lowest_weight` on, then
+        Winograd's where their sums are.
 
         Args:
             zero_point: of x.
+            weight_sum: the largest sum of |w| of an output channel; None where it may be anything.
             in_block: channels side by side in x, `[N, ceil(C / b), H, W, b]` int8; those beyond C may hold anything.
                 The result is int32 in blocks of `integer_block(problem.out_channels)`.
         """
         out_block = integer_block(problem.out_channels)
-        return integer_ways(problem, zero_point, in_block, out_block, None, lowest_weight, self.facts)
+        direct = integer_ways(problem, zero_point, in_block, out_block, None, lowest_weight, self.facts)
+        if problem.groups != 1 or self.prefer == "size":
+            return direct
+        taps = problem.in_channels * problem.kernel[0] * problem.kernel[1]
+        most = taps * max(-lowest_weight, 127) if weight_sum is None else weight_sum
+        winograd, note = integer_winograd_ways(problem, zero_point, in_block, out_block, most, self.facts)
+        return tuple(dataclasses.replace(way, note=note) for way in (*direct, *winograd))
 
     def integer_products(
         self, rows: Sequence[int], problem: Convolution, zero_point: int, lowest_weight: int
@@ -332,6 +346,7 @@ EMITTERS: Mapping[str, Emitter] = {
     INTEGER: emit_integers,
     INTEGER_PRODUCT: emit_integers,
     INTEGER_DEPTHWISE: emit_integer_depthwise,
+    INTEGER_WINOGRAD: emit_integer_winograd,
     WINOGRAD: _emit_winograd,
     GROUPED: emit_grouped,
     TRANSPOSED: emit_transposed,

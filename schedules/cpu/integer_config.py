@@ -51,12 +51,18 @@ class IntegerConfig:
         pixels, lines = _lines(problem)
         panels = math.ceil(problem.out_channels / self.panel)
         taps = problem.kernel[0] * problem.kernel[1]
-        steps = math.ceil(problem.group_channels / dot.group) * taps
-        line = _line_cycles(pixels, self.rows, self.vectors, dot, facts, self.neighbours)
-        products = line * lines * panels * steps
         stores = pixels * lines * panels * self.vectors * EPILOGUE_INSTRUCTIONS / (2 * facts.fma_ports)
         weights = problem.group_channels * problem.out_channels * taps
-        return products + stores + weights / MEMORY_BYTES_PER_CYCLE
+        return self.products(problem, dot, facts) + stores + weights / MEMORY_BYTES_PER_CYCLE
+
+    def products(self, problem: Convolution, dot: DotProduct, facts: CpuFacts) -> float:
+        """Cycles of one core for the products alone, when all operands come in time."""
+        pixels, lines = _lines(problem)
+        panels = math.ceil(problem.out_channels / self.panel)
+        steps = math.ceil(problem.group_channels / dot.group) * problem.kernel[0] * problem.kernel[1]
+        multiplied = pixels * self.vectors * dot.multiplies / facts.fma_ports
+        line = max(_line_cycles(pixels, self.rows, self.vectors, dot, facts, self.neighbours), multiplied)
+        return line * lines * panels * steps
 
     @staticmethod
     def choose(problem: Convolution, in_block: int, dot: DotProduct, facts: CpuFacts) -> IntegerConfig:

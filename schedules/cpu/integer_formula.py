@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 
 def pack_integer_weight(weight: np.ndarray, in_block: int, config: IntegerConfig, dot: DotProduct) -> np.ndarray:
-    """`[K, C, KH, KW]` int8 -> `[panels, ceil(C / in_block), KH, KW, groups, vectors, lanes * group]`.
+    """`[K, C, KH, KW]` of any type -> `[panels, ceil(C / in_block), KH, KW, groups, vectors, lanes * group]`.
 
     Channels beyond K, beyond C and beyond a block's end are filled with zeros.
     """
     out_channels, in_channels, height, width = weight.shape
     panels, blocks = math.ceil(out_channels / config.panel), math.ceil(in_channels / in_block)
-    padded = np.zeros((panels * config.panel, blocks * in_block, height, width), np.int8)
+    padded = np.zeros((panels * config.panel, blocks * in_block, height, width), weight.dtype)
     padded[:out_channels, :in_channels] = weight
     groups = groups_of(in_block, dot)
-    whole = np.zeros((panels * config.panel, blocks, groups * dot.group, height, width), np.int8)
+    whole = np.zeros((panels * config.panel, blocks, groups * dot.group, height, width), weight.dtype)
     whole[:, :, :in_block] = padded.reshape(panels * config.panel, blocks, in_block, height, width)
     split = whole.reshape(panels, config.vectors, dot.lanes, blocks, groups, dot.group, height, width)
     ordered = split.transpose(0, 3, 6, 7, 4, 1, 2, 5).reshape(
         *(panels, blocks, height, width, groups), -1, dot.lanes, dot.group
     )
     places = [dot.place(lane, element, dot.group) for lane in range(dot.lanes) for element in range(dot.group)]
-    packed = np.empty((*ordered.shape[:-2], dot.lanes * dot.group), np.int8)
+    packed = np.empty((*ordered.shape[:-2], dot.lanes * dot.group), weight.dtype)
     packed[..., places] = ordered.reshape(packed.shape)
     return packed
 
@@ -89,7 +89,7 @@ def convolve_integers(
         if any(problem.padding):
             inside = tirx.all(ih >= 0, ih < problem.height, iw >= 0, iw < problem.width)
             factor = tirx.if_then_else(inside, factor, tirx.const(0, "int32"))
-        place = _weight_place(weight, dot, block * out_block + lane, inner)
+        place = weight_place(weight, dot, block * out_block + lane, inner)
         read = weight(place[0], chunk, row, column, *place[1:])
         return te.sum(factor * read.astype("int32"), axis=[chunk, row, column, inner])
 
@@ -113,7 +113,7 @@ def multiply_integers(
 
     def product(*indices: tirx.Var) -> Expr:
         *row, k = indices
-        place = _weight_place(weight, dot, k, inner)
+        place = weight_place(weight, dot, k, inner)
         read = weight(place[0], 0, 0, 0, *place[1:])
         return te.sum((x(*row, inner).astype("int32") + dot.offset) * read.astype("int32"), axis=[inner])
 
@@ -122,7 +122,7 @@ def multiply_integers(
     return te.compute(extents, lambda *i: sums(*i) + start(0, 0, i[-1]), name="matmul", attrs=attributes)
 
 
-def _weight_place(weight: te.Tensor, dot: DotProduct, k: Expr, channel: Expr) -> list[Expr]:
+def weight_place(weight: te.Tensor, dot: DotProduct, k: Expr, channel: Expr) -> list[Expr]:
     """The panel, group, vector and place of a weight of a block."""
     panel = int(weight.shape[5]) * dot.lanes
     place = dot.place(k % dot.lanes, channel % dot.group, dot.group)

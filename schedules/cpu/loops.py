@@ -86,6 +86,13 @@ def ramp(first: Index, lanes: int) -> Expr:
     return tirx.Ramp(index(first), index(1), lanes)
 
 
+def behind(lane: Expr, places: int) -> Expr:
+    """The index so many places behind a lane, or those behind all lanes of a ramp."""
+    from tvm import tirx
+
+    return tirx.Ramp(lane.base + places, lane.stride, lane.lanes) if isinstance(lane, tirx.Ramp) else lane + places
+
+
 def store(buffer: tirx.Buffer, value: Expr, indices: Sequence[Index]) -> tirx.Stmt:
     """`buffer[indices] = value`."""
     from tvm import tirx

@@ -53,10 +53,7 @@ class WinogradConfig:
         height, width = math.ceil(problem.out_height / outputs), math.ceil(problem.out_width / outputs)
         row_bytes = size**2 * width * (problem.in_channels + problem.out_channels) * FLOAT_BYTES
         weight_bytes = size**2 * problem.in_channels * problem.out_channels * FLOAT_BYTES
-        parts = [part for part in range(1, height + 1) if height % part == 0]
-        fitting = [part for part in parts if part * row_bytes <= facts.l2_bytes // 2]
-        # Weights beyond the cache are read again for every block: then one block does all tiles.
-        tile_rows = height if weight_bytes > facts.l2_bytes else max(fitting, default=1)
+        tile_rows = choose_tile_rows(height, row_bytes, weight_bytes, facts)
         product = Convolution(1, problem.in_channels, problem.out_channels, 1, tile_rows * width)
         tile = DirectConfig.choose(product, problem.in_channels, facts)
         blocks = problem.in_channels // tile.lanes
@@ -77,6 +74,14 @@ class WinogradConfig:
         vectors = problem.batch * height * width * (problem.in_channels + problem.out_channels) / self.lanes
         transform = 2 * self.size**3 / facts.fma_ports + 4 * self.size**2  # sums; loads and stores
         return work + reads + vectors * transform
+
+
+def choose_tile_rows(height: int, row_bytes: int, weight_bytes: int, facts: CpuFacts) -> int:
+    """How many of `height` rows of tiles make a block, where one has so many transformed bytes."""
+    if weight_bytes > facts.l2_bytes:
+        return height  # such weights are read again for every block
+    parts = [part for part in range(1, height + 1) if height % part == 0]
+    return max((part for part in parts if part * row_bytes <= facts.l2_bytes // 2), default=1)
 
 
 def fits(problem: Convolution, in_block: int, out_block: int, facts: CpuFacts) -> bool:

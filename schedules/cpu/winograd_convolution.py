@@ -11,8 +11,8 @@ The products are those of `direct_convolution`: rows of tiles times vectors of o
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from schedules.cpu.accumulators import Accumulators
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.factors import Step
 from schedules.cpu.weight_stream import WeightStream
+from schedules.cpu.winograd_blocks import TileBlock, TileBlocks
 from schedules.cpu.winograd_config import WinogradConfig
 from schedules.cpu.winograd_matrices import transforms
 from schedules.cpu.winograd_transforms import both_sides
@@ -31,10 +32,9 @@ from schedules.cpu.winograd_transforms import both_sides
 if TYPE_CHECKING:
     from tvm import tirx
 
-    from schedules.cpu.loops import Body, Expr
+    from schedules.cpu.loops import Expr
+    from schedules.cpu.winograd_blocks import Tasks
     from schedules.cpu.winograd_transforms import Vector
-
-    _Loop = Callable[[int, Body, str], tirx.Stmt]
 
 
 @dataclass(frozen=True)
@@ -43,22 +43,6 @@ class _Memory:
 
     v: tirx.Buffer
     u: tirx.Buffer
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Rows of tiles that go through all steps together.
-
-    Attributes:
-        group: whose part of the memory it uses.
-        image: of the batch.
-        first: row of tiles.
-    """
-
-    memory: _Memory
-    group: Expr
-    image: Expr
-    first: Expr
 
 
 @dataclass(frozen=True)
@@ -82,100 +66,46 @@ class WinogradConvolution:
     facts: CpuFacts
 
     def emit(self) -> tirx.Stmt:
-        """The loops that compute all of the epilogue's target.
+        """The loops that compute all of the epilogue's target."""
+        config, problem, blocks = self.config, self.problem, self._blocks
+        memory = self._memory()
 
-        Where there are blocks enough, each core does some of them, all three steps, with memory of its own. The blocks
-        that are left over, or all where they are few, are done by the cores together, step by step.
-        """
-        config, problem = self.config, self.problem
-        blocks = problem.batch * config.tiles(problem)[0] // config.tile_rows
-        cores = self.facts.num_cores
-        share = blocks // cores if cores > 1 else 0
-        groups = cores if share else 1
-        memory = self._memory(groups)
-        statements = [loops.allocate(buffer) for buffer in (memory.v, memory.u)]
-        if share:
+        def transform_in(block: TileBlock, task: Expr) -> list[tirx.Stmt]:
+            c, line = task // config.tile_rows, task % config.tile_rows
 
-            def group(index: Expr) -> list[tirx.Stmt]:
-                return [
-                    loops.serial(share, lambda i: self._block(memory, index * share + i, index, loops.serial), "block")
-                ]
+            def tile(number: Expr, place: tuple[Expr, Expr], guarded: bool) -> list[tirx.Stmt]:
+                return self._tile_in(memory, block, c, number, place, guarded=guarded)
 
-            statements.append(loops.parallel(groups, group, "group"))
-        left = blocks - share * groups
-        if left:
+            return blocks.read_line(block, line, tile)
 
-            def block(index: Expr) -> list[tirx.Stmt]:
-                return self._block(memory, index + share * groups, loops.index(0), loops.parallel)
+        def transform_out(block: TileBlock, task: Expr) -> list[tirx.Stmt]:
+            return self._transform_out(memory, block, task // blocks.tiles, task % blocks.tiles)
 
-            statements.append(loops.serial(left, block, "block"))
-        return loops.sequence(statements)
+        def steps(block: TileBlock) -> list[Tasks]:
+            return [
+                (problem.in_channels // config.lanes * config.tile_rows, functools.partial(transform_in, block)),
+                (config.size**2 * int(self.weight.shape[1]), functools.partial(self._multiply, memory, block)),
+                (problem.out_channels // config.lanes * blocks.tiles, functools.partial(transform_out, block)),
+            ]
 
-    def _memory(self, groups: int) -> _Memory:
-        config, problem = self.config, self.problem
-        tiles = config.tile_rows * config.tiles(problem)[1]
+        return loops.sequence([*(loops.allocate(buffer) for buffer in (memory.v, memory.u)), *blocks.emit(steps)])
+
+    @property
+    def _blocks(self) -> TileBlocks:
+        config = self.config
+        return TileBlocks(self.problem, config.outputs, config.tile_rows, self.facts.num_cores)
+
+    def _memory(self) -> _Memory:
+        config, problem, blocks = self.config, self.problem, self._blocks
 
         def buffer(channels: int, name: str) -> tirx.Buffer:
-            shape = [groups, config.size**2, channels // config.lanes, tiles, config.lanes]
+            shape = [blocks.groups, config.size**2, channels // config.lanes, blocks.tiles, config.lanes]
             return loops.local_buffer(shape, str(self.x.dtype), name)
 
         return _Memory(buffer(problem.in_channels, "v"), buffer(problem.out_channels, "u"))
 
-    def _block(self, memory: _Memory, index: Expr, group: Expr, loop: _Loop) -> list[tirx.Stmt]:
-        """The three steps of a block, each a `loop` over tasks."""
-        config, problem = self.config, self.problem
-        height, width = config.tiles(problem)
-        blocks, tiles = height // config.tile_rows, config.tile_rows * width
-        block = _Block(memory, group, index // blocks, index % blocks * config.tile_rows)
-
-        return [
-            loop(
-                problem.in_channels // config.lanes * config.tile_rows,
-                lambda task: self._transform_in(block, task // config.tile_rows, task % config.tile_rows),
-                "task",
-            ),
-            loop(config.size**2 * int(self.weight.shape[1]), lambda task: self._multiply(block, task), "task"),
-            loop(
-                problem.out_channels // config.lanes * tiles,
-                lambda task: self._transform_out(block, task // tiles, task % tiles),
-                "task",
-            ),
-        ]
-
-    def _transform_in(self, block: _Block, c: Expr, line: Expr) -> list[tirx.Stmt]:
-        """A row of tiles; those at the border have a loop of their own, so that the others need not ask."""
-        from tvm import tirx
-
-        config, problem = self.config, self.problem
-        _, width = config.tiles(problem)
-        low, high = self._columns_inside()
-        row = (block.first + line) * config.outputs - problem.padding[0]
-
-        def tile(column: Expr, *, guarded: bool) -> list[tirx.Stmt]:
-            place = (row, column * config.outputs - problem.padding[1])
-            return self._tile_in(block, c, line * width + column, place, guarded=guarded)
-
-        inside = tirx.all(row >= 0, row + config.size <= problem.height)
-        skipped = tirx.Select(inside, loops.index(high - low), loops.index(0))
-
-        def at_border(number: Expr) -> list[tirx.Stmt]:
-            return tile(tirx.Select(number >= low, number + skipped, number), guarded=True)
-
-        plain = loops.serial(high - low, lambda column: tile(column, guarded=False), "tile", low)
-        return [
-            *([loops.when(inside, [plain])] if high > low else []),
-            loops.serial(width - skipped, at_border, "tile"),
-        ]
-
-    def _columns_inside(self) -> tuple[int, int]:
-        """The first tile of a row that no padding touches from the side, and the first one after them."""
-        config, problem = self.config, self.problem
-        starts = [column * config.outputs - problem.padding[1] for column in range(config.tiles(problem)[1])]
-        inside = [at for at, start in enumerate(starts) if start >= 0 and start + config.size <= problem.width]
-        return (inside[0], inside[-1] + 1) if inside else (0, 0)
-
     def _tile_in(
-        self, block: _Block, c: Expr, tile: Expr, place: tuple[Expr, Expr], *, guarded: bool
+        self, memory: _Memory, block: TileBlock, c: Expr, tile: Expr, place: tuple[Expr, Expr], *, guarded: bool
     ) -> list[tirx.Stmt]:
         """One tile of one block of channels; `place` is its first row and column in x."""
         from tvm import tirx
@@ -196,29 +126,22 @@ class WinogradConvolution:
 
         def write(r: int, s: int, value: Vector) -> tirx.Stmt:
             target = [block.group, r * size + s, c, tile]
-            return loops.vector(lanes, lambda lane: loops.store(block.memory.v, value(lane), [*target, lane]))
+            return loops.vector(lanes, lambda lane: loops.store(memory.v, value(lane), [*target, lane]))
 
         return both_sides(transforms(self.config.outputs).input, read, write, lanes, dtype)
 
-    def _multiply(self, block: _Block, task: Expr) -> list[tirx.Stmt]:
+    def _multiply(self, memory: _Memory, block: TileBlock, task: Expr) -> list[tirx.Stmt]:
         """All tiles of a frequency and a panel of output channels, by chunks of input channels."""
-        config = self.config
         panels = int(self.weight.shape[1])
         frequency, panel = task // panels, task % panels
-        full, rest = divmod(int(block.memory.v.shape[3]), config.rows)
 
         def chunk(index: Expr | None) -> list[tirx.Stmt]:
             place = _Panel(frequency, panel, index)
-            statements: list[tirx.Stmt] = []
-            if full:
 
-                def whole(tile: Expr) -> list[tirx.Stmt]:
-                    return self._product(block, place, tile * config.rows, config.rows)
+            def tiles(first: Expr, count: int) -> list[tirx.Stmt]:
+                return self._product(memory, block, place, first, count)
 
-                statements.append(loops.serial(full, whole, "tile"))
-            if rest:
-                statements += self._product(block, place, loops.index(full * config.rows), rest)
-            return statements
+            return self._blocks.over_rows(self.config.rows, tiles)
 
         return chunk(None) if self._chunks == 1 else [loops.serial(self._chunks, chunk, "chunk")]
 
@@ -226,10 +149,10 @@ class WinogradConvolution:
     def _chunks(self) -> int:
         return self.problem.in_channels // self.config.chunk
 
-    def _product(self, block: _Block, place: _Panel, start: Expr, rows: int) -> list[tirx.Stmt]:
+    def _product(self, memory: _Memory, block: TileBlock, place: _Panel, start: Expr, rows: int) -> list[tirx.Stmt]:
         config = self.config
         lanes, panel = config.lanes, place.panel
-        u, v = block.memory.u, block.memory.v
+        u, v = memory.u, memory.v
         sums = Accumulators.make(rows, config.vectors, lanes, str(v.dtype))
         first = loops.index(0) if place.chunk is None else place.chunk * config.chunk
         stream = WeightStream(self.weight, math.ceil(int(v.shape[3]) / config.rows), config.chunk, config.panel)
@@ -267,13 +190,10 @@ class WinogradConvolution:
             return [*sums.start(), reduction, *sums.each(keep)]
         return [*sums.start(), reduction, loops.when(place.chunk > 0, sums.each(join), sums.each(keep))]
 
-    def _transform_out(self, block: _Block, k: Expr, tile: Expr) -> list[tirx.Stmt]:
-        from tvm import tirx
-
-        config, problem, u = self.config, self.problem, block.memory.u
+    def _transform_out(self, memory: _Memory, block: TileBlock, k: Expr, tile: Expr) -> list[tirx.Stmt]:
+        config, u = self.config, memory.u
         size, outputs, lanes = config.size, config.outputs, config.lanes
-        _, width = config.tiles(problem)
-        oh, ow = (block.first + tile // width) * outputs, tile % width * outputs
+        oh, ow = self._blocks.result(block, tile)
 
         def read(i: int, j: int) -> Vector:
             return lambda lane: loops.load(u, [block.group, i * size + j, k, tile, lane])
@@ -283,12 +203,6 @@ class WinogradConvolution:
                 indices = [block.image, k, oh + a, ow + b, lane]
                 return loops.store(self.epilogue.target, self.epilogue.apply(value(lane), indices), indices)
 
-            conditions = []
-            if problem.out_height % outputs and a:
-                conditions.append(oh + a < problem.out_height)
-            if problem.out_width % outputs and b:
-                conditions.append(ow + b < problem.out_width)
-            statement = loops.vector(lanes, one)
-            return loops.when(tirx.all(*conditions), [statement]) if conditions else statement
+            return self._blocks.within((oh, ow), a, b, loops.vector(lanes, one))
 
         return both_sides(transforms(outputs).output, read, write, lanes, str(u.dtype))

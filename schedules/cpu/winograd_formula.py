@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from schedules.cpu.winograd_config import WinogradConfig
 from schedules.cpu.winograd_matrices import TAPS, transform_weight, transforms
 
 if TYPE_CHECKING:
-    from tvm import te, tirx
+    from tvm import te
 
     from schedules.cpu.loops import Expr
 
@@ -72,42 +73,57 @@ def convolve_winograd(
     """The three steps as formulas; x and the result are `[N, C / lanes, H, W, lanes]`."""
     from tvm import te, tirx
 
-    size, outputs, lanes = config.size, config.outputs, config.lanes
-    height, width = config.tiles(problem)
-    top, left, _, _ = problem.padding
-    blocks = problem.in_channels // lanes
-    count = problem.batch * height * width
-
-    def axis(extent: int, name: str) -> tirx.IterVar:
-        return te.reduce_axis((loops.index(0), loops.index(extent)), name)
-
-    def extents(*numbers: int) -> list[Expr]:
-        return [loops.index(number) for number in numbers]
-
-    i, j = axis(size, "i"), axis(size, "j")
-
-    def transformed(r: Expr, s: Expr, block: Expr, tile: Expr, lane: Expr) -> Expr:
-        ih = tile // width % height * outputs + i - top
-        iw = tile % width * outputs + j - left
-        inside = tirx.all(ih >= 0, ih < problem.height, iw >= 0, iw < problem.width)
-        read = tirx.if_then_else(inside, x(tile // (height * width), block, ih, iw, lane), tirx.const(0.0, x.dtype))
-        return te.sum(b(r, i) * b(s, j) * read, axis=[i, j])
-
-    v = te.compute(extents(size, size, blocks, count, lanes), transformed, name="winograd_input", attrs=attributes)
-    c = axis(problem.in_channels, "c")
+    size, lanes = config.size, config.lanes
+    v = transform_input(x, b, problem, config.outputs, tirx.const(0.0, x.dtype), attributes)
+    c = te.reduce_axis((loops.index(0), loops.index(problem.in_channels)), "c")
 
     def multiplied(r: Expr, s: Expr, k: Expr, tile: Expr) -> Expr:
         factor = weight(r * size + s, k // config.panel, c, k % config.panel)
         return te.sum(v(r, s, c // lanes, tile, c % lanes) * factor, axis=[c])
 
-    u = te.compute(
-        extents(size, size, problem.out_channels, count), multiplied, name="winograd_products", attrs=attributes
-    )
-    p, q = axis(size, "p"), axis(size, "q")
+    extents = [loops.index(size), loops.index(size), loops.index(problem.out_channels), v.shape[3]]
+    u = te.compute(extents, multiplied, name="winograd_products", attrs=attributes)
+    return transform_output(u, a, problem, config.outputs, lanes, attributes)
+
+
+def transform_input(
+    x: te.Tensor, b: te.Tensor, problem: Convolution, outputs: int, outside: Expr, attributes: dict[str, str]
+) -> te.Tensor:
+    """B^T d B of all tiles: `[N, C/b, H, W, b]` -> `[n, n, C/b, tiles, b]` of b's type.
+
+    Args:
+        b: `[n, n]`.
+        outside: what stands for the pixels beyond x, of its type.
+    """
+    from tvm import te, tirx
+
+    height, width = math.ceil(problem.out_height / outputs), math.ceil(problem.out_width / outputs)
+    top, left, _, _ = problem.padding
+    i, j = (te.reduce_axis((loops.index(0), b.shape[1]), name) for name in "ij")
+
+    def transformed(r: Expr, s: Expr, block: Expr, tile: Expr, lane: Expr) -> Expr:
+        ih = tile // width % height * outputs + i - top
+        iw = tile % width * outputs + j - left
+        inside = tirx.all(ih >= 0, ih < problem.height, iw >= 0, iw < problem.width)
+        read = tirx.if_then_else(inside, x(tile // (height * width), block, ih, iw, lane), outside)
+        return te.sum(b(r, i) * b(s, j) * read.astype(b.dtype), axis=[i, j])
+
+    extents = [b.shape[0], b.shape[0], x.shape[1], loops.index(problem.batch * height * width), x.shape[4]]
+    return te.compute(extents, transformed, name="winograd_input", attrs=attributes)
+
+
+def transform_output(
+    u: te.Tensor, a: te.Tensor, problem: Convolution, outputs: int, out_block: int, attributes: dict[str, str]
+) -> te.Tensor:
+    """A^T m A of all tiles: `[n, n, K, tiles]` -> `[N, K / out_block, OH, OW, out_block]`; a is `[outputs, n]`."""
+    from tvm import te
+
+    height, width = math.ceil(problem.out_height / outputs), math.ceil(problem.out_width / outputs)
+    p, q = (te.reduce_axis((loops.index(0), a.shape[1]), name) for name in "pq")
 
     def output(n: Expr, block: Expr, h: Expr, w: Expr, lane: Expr) -> Expr:
         tile = (n * height + h // outputs) * width + w // outputs
-        return te.sum(a(h % outputs, p) * a(w % outputs, q) * u(p, q, block * lanes + lane, tile), axis=[p, q])
+        return te.sum(a(h % outputs, p) * a(w % outputs, q) * u(p, q, block * out_block + lane, tile), axis=[p, q])
 
-    shape = extents(problem.batch, problem.out_channels // lanes, problem.out_height, problem.out_width, lanes)
-    return te.compute(shape, output, name="conv2d_winograd", attrs=attributes)
+    shape = (problem.batch, problem.out_channels // out_block, problem.out_height, problem.out_width, out_block)
+    return te.compute([loops.index(n) for n in shape], output, name="conv2d_winograd", attrs=attributes)

@@ -47,9 +47,12 @@ class Transforms:
 @functools.cache
 def transforms(outputs: int) -> Transforms:
     """The matrices for a number of outputs that `POINTS` has."""
-    points = POINTS[outputs]
-    size = outputs + TAPS - 1
-    assert len(points) == size - 1
+    return Transforms(*(_array(rows) for rows in cook_toom(POINTS[outputs])))
+
+
+def cook_toom(points: Sequence[Fraction]) -> tuple[list[list[Fraction]], list[list[Fraction]], list[list[Fraction]]]:
+    """B^T, whose entries are whole numbers, G and A^T of the transform with these points and infinity."""
+    outputs = len(points) + 1 - (TAPS - 1)
     rows_in, rows_weight = [], []
     for point in points:
         others = [other for other in points if other != point]
@@ -63,7 +66,7 @@ def transforms(outputs: int) -> Transforms:
         rows_in[at] = [entry * whole for entry in row]
         rows_weight[at] = [entry / whole for entry in rows_weight[at]]
     output = [[point**power for point in points] + [Fraction(int(power == outputs - 1))] for power in range(outputs)]
-    return Transforms(_array(rows_in), _array(rows_weight), _array(output))
+    return rows_in, rows_weight, output
 
 
 def weight_growth(outputs: int) -> float:

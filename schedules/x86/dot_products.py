@@ -9,10 +9,12 @@ Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from edgecompile.target import CpuFacts
 
+from schedules import wrapping
 from schedules.dot_product import DotProduct
 
 if TYPE_CHECKING:
@@ -23,13 +25,16 @@ _WORD_PRODUCTS = {4: "llvm.x86.sse2.pmadd.wd", 8: "llvm.x86.avx2.pmadd.wd", 16: 
 
 def dot_products(facts: CpuFacts) -> list[DotProduct]:
     """What this CPU has, the fastest first; none where it is no x86."""
-    if facts.vector_bytes == 64:
-        has_bytes = "avx512_vnni" in facts.features
-    else:
-        has_bytes = "avx_vnni" in facts.features or {"avx512_vnni", "avx512vl"} <= set(facts.features)
     lanes = facts.vector_bytes // 4
-    found = [byte_products(lanes)] if has_bytes else []
+    found = [byte_products(lanes)] if _has_dot_products(facts) else []
     return [*found, word_products(lanes)] if "sse4_1" in facts.features else found
+
+
+def _has_dot_products(facts: CpuFacts) -> bool:
+    """AVX-512 VNNI or AVX-VNNI, for the CPU's vectors."""
+    if facts.vector_bytes == 64:
+        return "avx512_vnni" in facts.features
+    return "avx_vnni" in facts.features or {"avx512_vnni", "avx512vl"} <= set(facts.features)
 
 
 def byte_products(lanes: int) -> DotProduct:
@@ -72,6 +77,27 @@ def word_products(lanes: int) -> DotProduct:
         return sums + tirx.call_llvm_pure_intrin(f"int32x{lanes}", _WORD_PRODUCTS[lanes], x, weight)
 
     return DotProduct("vpmaddwd", lanes, 2, "int16", 0, 2, 2, widen, spread, add)
+
+
+def wrapping_products(facts: CpuFacts) -> list[DotProduct]:
+    """What multiplies words and adds them modulo 2^32, the fastest first; none where the CPU is no x86."""
+    from tvm import tirx
+
+    lanes = facts.vector_bytes // 4
+    plain = word_products(lanes)
+
+    def add(sums: Expr, x: Expr, weight: Expr) -> Expr:
+        products = tirx.call_llvm_pure_intrin(f"int32x{lanes}", _WORD_PRODUCTS[lanes], x, weight)
+        return wrapping.add(sums, products)
+
+    def add_at_once(sums: Expr, x: Expr, weight: Expr) -> Expr:
+        name = f"llvm.x86.avx512.vpdpwssd.{32 * lanes}"
+        return tirx.call_llvm_pure_intrin(f"int32x{lanes}", name, sums, x, weight)
+
+    found = []
+    if _has_dot_products(facts):
+        found.append(dataclasses.replace(plain, name="vpdpwssd", instructions=1, operands=1, add=add_at_once))
+    return [*found, dataclasses.replace(plain, add=add)] if "sse4_1" in facts.features else found
 
 
 def flip_signs(values: Expr) -> Expr:

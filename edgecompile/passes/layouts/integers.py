@@ -39,7 +39,7 @@ def integer_convolution_ways(call: relax.Call, implementations: Implementations)
     block = implementations.integer_block(problem.in_channels)
     layout: Layout = PLAIN if problem.in_channels % _DOT and problem.groups == 1 else block
     in_block = block if layout else math.ceil(problem.in_channels / _DOT) * _DOT
-    offers = implementations.integer_convolutions(problem, zero_point, in_block, _lowest(weight))
+    offers = implementations.integer_convolutions(problem, zero_point, in_block, _lowest(weight), _largest_sum(weight))
     if not offers:
         return [plain_way(call, cycles, "no template takes it")]
     writes = implementations.integer_block(problem.out_channels)
@@ -131,6 +131,12 @@ def read_integer_convolution(call: relax.Call) -> Convolution:
 
 def _lowest(weight: tvm.ir.GenericConst) -> int:
     return int(weight.value.numpy().min(initial=0))
+
+
+def _largest_sum(weight: tvm.ir.GenericConst) -> int:
+    """Of the magnitudes of an output channel's weights."""
+    magnitudes = np.abs(weight.value.numpy().astype(np.int64))
+    return int(magnitudes.reshape(len(magnitudes), -1).sum(axis=1).max(initial=0))
 
 
 def _convolution(

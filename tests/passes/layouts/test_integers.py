@@ -13,6 +13,7 @@ import edgecompile as ec
 from edgecompile.frontend.model import Model, TensorSpec
 from edgecompile.integer import FixedPoint, operators
 from edgecompile.integer.reference import run_reference
+from edgecompile.target import find_target
 from tests.relax_models import constant, make_model
 
 RNG = np.random.default_rng(11)
@@ -50,9 +51,9 @@ def convolution(
     return builder.emit(operators.requantize(builder.emit(sums), factor, **numbers))
 
 
-def check(model: Model, folder: Path) -> list[str]:
+def check(model: Model, folder: Path, target: str = "host") -> list[str]:
     """Compile, compare with the reference, and answer the kernels."""
-    artifact = ec.compile(model, out=folder / "net")
+    artifact = ec.compile(model, target=target, out=folder / "net")
     (spec,) = model.inputs
     x = int8(*(int(extent) for extent in spec.shape))
     np.testing.assert_array_equal(artifact.run(x)[0], run_reference(model.module, [x])[0])
@@ -96,6 +97,23 @@ def test_a_residual_block_is_two_kernels_between_conversions(tmp_path: Path) -> 
     assert len(kernels) == 4, kernels
     assert sum("requantize" in kernel for kernel in kernels) == 2
     assert sum("add" in kernel for kernel in kernels) == 1
+
+
+@pytest.mark.skipif("avx2" not in find_target("host").cpu.features, reason="needs AVX2")
+def test_winograd_where_words_are_multiplied(tmp_path: Path) -> None:
+    """Large weights leave F(2,3), whose sums have more room than those of F(4,3)."""
+    x = TensorSpec("x", (1, 256, 12, 9), "int8")
+    small, large = RNG.integers(-40, 41, (256, 256, 3, 3)).astype(np.int8), int8(16, 256, 3, 3)
+    large[0] = 127
+
+    def body(builder: relax.BlockBuilder, value: relax.Var) -> relax.Expr:
+        return convolution(builder, convolution(builder, value, small), large)
+
+    model = make_model([x], body, [TensorSpec("y", (1, 16, 12, 9), "int8")])
+    kernels = check(model, tmp_path, "host,vector_bytes=32,vector_registers=16,features=avx2:fma:sse4_1")
+    assert sum("conv2d_int8_winograd" in kernel for kernel in kernels) == 2, kernels
+    choices = [decision.reason for decision in ec.open(tmp_path / "net").report.decisions]
+    assert any("F(4,3) sums below" in reason for reason in choices), choices
 
 
 @pytest.mark.parametrize("inner", [64, 30])

@@ -158,15 +158,33 @@ def placeholders(arrays: Sequence[np.ndarray]) -> list[te.Tensor]:
     ]
 
 
-def integer_way(problem: Convolution, target: Target, zero_point: int, in_block: int) -> Implementation:
-    """The first way that the target offers."""
-    return CpuImplementations(target.cpu).integer_convolutions(problem, zero_point, in_block, LOWEST_WEIGHT)[0]
+def integer_way(
+    problem: Convolution, target: Target, zero_point: int, in_block: int, name: str = "", weight_sum: int | None = None
+) -> Implementation:
+    """The first way that the target offers whose name begins so."""
+    ways = CpuImplementations(target.cpu).integer_convolutions(problem, zero_point, in_block, LOWEST_WEIGHT, weight_sum)
+    return next(way for way in ways if way.name.startswith(name))
 
 
-def check(problem: Convolution, target: Target, zero_point: int, in_block: int | None = None, seed: int = 0) -> None:
-    """The template's kernel, fused with a requantization and a residual, and alone, has the bits of the reference."""
+def check(
+    problem: Convolution,
+    target: Target,
+    zero_point: int,
+    in_block: int | None = None,
+    seed: int = 0,
+    name: str = "",
+    arrays: tuple[np.ndarray, np.ndarray] | None = None,
+    alone: bool = True,
+) -> None:
+    """The template's kernel, fused with a requantization and a residual, and alone, has the bits of the reference.
+
+    Args:
+        name: what the way's name begins with.
+        arrays: x and weight; those of `factors` where none are given.
+        alone: False for the fused kernel only, in half of the time.
+    """
     rng = np.random.default_rng(seed)
-    x, weight = factors(problem, rng)
+    x, weight = arrays or factors(problem, rng)
     offered = CpuImplementations(target.cpu)
     block = in_block or offered.integer_block(problem.in_channels)
     out_block = offered.integer_block(problem.out_channels)
@@ -175,16 +193,18 @@ def check(problem: Convolution, target: Target, zero_point: int, in_block: int |
     residual = rng.integers(-128, 128, expected.shape, dtype=np.int8)
     beyond = -problem.in_channels % block
     filled = np.pad(x, ((0, 0), (0, beyond), (0, 0), (0, 0)), constant_values=77)  # must meet weights of zero
-    way = integer_way(problem, target, zero_point, block)
-    arrays = [to_blocks(filled, block), *way.pack(weight)]
+    weight_sum = int(np.abs(weight.astype(np.int64)).sum(axis=(1, 2, 3)).max())
+    way = integer_way(problem, target, zero_point, block, name, weight_sum)
+    arguments = [to_blocks(filled, block), *way.pack(weight)]
     parameters = [to_blocks(array.reshape(1, -1, 1, 1), out_block) for array in epilogue.parameters]
     parameters.append(to_blocks(residual, out_block))
-    sources = placeholders(arrays)
+    sources = placeholders(arguments)
     result = way.compute(*sources)
-    got = _run(sources, result, arrays, target, np.int32)
-    np.testing.assert_array_equal(_from_blocks(got), expected)
+    if alone:
+        got = _run(sources, result, arguments, target, np.int32)
+        np.testing.assert_array_equal(_from_blocks(got), expected)
     more, final = epilogue.stages(result)
-    got = _run([*sources, *more], final, [*arrays, *parameters], target, np.int8)
+    got = _run([*sources, *more], final, [*arguments, *parameters], target, np.int8)
     np.testing.assert_array_equal(_from_blocks(got), epilogue.apply(expected, residual))
 
 
