@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-import operator
 import math
+import operator
 from typing import TYPE_CHECKING
 
 import numpy as np
