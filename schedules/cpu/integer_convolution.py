@@ -34,6 +34,7 @@ from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.image_tiles import ImageTiles, Tile
 from schedules.cpu.integer_borders import BorderKinds
 from schedules.cpu.integer_config import IntegerConfig
+from schedules.cpu.integer_epilogue import store_integers
 from schedules.cpu.integer_products import line_products, tap_products
 from schedules.dot_product import DotProduct
 
@@ -115,10 +116,18 @@ class IntegerConvolution:
 
         left = self.problem.out_channels - (self._panels - 1) * config.panel
         short = lanes_of_panel(left, config.vectors, config.lanes)
+
+        def place(row: int, v: int) -> list[Expr]:
+            return self._output(task, tile, row, v, loops.index(0))
+
+        def stores_of(counts: Sequence[int]) -> list[tirx.Stmt]:
+            return store_integers(self.epilogue, sums, place, counts, finish, self.facts)
+
         if left == config.panel or self._panels == 1:
-            stores = sums.each(finish, short)
+            stores = stores_of(short)
         else:
-            stores = [loops.when(task.panel.equal(self._panels - 1), sums.each(finish, short), sums.each(finish))]
+            full = [config.lanes] * config.vectors
+            stores = [loops.when(task.panel.equal(self._panels - 1), stores_of(short), stores_of(full))]
         return [loops.allocate(sums.buffer), *sums.each(begin), *self._reduction(task, tile, multiply), *stores]
 
     def _weight(self, task: _Task, v: int, tap: Tap, group: Expr) -> Expr:

@@ -33,6 +33,7 @@ from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.image_tiles import ImageTiles, Tile
 from schedules.cpu.integer_borders import BorderKinds, corrections
 from schedules.cpu.integer_config import EPILOGUE_INSTRUCTIONS
+from schedules.cpu.integer_epilogue import store_integers
 from schedules.x86.dot_products import byte_products, flip_signs
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class IntegerDepthwise:
     weight: tirx.Buffer
     start: tirx.Buffer
     epilogue: Epilogue
-    cores: int
+    facts: CpuFacts
 
     def emit(self) -> tirx.Stmt:
         """The loops that compute all of the epilogue's target."""
@@ -181,7 +182,7 @@ class IntegerDepthwise:
 
             return self._tiles.of_line(line, vectors)
 
-        return over_lines(self.problem.batch, int(self.x.shape[1]), self.problem.out_height, self.cores, body)
+        return over_lines(self.problem.batch, int(self.x.shape[1]), self.problem.out_height, self.facts.num_cores, body)
 
     @property
     def _tiles(self) -> ImageTiles:
@@ -207,8 +208,12 @@ class IntegerDepthwise:
             channel = block * int(self.x.shape[4]) + first + lane
             return sums.put(loops.load(self.start, [line_kinds.of(line), loops.index(kind), channel]), row, v, lane)
 
+        def place(row: int, v: int) -> list[Expr]:
+            del v  # there is one
+            return [image, block, line, tile.pixel(row), first]
+
         def finish(row: int, v: int, lane: Expr) -> tirx.Stmt:
-            indices = [image, block, line, tile.pixel(row), first + lane]
+            indices = [*place(row, v)[:-1], first + lane]
             return loops.store(self.epilogue.target, self.epilogue.apply(sums.get(row, v, lane), indices), indices)
 
         def kernel_row(i: Expr) -> list[tirx.Stmt]:
@@ -218,7 +223,8 @@ class IntegerDepthwise:
 
         low, extent = self._tiles.kernel_rows(line)
         products = [loops.serial(extent, kernel_row, "i", low)] if kernel_row(loops.index(0)) else []
-        return [loops.allocate(sums.buffer), *sums.each(begin), *products, *sums.each(finish)]
+        stores = store_integers(self.epilogue, sums, place, [lanes], finish, self.facts)
+        return [loops.allocate(sums.buffer), *sums.each(begin), *products, *stores]
 
     def _taps(self, tile: Tile, image: Expr, block: Expr, first: Expr, i: Expr, sums: Accumulators) -> list[tirx.Stmt]:
         """One product for each tap."""

@@ -133,7 +133,7 @@ def emit_integer_depthwise(anchor: Anchor, epilogue: Epilogue, target: Target) -
     """The loops for blocks that `_depthwise_way` annotated."""
     x, weight, start = anchor.reads
     problem, config = read_problem(anchor.numbers["problem"]), IntegerDepthwiseConfig(**anchor.numbers["config"])
-    return IntegerDepthwise(problem, config, x, weight, start, epilogue, target.cpu.num_cores).emit()
+    return IntegerDepthwise(problem, config, x, weight, start, epilogue, target.cpu).emit()
 
 
 def emit_integers(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:

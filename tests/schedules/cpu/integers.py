@@ -181,11 +181,11 @@ def check(problem: Convolution, target: Target, zero_point: int, in_block: int |
     parameters.append(to_blocks(residual, out_block))
     sources = placeholders(arrays)
     result = way.compute(*sources)
-    got = _run(sources, result, arrays, target, np.int32)
-    np.testing.assert_array_equal(_from_blocks(got), expected)
+    got = run(sources, result, arrays, target, np.int32)
+    np.testing.assert_array_equal(from_blocks(got), expected)
     more, final = epilogue.stages(result)
-    got = _run([*sources, *more], final, [*arrays, *parameters], target, np.int8)
-    np.testing.assert_array_equal(_from_blocks(got), epilogue.apply(expected, residual))
+    got = run([*sources, *more], final, [*arrays, *parameters], target, np.int8)
+    np.testing.assert_array_equal(from_blocks(got), epilogue.apply(expected, residual))
 
 
 def check_product(rows: tuple[int, ...], inner: int, columns: int, target: Target, zero_point: int) -> None:
@@ -205,22 +205,24 @@ def check_product(rows: tuple[int, ...], inner: int, columns: int, target: Targe
     arrays = [as_rows(x), *way.pack(weight)]
     sources = placeholders(arrays)
     result = way.compute(*sources)
-    got = _run(sources, result, arrays, target, np.int32)
+    got = run(sources, result, arrays, target, np.int32)
     np.testing.assert_array_equal(got, as_rows(expected))
     more, final = epilogue.stages(result)
     parameters = [*epilogue.parameters, as_rows(residual)]
-    got = _run([*sources, *more], final, [*arrays, *parameters], target, np.int8)
+    got = run([*sources, *more], final, [*arrays, *parameters], target, np.int8)
     np.testing.assert_array_equal(got, as_rows(epilogue.apply(expected, residual)))
 
 
-def _from_blocks(array: np.ndarray) -> np.ndarray:
+def from_blocks(array: np.ndarray) -> np.ndarray:
+    """`[N, C / b, H, W, b]` -> `[N, C, H, W]`."""
     n, blocks, height, width, block = array.shape
     return array.transpose(0, 1, 4, 2, 3).reshape(n, blocks * block, height, width)
 
 
-def _run(
+def run(
     sources: Sequence[te.Tensor], result: te.Tensor, arrays: Sequence[np.ndarray], target: Target, dtype: type
 ) -> np.ndarray:
+    """The result of the kernel that computes `result` of the arrays, on this machine or in an emulator."""
     out = np.full([int(extent) for extent in result.shape], 99, dtype)
     if not runs_natively(target):
         with tempfile.TemporaryDirectory() as folder:
