@@ -39,12 +39,12 @@ from schedules.x86.dot_products import byte_products, flip_signs
 if TYPE_CHECKING:
     from tvm import te, tirx
 
-    from schedules.cpu.loops import Expr, Index
+    from schedules.cpu.loops import Expr
 
 QUAD = 4  # neighbouring pixels, and taps, of one product
 _QUAD_CHANNELS = 16
 _SHIFTS = range(1 - QUAD, QUAD)  # of the taps against the pixels of their quad
-_MOST_ROWS = 8
+_MOST_ROWS, _MOST_QUAD_ROWS = 8, 16  # the more rows, the more of them share the same four pixels
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,10 @@ class IntegerDepthwiseConfig:
         while lanes > 1 and block <= lanes // 2:
             lanes //= 2
         width = problem.out_width
-        rows = min(range(1, min(width, _MOST_ROWS) + 1), key=lambda rows: (math.ceil(width / rows), rows))
         has_dots = facts.vector_bytes == 64 and {"avx512_vnni", "avx512vbmi"} <= set(facts.features)
         fits = block == _QUAD_CHANNELS and problem.width >= QUAD and problem.dilations[1] == 1
+        most = min(width, _MOST_QUAD_ROWS if has_dots and fits else _MOST_ROWS)
+        rows = min(range(1, most + 1), key=lambda rows: (math.ceil(width / rows), rows))
         return IntegerDepthwiseConfig(rows, lanes, has_dots and fits)
 
     def cycles(self, problem: Convolution, facts: CpuFacts) -> float:
@@ -256,24 +257,53 @@ class IntegerDepthwise:
         assert line is not None  # padding is found out where the column is known
         statements: list[tirx.Stmt] = []
         for quad in range(quads_of(problem.kernel[1])):
+            moved, loaded = None, None
             for row in range(tile.rows):
-                column: Index
-                if isinstance(tile.start, int):
-                    wanted = (tile.start + row) * problem.strides[1] - problem.padding[1] + quad * QUAD
-                    column = min(max(wanted, 0), problem.width - QUAD)
-                    shift = wanted - column
-                    if shift not in _SHIFTS:
-                        continue  # all of its taps lie in the padding
-                else:
-                    column, shift = tile.pixel(row) * problem.strides[1] - problem.padding[1] + quad * QUAD, 0
-                place = [image, block, line[0], loops.index(column), loops.ramp(0, QUAD * _QUAD_CHANNELS)]
-                moved = tirx.Shuffle(
-                    [flip_signs(loops.load(self.x, place))], [tirx.const(at, "int32") for at in _transposition()]
-                )
-                taps = [block, i, quad, _SHIFTS.index(shift), loops.ramp(0, QUAD * _QUAD_CHANNELS)]
-                weight = loops.load(self.weight, taps)
-                statements.append(sums.update(row, 0, _adder(add, moved, weight)))
+                fitting = self._fitting(tile, row, quad, loaded)
+                if fitting is None:
+                    continue  # all of its taps lie in the padding
+                column, shift = fitting
+                if moved is None or column != loaded:
+                    loaded = column
+                    moved = loops.local_buffer([QUAD * _QUAD_CHANNELS], "int8", "moved")
+                    first = loops.index(column)
+                    if not isinstance(tile.start, int):
+                        first = tile.start * problem.strides[1] - problem.padding[1] + quad * QUAD + column
+                    place = [image, block, line[0], first, _whole_quad()]
+                    pixels = tirx.Shuffle(
+                        [flip_signs(loops.load(self.x, place))], [tirx.const(at, "int32") for at in _transposition()]
+                    )
+                    statements += [loops.allocate(moved), loops.store(moved, pixels, [_whole_quad()])]
+                weight = loops.load(self.weight, [block, i, quad, _SHIFTS.index(shift), _whole_quad()])
+                statements.append(sums.update(row, 0, _adder(add, loops.load(moved, [_whole_quad()]), weight)))
         return statements
+
+    def _fitting(self, tile: Tile, row: int, quad: int, loaded: int | None) -> tuple[int, int] | None:
+        """Four pixels for a quad of taps of a row of the tile: their first column, and how far the taps are moved.
+
+        Columns count from that of the first row's first tap where the tile's place is not known, then all taps lie
+        within the image. None where none of them does.
+
+        Args:
+            loaded: the column of the four pixels at hand, which are taken where they do.
+        """
+        problem, taps = self.problem, min(QUAD, self.problem.kernel[1] - quad * QUAD)
+        wanted = row * problem.strides[1]
+        columns = list(range(wanted, wanted + taps))
+        last = wanted
+        if isinstance(tile.start, int):
+            wanted += tile.start * problem.strides[1] - problem.padding[1] + quad * QUAD
+            columns = [column for column in range(wanted, wanted + taps) if 0 <= column < problem.width]
+            last = min(max(wanted, 0), problem.width - QUAD)
+        if not columns:
+            return None
+        if loaded is not None and loaded <= columns[0] and columns[-1] < loaded + QUAD:
+            return loaded, wanted - loaded
+        return last, wanted - last
+
+
+def _whole_quad() -> Expr:
+    return loops.ramp(0, QUAD * _QUAD_CHANNELS)
 
 
 def _adder(add: Callable[[Expr, Expr, Expr], Expr], x: Expr, weight: Expr) -> Callable[[Expr], Expr]:
