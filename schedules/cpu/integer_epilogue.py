@@ -97,14 +97,14 @@ class IntegerEpilogue:
             if count and has_words(facts, count):
                 scales[v], made = self._scale(Words(count), place(0, v))
                 statements += made
-        for run in _runs(sums, block, counts):
+        for run, is_dense in _runs(sums, block, counts):
             (_, v), *_ = run
             if v not in scales:
                 statements += [loops.vector(counts[v], _lane(one, row, vector)) for row, vector in run]
                 continue
             for first in range(0, len(run), PACKED):
                 part = run[first : first + PACKED]
-                statements += _Pack(self, Words(counts[v]), sums, part, place, scales).emit()
+                statements += _Pack(self, Words(counts[v]), sums, part, is_dense, place, scales).emit()
         return statements
 
     def _scale(self, words: Words, indices: Sequence[Expr]) -> tuple[Scale, list[tirx.Stmt]]:
@@ -140,10 +140,11 @@ class _Registers:
 
 @dataclass(frozen=True)
 class _Pack:
-    """Up to four vectors of sums whose bytes are neighbours.
+    """Up to four vectors of sums that become bytes together.
 
     Attributes:
         part: their rows and vectors.
+        is_dense: their bytes are neighbours.
         scales: by vector.
     """
 
@@ -151,6 +152,7 @@ class _Pack:
     words: Words
     sums: Accumulators
     part: Sequence[tuple[int, int]]
+    is_dense: bool
     place: Place
     scales: dict[int, Scale]
 
@@ -207,40 +209,40 @@ class _Pack:
         return self._packed([rounded(pairs, upper) for pairs in halves for upper in (False, True)], stage)
 
     def _pieces(self) -> list[tuple[int, int]]:
-        """The neighbouring bytes as (first, count), each a power of two of them."""
-        lanes, count = self.words.lanes, len(self.part)
-        return [(0, 2 * lanes), (2 * lanes, lanes)] if count == 3 else [(0, count * lanes)]
+        """What is neighbours in memory, a power of two of vectors each, as (first, count)."""
+        count = len(self.part)
+        if not self.is_dense:
+            return [(at, 1) for at in range(count)]
+        return [(0, 2), (2, 1)] if count == 3 else [(0, count)]
 
     def _read(self, load: ir.TensorLoad, stage: Stage) -> Expr:
-        """The neighbouring bytes of another tensor; what is missing to a whole vector may be anything."""
+        """The bytes of another tensor; what is missing to a whole vector may be anything."""
         from tvm import tirx
 
-        lanes, missing = self.words.lanes, PACKED - len(self.part)
-        *outer, last = [stage.at(index, self.place(*self.part[0])) for index in load.indices]
-        if not missing:
-            return loops.load(load.source, [*outer, loops.ramp(last, 4 * lanes)])
-        parts = [
-            loops.load(load.source, [*outer, loops.ramp(last + at * lanes, lanes)]) for at in range(len(self.part))
-        ]
-        order = [tirx.const(at, "int32") for at in range(4 * lanes)]
-        return tirx.Shuffle([*parts, *[parts[-1]] * missing], order)
+        lanes, count = self.words.lanes, len(self.part)
+
+        def piece(at: int, vectors: int) -> Expr:
+            *outer, last = [stage.at(index, self.place(*self.part[at])) for index in load.indices]
+            return loops.load(load.source, [*outer, loops.ramp(last, vectors * lanes)])
+
+        if self.is_dense and count == PACKED:
+            return piece(0, PACKED)
+        parts = [piece(min(at, count - 1), 1) for at in range(PACKED)]
+        return tirx.Shuffle(parts, [tirx.const(at, "int32") for at in range(4 * lanes)])
 
     def _stores(self, ordered: Expr) -> list[tirx.Stmt]:
         from tvm import tirx
 
         rest, lanes = self.end.rest, self.words.lanes
-        *outer, last = self.place(*self.part[0])
+
+        def piece(at: int, vectors: int) -> tirx.Stmt:
+            *outer, last = self.place(*self.part[at])
+            order = [tirx.const(at * lanes + byte, "int32") for byte in range(vectors * lanes)]
+            value = ordered if vectors == PACKED else tirx.Shuffle([ordered], order)
+            return loops.store(rest.target, value, [*outer, loops.ramp(last, vectors * lanes)])
+
         if not rest.stages:
-            return [
-                loops.store(
-                    rest.target,
-                    ordered
-                    if count == 4 * lanes
-                    else tirx.Shuffle([ordered], [tirx.const(first + at, "int32") for at in range(count)]),
-                    [*outer, loops.ramp(last + first, count)],
-                )
-                for first, count in self._pieces()
-            ]
+            return [piece(at, vectors) for at, vectors in self._pieces()]
         bytes_ = loops.local_buffer([4 * lanes], "int8", "bytes")
         statements = [loops.allocate(bytes_), loops.store(bytes_, ordered, [loops.ramp(0, 4 * lanes)])]
         for at, (row, v) in enumerate(self.part):
@@ -283,20 +285,22 @@ def _lane(one: PerLane, row: int, v: int) -> Callable[[Expr], tirx.Stmt]:
     return lambda lane: one(row, v, lane)
 
 
-def _runs(sums: Accumulators, block: int, counts: Sequence[int]) -> list[list[tuple[int, int]]]:
-    """The vectors of a tile, those whose bytes are neighbours in memory together.
+def _runs(sums: Accumulators, block: int, counts: Sequence[int]) -> list[tuple[list[tuple[int, int]], bool]]:
+    """The vectors of a tile that may be packed together, and whether their bytes are neighbours in memory.
 
     Args:
         block: channels side by side in the result; a tile of larger blocks, or of rows of a matrix, lies within one.
     """
     full = [v for v, count in enumerate(counts) if count == sums.lanes]
-    short = [v for v, count in enumerate(counts) if 0 < count < sums.lanes]
+    others = [v for v, count in enumerate(counts) if 0 < count < sums.lanes]
     rows = range(sums.rows)
-    singles = [[(row, v)] for v in short for row in rows]
-    if block > sums.lanes * sums.vectors or block % sums.lanes:
-        return [*([[(row, v) for v in full] for row in rows] if full else []), *singles]
-    size = block // sums.lanes
-    groups = [full[at : at + size] for at in range(0, len(full), size)]
-    if sums.vectors % size:
-        return [*[[(row, v)] for v in full for row in rows], *singles]
-    return [*[[(row, v) for row in rows for v in group] for group in groups], *singles]
+    size = block // sums.lanes  # vectors of a block
+    runs: list[tuple[list[tuple[int, int]], bool]] = []
+    if block % sums.lanes == 0 and size <= sums.vectors and sums.vectors % size == 0:
+        groups = [full[at : at + size] for at in range(0, len(full), size)]
+        runs += [([(row, v) for row in rows for v in group], True) for group in groups]
+    elif len(full) >= PACKED:
+        runs += [([(row, v) for v in full], True) for row in rows]
+    else:
+        others = [*full, *others]
+    return [*runs, *[([(row, v) for row in rows], False) for v in others]]
