@@ -65,6 +65,8 @@ class IntegerConfig:
         steps = math.ceil(problem.group_channels / dot.group) * problem.kernel[0] * problem.kernel[1]
         step_bytes = dot.group * dot.lanes
         neighbours = dot.words if facts.multiplies_by_lane and in_block >= FETCHED_CHANNELS else 1
+        # LLVM unrolls the columns of the kernel around a single step, and keeps factors that several of them share.
+        is_shared = in_block <= dot.group and problem.kernel[1] > problem.strides[1] and not facts.multiplies_by_lane
 
         def price(tile: tuple[int, int]) -> tuple[float, ...]:
             """Cycles per vector of channels; of equally cheap tiles those that give every core as many panels, then
@@ -82,7 +84,7 @@ class IntegerConfig:
             for vectors in range(1, min(count, MOST_VECTORS) + 1)
             if count % vectors == 0
             for rows in range(1, min(pixels, MOST_ROWS) + 1)
-            if registers_needed(rows, vectors, dot, neighbours) <= facts.vector_registers
+            if registers_needed(rows, vectors, dot, neighbours) + is_shared * rows <= facts.vector_registers
         ]
         rows, vectors = min(tiles, key=price)
         pixels_outside = steps * count * step_bytes <= facts.l2_bytes // 2
