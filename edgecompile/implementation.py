@@ -93,7 +93,8 @@ class Implementations(Protocol):
         """The ways to compute the exact int32 sums of `(x - zero_point) * w`, padding counted as zero.
 
         Args:
-            lowest_weight: some instructions are exact from -127 on only.
+            lowest_weight: no weight is below it, nor above its negative; some instructions are exact for small weights
+                only.
             in_block: channels side by side in x, `[N, ceil(C / b), H, W, b]` int8; those beyond C may be anything.
 
         `pack` takes `[K, C / groups, KH, KW]` int8 and answers the packed weight, then what the sums begin with,

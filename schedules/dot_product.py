@@ -2,7 +2,7 @@
 
     sum[lane] += x[0] * w[lane, 0] + ... + x[group - 1] * w[lane, group - 1]        for all lanes
 
-All of them are exact: no sum saturates, whatever the bytes; one needs weights above -128.
+All of them are exact: no sum saturates, whatever x holds. Some need weights within narrower bounds.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class DotProduct:
         spread: the `group` factors of a pixel, side by side in an integer of as many bits, as its operand.
         add: (sums, x, weights) to the new sums.
         place: (lane, element of the group, group) to the place of a weight among the packed ones of a step.
-        lowest_weight: that it is exact for.
+        lowest_weight: that it is exact for; above -128 no weight may be above its negative either.
     """
 
     name: str

@@ -67,7 +67,7 @@ def integer_ways(
         in_block: channels side by side in x, of which those beyond C meet weights of zero.
         out_block: channels side by side in the result.
         rows: of a product of matrices, x being `[*rows, C]`; None for a convolution.
-        lowest_weight: what the weights are at least.
+        lowest_weight: what the weights are at least; its negative is what they are at most.
     """
     if problem.is_depthwise and rows is None and in_block == out_block and problem.in_channels % in_block == 0:
         return (_depthwise_way(problem, zero_point, in_block, facts),)
@@ -96,7 +96,7 @@ def _way(
     notes = attributes(template, numbers)
 
     def pack(weight: np.ndarray) -> Sequence[np.ndarray]:
-        assert weight.dtype == np.int8 and weight.min() >= dot.lowest_weight
+        assert weight.dtype == np.int8 and not _exceeds(weight, dot)
         return [
             pack_integer_weight(weight, in_block, config, dot),
             pack_corrections(weight, problem, zero_point, config, dot),
@@ -114,6 +114,11 @@ def _way(
         compute=compute,
         key=json.dumps({"template": template, "config": dataclasses.asdict(config)}, sort_keys=True),
     )
+
+
+def _exceeds(weight: np.ndarray, dot: DotProduct) -> bool:
+    """True where an instruction is not exact for some of the weights."""
+    return bool(weight.min() < dot.lowest_weight or weight.max() > min(-dot.lowest_weight, 127))
 
 
 def _depthwise_way(problem: Convolution, zero_point: int, block: int, facts: CpuFacts) -> Implementation:

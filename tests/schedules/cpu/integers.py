@@ -121,18 +121,20 @@ class Requantization:
         return [bias, multiplier, half, places, residual], te.compute(result.shape, add, name="added")
 
 
-def factors(problem: Convolution, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """x and a weight of the whole range; some pixels and two output channels hold nothing but its ends, so that sums of
+def factors(
+    problem: Convolution, rng: np.random.Generator, lowest_weight: int = LOWEST_WEIGHT
+) -> tuple[np.ndarray, np.ndarray]:
+    """x and a weight of the whole range, from `lowest_weight` to its negative; some pixels and two output channels hold nothing but its ends, so that sums of
     fewer than 32 bits would overflow."""
     shape = (problem.batch, problem.in_channels, problem.height, problem.width)
     x = rng.integers(-128, 128, shape, dtype=np.int8)
     weight = rng.integers(
-        LOWEST_WEIGHT, 128, (problem.out_channels, problem.group_channels, *problem.kernel), dtype=np.int8
+        lowest_weight, 1 - lowest_weight, (problem.out_channels, problem.group_channels, *problem.kernel), dtype=np.int8
     )
     extremes = rng.choice(np.array([-128, 127], np.int8), (1, 1, 1, problem.width))
     x[:, :, : problem.height // 2 + 1] = extremes
-    weight[0] = 127
-    weight[-1] = LOWEST_WEIGHT
+    weight[0] = -lowest_weight
+    weight[-1] = lowest_weight
     return x, weight
 
 
@@ -158,15 +160,24 @@ def placeholders(arrays: Sequence[np.ndarray]) -> list[te.Tensor]:
     ]
 
 
-def integer_way(problem: Convolution, target: Target, zero_point: int, in_block: int) -> Implementation:
+def integer_way(
+    problem: Convolution, target: Target, zero_point: int, in_block: int, lowest_weight: int = LOWEST_WEIGHT
+) -> Implementation:
     """The first way that the target offers."""
-    return CpuImplementations(target.cpu).integer_convolutions(problem, zero_point, in_block, LOWEST_WEIGHT)[0]
+    return CpuImplementations(target.cpu).integer_convolutions(problem, zero_point, in_block, lowest_weight)[0]
 
 
-def check(problem: Convolution, target: Target, zero_point: int, in_block: int | None = None, seed: int = 0) -> None:
+def check(
+    problem: Convolution,
+    target: Target,
+    zero_point: int,
+    in_block: int | None = None,
+    seed: int = 0,
+    lowest_weight: int = LOWEST_WEIGHT,
+) -> None:
     """The template's kernel, fused with a requantization and a residual, and alone, has the bits of the reference."""
     rng = np.random.default_rng(seed)
-    x, weight = factors(problem, rng)
+    x, weight = factors(problem, rng, lowest_weight)
     offered = CpuImplementations(target.cpu)
     block = in_block or offered.integer_block(problem.in_channels)
     out_block = offered.integer_block(problem.out_channels)
@@ -175,7 +186,7 @@ def check(problem: Convolution, target: Target, zero_point: int, in_block: int |
     residual = rng.integers(-128, 128, expected.shape, dtype=np.int8)
     beyond = -problem.in_channels % block
     filled = np.pad(x, ((0, 0), (0, beyond), (0, 0), (0, 0)), constant_values=77)  # must meet weights of zero
-    way = integer_way(problem, target, zero_point, block)
+    way = integer_way(problem, target, zero_point, block, lowest_weight)
     arrays = [to_blocks(filled, block), *way.pack(weight)]
     parameters = [to_blocks(array.reshape(1, -1, 1, 1), out_block) for array in epilogue.parameters]
     parameters.append(to_blocks(residual, out_block))

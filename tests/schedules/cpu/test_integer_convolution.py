@@ -15,7 +15,7 @@ from schedules.cpu.integer_borders import BorderKinds, corrections
 from schedules.cpu.integer_config import IntegerConfig, registers_needed
 from schedules.cpu.integer_formula import pack_integer_weight
 from schedules.cpu.integer_ways import dot_products
-from tests.schedules.cpu.integers import check, check_product, integer_way
+from tests.schedules.cpu.integers import LOWEST_WEIGHT, check, check_product, integer_way
 from tests.schedules.cpu.test_direct_convolution import odd_problems
 
 AVX2 = "vector_bytes=32,vector_registers=16,features=avx2:fma:sse4_1"
@@ -30,12 +30,13 @@ SHORT = {
 }
 
 
-def target_with(name: str, instruction: str) -> Target:
-    """The target, where this machine has the instruction that it is to use."""
+def target_with(name: str, instruction: str, lowest_weight: int = LOWEST_WEIGHT) -> Target:
+    """The target, where this machine has the instruction that it is to use for such weights."""
     features = find_target("host").cpu.features
     target = find_target(name)
     needed = {16: "sse4_1", 32: "avx2", 64: "avx512bw"}[target.cpu.vector_bytes]
-    if needed not in features or [dot.name for dot in dot_products(target.cpu)][:1] != [instruction]:
+    names = [dot.name for dot in dot_products(target.cpu) if dot.lowest_weight <= lowest_weight]
+    if needed not in features or names[:1] != [instruction]:
         pytest.skip(f"this machine has no {instruction} of {target.cpu.vector_bytes} bytes")
     return target
 
