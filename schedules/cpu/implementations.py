@@ -34,8 +34,10 @@ from schedules.cpu.grouped_convolution import GROUPED, emit_grouped, grouped_way
 from schedules.cpu.integer_ways import (
     INTEGER,
     INTEGER_DEPTHWISE,
+    INTEGER_DEPTHWISE_PAIRS,
     INTEGER_PRODUCT,
     emit_integer_depthwise,
+    emit_integer_pairs,
     emit_integers,
     integer_block,
     integer_ways,
@@ -323,6 +325,7 @@ EMITTERS: Mapping[str, Emitter] = {
     INTEGER: emit_integers,
     INTEGER_PRODUCT: emit_integers,
     INTEGER_DEPTHWISE: emit_integer_depthwise,
+    INTEGER_DEPTHWISE_PAIRS: emit_integer_pairs,
     WINOGRAD: _emit_winograd,
     GROUPED: emit_grouped,
     TRANSPOSED: emit_transposed,

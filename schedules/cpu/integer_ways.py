@@ -22,6 +22,7 @@ from schedules.cpu.integer_depthwise import (
     convolve_integer_depthwise,
     pack_integer_depthwise,
 )
+from schedules.cpu.integer_depthwise_pairs import IntegerDepthwisePairs, PairsConfig, convolve_pairs, pack_pairs
 from schedules.cpu.integer_formula import (
     convolve_integers,
     multiply_integers,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 INTEGER, INTEGER_PRODUCT = "integer convolution", "integer product"
 INTEGER_DEPTHWISE = "integer depthwise convolution"
+INTEGER_DEPTHWISE_PAIRS = "integer depthwise convolution by pairs"
 INTEGER_BLOCK = 16  # channels: one load of x brings all of them, on every CPU; as many sums as AVX-512 has in a vector
 
 
@@ -121,7 +123,22 @@ def _exceeds(weight: np.ndarray, dot: DotProduct) -> bool:
     return bool(weight.min() < dot.lowest_weight or weight.max() > min(-dot.lowest_weight, 127))
 
 
+def _pairs_way(problem: Convolution, zero_point: int, config: PairsConfig, facts: CpuFacts) -> Implementation:
+    numbers = {"problem": dataclasses.asdict(problem), "config": dataclasses.asdict(config)}
+    notes = attributes(INTEGER_DEPTHWISE_PAIRS, numbers)
+    return Implementation(
+        name=f"depthwise_int8 {config.rows}x8 by pairs",
+        cycles=config.cycles(problem, facts),
+        pack=lambda weight: pack_pairs(weight, problem, zero_point),
+        compute=lambda x, weight, start: convolve_pairs(x, weight, start, problem, notes),
+        key=json.dumps({"template": INTEGER_DEPTHWISE_PAIRS, "config": dataclasses.asdict(config)}, sort_keys=True),
+    )
+
+
 def _depthwise_way(problem: Convolution, zero_point: int, block: int, facts: CpuFacts) -> Implementation:
+    pairs = PairsConfig.choose(problem, block, facts)
+    if pairs is not None:
+        return _pairs_way(problem, zero_point, pairs, facts)
     config = IntegerDepthwiseConfig.choose(problem, block, facts)
     numbers = {"problem": dataclasses.asdict(problem), "config": dataclasses.asdict(config)}
     notes = attributes(INTEGER_DEPTHWISE, numbers)
@@ -139,6 +156,13 @@ def emit_integer_depthwise(anchor: Anchor, epilogue: Epilogue, target: Target) -
     x, weight, start = anchor.reads
     problem, config = read_problem(anchor.numbers["problem"]), IntegerDepthwiseConfig(**anchor.numbers["config"])
     return IntegerDepthwise(problem, config, x, weight, start, epilogue, target.cpu).emit()
+
+
+def emit_integer_pairs(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
+    """The loops for blocks that `_pairs_way` annotated."""
+    x, weight, start = anchor.reads
+    problem, config = read_problem(anchor.numbers["problem"]), PairsConfig(**anchor.numbers["config"])
+    return IntegerDepthwisePairs(problem, config, x, weight, start, epilogue, target.cpu).emit()
 
 
 def emit_integers(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:

@@ -112,7 +112,11 @@ class Words:
 
         both = (first & 0xFFFF) | (second & 0xFFFF) << 16
         factors = tirx.Broadcast(tirx.const(both - (1 << 32 if both >> 31 else 0), "int32"), self.lanes)
-        return self._call("pmadd.wd", self._sums, self.reinterpreted(words, 16), self.reinterpreted(factors, 16))
+        return self.pair_products(self.reinterpreted(words, 16), self.reinterpreted(factors, 16))
+
+    def pair_products(self, words: Expr, factors: Expr) -> Expr:
+        """`words[2 * lane] * factors[2 * lane] + words[2 * lane + 1] * factors[2 * lane + 1]`: `lanes` int32."""
+        return self._call("pmadd.wd", self._sums, words, factors)
 
     def reinterpreted(self, vector: Expr, bits: int) -> Expr:
         """The same register as integers of so many bits."""
