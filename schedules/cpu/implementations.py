@@ -135,7 +135,7 @@ class CpuImplementations:
     def integer_convolutions(
         self, problem: Convolution, zero_point: int, in_block: int, lowest_weight: int
     ) -> Sequence[Implementation]:
-        """The template with the fastest instruction of the CPU that is exact for weights from `lowest_weight` to its negative.
+        """The template with the fastest instruction that is exact for weights from `lowest_weight` to its negative.
 
         Args:
             zero_point: of x.

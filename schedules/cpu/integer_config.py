@@ -60,7 +60,7 @@ class IntegerConfig:
     @staticmethod
     def choose(problem: Convolution, in_block: int, dot: DotProduct, facts: CpuFacts) -> IntegerConfig:
         """The tile that takes the fewest cycles by counting, and the order that keeps the weights near."""
-        count = math.ceil(problem.out_channels / dot.lanes)
+        count = math.ceil(problem.out_channels // problem.groups / dot.lanes)
         pixels, _ = _lines(problem)
         steps = math.ceil(problem.group_channels / dot.group) * problem.kernel[0] * problem.kernel[1]
         step_bytes = dot.group * dot.lanes
@@ -75,7 +75,7 @@ class IntegerConfig:
             cycles = _line_cycles(pixels, rows, vectors, dot, facts)
             if steps * vectors * step_bytes > facts.l1d_bytes // 2:  # every tile reads them from the next cache
                 cycles = max(cycles, math.ceil(pixels / rows) * vectors * step_bytes / L2_BYTES_PER_CYCLE)
-            panels = count // vectors
+            panels = problem.groups * count // vectors
             uneven = math.ceil(panels / facts.num_cores) * facts.num_cores / panels
             return cycles / vectors, uneven, 1 / rows + 1 / vectors
 
@@ -87,7 +87,7 @@ class IntegerConfig:
             if registers_needed(rows, vectors, dot, neighbours) + is_shared * rows <= facts.vector_registers
         ]
         rows, vectors = min(tiles, key=price)
-        pixels_outside = steps * count * step_bytes <= facts.l2_bytes // 2
+        pixels_outside = problem.groups * steps * count * step_bytes <= facts.l2_bytes // 2
         return IntegerConfig(dot.name, rows, vectors, dot.lanes, pixels_outside, neighbours)
 
 

@@ -14,6 +14,8 @@ which makes up for the zero point (`integer_borders`), to the bytes that the epi
                         sums[row, v] = dot(sums[row, v], x[...], weight[panel, block, i, j, group, v])
             y[tile] = epilogue(sums)
 
+Groups are whole blocks of channels and whole panels; a panel meets the blocks of its group only.
+
 Where the instruction multiplies words, the channels of all pixels that a line of the kernel meets are widened first.
 """
 
@@ -193,6 +195,8 @@ class IntegerConvolution:
         """Where the channels of a block of the pixel that meets (i, j) begin in x; None when it is padding."""
         if self.is_product:
             return self._row(tile.pixel(row))
+        if self.problem.groups > 1:
+            block = block + task.panel // (self._panels // self.problem.groups) * int(self.weight.shape[1])
         if tile.line is None:
             pixel = tile.pixel(row)
             return [task.image, block, pixel // self.problem.width, pixel % self.problem.width]

@@ -1,11 +1,11 @@
 """The integer depthwise convolution by products of pairs of words: for x86 with AVX2, but without VNNI.
 
-`vpmaddwd` adds two taps of a channel at once, when their words lie side by side. Sixteen channels of a pixel are widened
-to words; those of two pixels are interleaved by two instructions, and serve all the outputs that they meet:
+`vpmaddwd` adds two taps of a channel at once, when their words lie side by side. So the bytes of two pixels are
+interleaved and widened, which four instructions do for sixteen channels; they serve all the outputs that they meet:
 
     for line, tile in ...:
         for two rows of the kernel, column of the tile:        # pixels above each other
-            pair = interleave(x[row, column], x[row + 1, column])
+            pair = widen(interleave(x[row, column], x[row + 1, column]))
             for pixel, tap of the column: sums[pixel] += pair * (w[row, tap], w[row + 1, tap])
         for two columns of the last row, where it is left:     # pixels beside each other
             ...
@@ -17,6 +17,7 @@ the weight is there once for each such way, with zeros for the taps that leave.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,10 +41,7 @@ if TYPE_CHECKING:
 
     from schedules.cpu.loops import Expr
 
-    Pair = tuple[Expr, Expr]  # of the lower and upper halves of the 128-bit lanes
-
 _CHANNELS, _LANES = 16, 8
-_HALVES = ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15])  # channels of the interleaved words
 _MOST_ROWS = 6  # two vectors of sums each, a pair, and what is in between: sixteen registers
 
 
@@ -72,26 +70,25 @@ class PairsConfig:
 
 @dataclass(frozen=True)
 class _Steps:
-    """The products of a kernel, in the order of the packed weight.
-
-    Attributes:
-        least, most: how far the rows that are read may lie from those that a line wants.
-    """
+    """The products of a kernel, in the order of the packed weight, and how far rows are moved into the image."""
 
     problem: Convolution
 
     @property
     def least(self) -> int:
+        """The row that the first line wants, above the first one that is read."""
         return -self.problem.padding[0]
 
     @property
     def most(self) -> int:
+        """How far below the rows that are read those lie that the last line wants."""
         problem = self.problem
         last = (problem.out_height - 1) * problem.strides[0] - problem.padding[0]
         return max(0, last - (problem.height - problem.kernel[0]))
 
     @property
     def count(self) -> int:
+        """Products of a sum."""
         height, width = self.problem.kernel
         return height // 2 * width + height % 2 * (width + 1)
 
@@ -118,8 +115,8 @@ def pack_pairs(weight: np.ndarray, problem: Convolution, zero_point: int) -> lis
     def put(move: int, step: int, element: int, i: int, j: int) -> None:
         row = i - move  # of the kernel
         if 0 <= row < height and 0 <= j < width:
-            for half, channels in enumerate(_HALVES):
-                packed[:, move - steps.least, step, half, :, element] = taps[:, channels, row, j]
+            channels = taps[:, :, row, j].reshape(-1, 2, _LANES)
+            packed[:, move - steps.least, step, :, :, element] = channels
 
     for move in range(steps.least, steps.most + 1):
         for pair in range(height // 2):
@@ -152,8 +149,8 @@ def convolve_pairs(
         factor = tirx.if_then_else(inside, x(n, block, ih, iw, lane).astype("int32"), tirx.const(0, "int32"))
         is_last = tirx.all(row.equal(height - 1), height % 2 == 1)
         step = tirx.Select(is_last, steps.beside(0) + column, row // 2 * problem.kernel[1] + column)
-        place = lane // _LANES * 8 + lane % 4 * 2 + tirx.Select(is_last, loops.index(0), row % 2)
-        read = weight(block, -steps.least, step, lane // 4 % 2, place)
+        element = tirx.Select(is_last, loops.index(0), row % 2)
+        read = weight(block, -steps.least, step, lane // _LANES, lane % _LANES * 2 + element)
         return te.sum(factor * read.astype("int32"), axis=[row, column])
 
     extents = [loops.index(n) for n in (problem.batch, int(x.shape[1]), problem.out_height, problem.out_width)]
@@ -184,9 +181,7 @@ class IntegerDepthwisePairs:
         def body(image: Expr, block: Expr, line: Expr) -> list[tirx.Stmt]:
             return tiles.of_line(line, lambda tile: self._tile(tile, image, block))
 
-        return over_lines(
-            self.problem.batch, int(self.x.shape[1]), self.problem.out_height, self.facts.num_cores, body
-        )
+        return over_lines(self.problem.batch, int(self.x.shape[1]), self.problem.out_height, self.facts.num_cores, body)
 
     def _tile(self, tile: Tile, image: Expr, block: Expr) -> list[tirx.Stmt]:
         from tvm import tirx
@@ -200,22 +195,10 @@ class IntegerDepthwisePairs:
         window = _Window(self, tile, [image, block], first, [block, wanted - first - steps.least], sums)
         lines, columns = (BorderKinds.along(problem, axis) for axis in (0, 1))
 
-        def begin(row: int) -> list[tirx.Stmt]:
-            """Turns the channels into their order, and adds what the sums begin with."""
+        def begin(row: int, v: int, lane: Expr) -> tirx.Stmt:
             kind = columns.of(tile.start + row) if isinstance(tile.start, int) else columns.before
-            place = [lines.of(line), loops.index(kind)]
-            halves = [loops.load(sums.buffer, [loops.ramp((row * 2 + v) * _LANES, _LANES)]) for v in range(2)]
-            turned = loops.local_buffer([2 * _LANES], "int32", "turned")
-            statements = [loops.allocate(turned)]
-            for v in range(2):
-                lanes = [half * _LANES + v * 4 + lane for half in range(2) for lane in range(4)]
-                vector = tirx.Shuffle(halves, [tirx.const(lane, "int32") for lane in lanes])
-                more = loops.load(self.start, [*place, loops.ramp(block * _CHANNELS + v * _LANES, _LANES)])
-                statements.append(loops.store(turned, vector + more, [loops.ramp(v * _LANES, _LANES)]))
-            for v in range(2):
-                kept = loops.load(turned, [loops.ramp(v * _LANES, _LANES)])
-                statements.append(sums.update(row, v, lambda _, kept=kept: kept))
-            return statements
+            channel = block * _CHANNELS + v * _LANES + lane
+            return sums.put(loops.load(self.start, [lines.of(line), loops.index(kind), channel]), row, v, lane)
 
         def place(row: int, v: int) -> list[Expr]:
             return [image, block, line, tile.pixel(row), loops.index(v * _LANES)]
@@ -225,9 +208,9 @@ class IntegerDepthwisePairs:
             return loops.store(self.epilogue.target, self.epilogue.apply(sums.get(row, v, lane), indices), indices)
 
         return [
-            *sums.start(tirx.const(0, "int32")),
+            loops.allocate(sums.buffer),
+            *sums.each(begin),
             *window.products(),
-            *[statement for row in range(tile.rows) for statement in begin(row)],
             *store_integers(self.epilogue, sums, place, [_LANES, _LANES], finish, self.facts),
         ]
 
@@ -250,6 +233,7 @@ class _Window:
     sums: Accumulators
 
     def products(self) -> list[tirx.Stmt]:
+        """All of them, in the order of the columns: a pair is needed for a short while only."""
         problem, steps = self.kernel.problem, _Steps(self.kernel.problem)
         (height, width), step = problem.kernel, problem.strides[1]
         rows = range(self.tile.rows)
@@ -260,21 +244,19 @@ class _Window:
                 upper, lower = (self._pixel(2 * pair + i, column) for i in range(2))
                 if upper is None or lower is None:
                     continue  # padding
-                uses = [(row, steps.above(pair, column - row * step)) for row in rows if 0 <= column - row * step < width]
+                uses = [
+                    (row, steps.above(pair, column - row * step)) for row in rows if 0 <= column - row * step < width
+                ]
                 statements += self._add(upper, lower, uses)
         for column in range(0, met[-1] + 1, 2) if height % 2 else ():
             left, right = (self._pixel(height - 1, c) if c in met else None for c in (column, column + 1))
-            uses = [
-                (row, steps.beside(column - row * step)) for row in rows if -1 <= column - row * step < width
-            ]
+            uses = [(row, steps.beside(column - row * step)) for row in rows if -1 <= column - row * step < width]
             if left is not None or right is not None:
                 statements += self._add(left, right, uses)
         return statements
 
     def _pixel(self, i: int, column: int) -> Expr | None:
-        """Sixteen channels of a pixel as words, by its row and column in the window; None for padding."""
-        from tvm import tirx
-
+        """Sixteen channels of a pixel, by its row and column in the window; None for padding."""
         problem, start = self.kernel.problem, self.tile.start
         place = loops.index(start) * problem.strides[1] - problem.padding[1] + column
         if isinstance(start, int):
@@ -282,26 +264,27 @@ class _Window:
             if not 0 <= known < problem.width:
                 return None
             place = loops.index(known)
-        bytes_ = loops.load(self.kernel.x, [*self.at, self.first + i, place, loops.ramp(0, _CHANNELS)])
-        return tirx.Cast(f"int16x{_CHANNELS}", bytes_)
+        return loops.load(self.kernel.x, [*self.at, self.first + i, place, loops.ramp(0, _CHANNELS)])
 
     def _add(self, first: Expr | None, second: Expr | None, uses: list[tuple[int, int]]) -> list[tirx.Stmt]:
         """The products of two pixels, None for zeros, with all outputs that they meet: as (row of the tile, step)."""
         from tvm import tirx
 
         words, count = Words(_LANES), 2 * _LANES
-        nothing = tirx.Broadcast(tirx.const(0, "int16"), count)
+        nothing = tirx.Broadcast(tirx.const(0, "int8"), _CHANNELS)
         pixels = [nothing if pixel is None else pixel for pixel in (first, second)]
         pair = loops.local_buffer([2 * count], "int16", "pair")
         statements: list[tirx.Stmt] = [loops.allocate(pair)]
-        for half, channels in enumerate(_HALVES):
+        for half in range(2):
+            channels = range(half * _LANES, (half + 1) * _LANES)
             order = [pixel * _CHANNELS + channel for channel in channels for pixel in range(2)]
             both = tirx.Shuffle(pixels, [tirx.const(at, "int32") for at in order])
-            statements.append(loops.store(pair, both, [loops.ramp(half * count, count)]))
+            widened = tirx.Cast(f"int16x{count}", both)
+            statements.append(loops.store(pair, widened, [loops.ramp(half * count, count)]))
         for row, step in uses:
             for half in range(2):
                 factors = loops.load(pair, [loops.ramp(half * count, count)])
                 weights = loops.load(self.kernel.weight, [*self.weights, step, half, loops.ramp(0, count)])
                 product = words.pair_products(factors, weights)
-                statements.append(self.sums.update(row, half, lambda sums, product=product: sums + product))
+                statements.append(self.sums.update(row, half, functools.partial(words.sum_in_order, product)))
         return statements

@@ -29,6 +29,7 @@ from schedules.cpu.integer_formula import (
     pack_corrections,
     pack_integer_weight,
 )
+from schedules.cpu.integer_groups import merge_groups, merge_weight
 from schedules.cpu.problem_numbers import read_problem
 from schedules.cpu.template import Anchor, attributes
 from schedules.dot_product import DotProduct
@@ -62,7 +63,7 @@ def integer_ways(
     lowest_weight: int,
     facts: CpuFacts,
 ) -> Sequence[Implementation]:
-    """The template with the fastest instruction; none for groups, nor where a CPU has none of its instructions.
+    """The template with the fastest instruction; none where a CPU has none of its instructions.
 
     Args:
         zero_point: of x.
@@ -74,8 +75,10 @@ def integer_ways(
     if problem.is_depthwise and rows is None and in_block == out_block and problem.in_channels % in_block == 0:
         return (_depthwise_way(problem, zero_point, in_block, facts),)
     offered = [dot for dot in dot_products(facts) if dot.lowest_weight <= lowest_weight]
-    if problem.groups != 1 or not offered:
+    if not offered:
         return ()
+    if problem.groups > 1:
+        problem = merge_groups(problem, in_block, out_block)
     return (_way(problem, zero_point, in_block, out_block, rows is not None, offered[0], facts),)
 
 
@@ -99,6 +102,7 @@ def _way(
 
     def pack(weight: np.ndarray) -> Sequence[np.ndarray]:
         assert weight.dtype == np.int8 and not _exceeds(weight, dot)
+        weight = merge_weight(weight, problem)
         return [
             pack_integer_weight(weight, in_block, config, dot),
             pack_corrections(weight, problem, zero_point, config, dot),

@@ -118,6 +118,17 @@ class Words:
         """`words[2 * lane] * factors[2 * lane] + words[2 * lane + 1] * factors[2 * lane + 1]`: `lanes` int32."""
         return self._call("pmadd.wd", self._sums, words, factors)
 
+    def sum_in_order(self, product: Expr, sums: Expr) -> Expr:
+        """`product + sums`; LLVM may not add products to each other first, which takes registers that there are not.
+
+        `llvm.arithmetic.fence` is no instruction, and takes floats only.
+        """
+        from tvm import tirx
+
+        floats = f"float32x{self.lanes}"
+        total = tirx.reinterpret(floats, product + sums)
+        return tirx.reinterpret(self._sums, tirx.call_llvm_pure_intrin(floats, "llvm.arithmetic.fence", total))
+
     def reinterpreted(self, vector: Expr, bits: int) -> Expr:
         """The same register as integers of so many bits."""
         from tvm import tirx

@@ -124,8 +124,8 @@ class Requantization:
 def factors(
     problem: Convolution, rng: np.random.Generator, lowest_weight: int = LOWEST_WEIGHT
 ) -> tuple[np.ndarray, np.ndarray]:
-    """x and a weight of the whole range, from `lowest_weight` to its negative; some pixels and two output channels hold nothing but its ends, so that sums of
-    fewer than 32 bits would overflow."""
+    """x of the whole range, and a weight from `lowest_weight` to its negative; some pixels and two output channels hold
+    nothing but the ends, so that sums of fewer than 32 bits would overflow."""
     shape = (problem.batch, problem.in_channels, problem.height, problem.width)
     x = rng.integers(-128, 128, shape, dtype=np.int8)
     weight = rng.integers(

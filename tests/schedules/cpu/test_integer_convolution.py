@@ -14,6 +14,7 @@ from schedules.cpu import CpuImplementations
 from schedules.cpu.integer_borders import BorderKinds, corrections
 from schedules.cpu.integer_config import IntegerConfig, registers_needed
 from schedules.cpu.integer_formula import pack_integer_weight
+from schedules.cpu.integer_groups import merge_groups, merge_weight
 from schedules.cpu.integer_ways import dot_products
 from tests.schedules.cpu.integers import LOWEST_WEIGHT, check, check_product, integer_way
 from tests.schedules.cpu.test_direct_convolution import odd_problems
@@ -94,9 +95,26 @@ def test_products(rows: tuple[int, ...], inner: int, columns: int, instruction: 
     check_product(rows, inner, columns, target_with(TARGETS[instruction], instruction), -9)
 
 
-def test_groups_are_refused() -> None:
-    offered = CpuImplementations(find_target("host").cpu)
-    assert not offered.integer_convolutions(Convolution(1, 8, 8, 5, 5, (3, 3), groups=2), 0, 8, -127)
+GROUPED = [
+    Convolution(1, 64, 64, 6, 7, (3, 3), (1, 1), (1, 1, 1, 1), groups=16),  # of four channels, four in a block
+    Convolution(2, 64, 128, 5, 6, (3, 3), (2, 2), (1, 1, 0, 2), groups=2),
+    Convolution(1, 96, 32, 4, 9, groups=2),
+    Convolution(1, 12, 20, 5, 5, (3, 3), (1, 1), (1, 1, 1, 1), groups=4),  # no whole blocks: one group
+    Convolution(1, 16, 32, 5, 6, (3, 3), (1, 1), (1, 1, 1, 1), groups=16),  # two results for each channel
+]
+
+
+@pytest.mark.parametrize("instruction", TARGETS)
+@pytest.mark.parametrize("problem", GROUPED, ids=str)
+def test_groups(problem: Convolution, instruction: str) -> None:
+    check(problem, target_with(TARGETS[instruction], instruction), 9)
+
+
+def test_merged_groups() -> None:
+    assert [merge_groups(problem, 16, 16).groups for problem in GROUPED[:3]] == [4, 2, 2]
+    weight = np.arange(1, 9, dtype=np.int8).reshape(4, 2, 1, 1)
+    merged = merge_weight(weight, Convolution(1, 4, 4, 1, 1, groups=1))
+    np.testing.assert_array_equal(merged[:, :, 0, 0], [[1, 2, 0, 0], [3, 4, 0, 0], [0, 0, 5, 6], [0, 0, 7, 8]])
 
 
 def test_cpu_without_vectors_is_refused() -> None:
