@@ -68,8 +68,13 @@ def saturating_sums(x: np.ndarray, weight: np.ndarray, zero_point: int) -> np.nd
     return np.clip(pairs, -(2**15), 2**15 - 1).sum(-1) - (128 + zero_point) * weight.sum(-1, dtype=np.int64)
 
 
-@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
-@pytest.mark.parametrize(("instruction", "name", "size"), PATHS)
+CASES = [
+    *((problem, *path) for problem in PROBLEMS[:1] for path in PATHS),
+    *((problem, *path) for problem in PROBLEMS[1:] for path in PATHS[:5]),
+]
+
+
+@pytest.mark.parametrize(("problem", "instruction", "name", "size"), CASES, ids=str)
 def test_no_sum_saturates(problem: Convolution, instruction: str, name: str, size: int) -> None:
     target = target_of(instruction, name, size)
     x, weight = extremes(problem, size)
