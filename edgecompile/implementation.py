@@ -131,7 +131,8 @@ class Implementations(Protocol):
         """The ways to compute the exact int32 sums of `(x - zero_point) * w`, padding counted as zero.
 
         Args:
-            lowest_weight: some instructions are exact from -127 on only.
+            lowest_weight: no weight is below it, nor above its negative; some instructions are exact for small weights
+                only.
             weight_sum: the largest sum of |w| of an output channel: some transforms are exact below a limit only. None
                 where it may be anything.
             in_block: channels side by side in x, `[N, ceil(C / b), H, W, b]` int8; those beyond C may be anything.

@@ -6,7 +6,7 @@ or, of two pixels and half as many lanes at a time, see `schedules.cpu.pixel_pai
 
     sum[pixel, lane] += x[pixel, 0] * w[lane, 0] + ... + x[pixel, group - 1] * w[lane, group - 1]
 
-All of them are exact: no sum saturates, whatever the bytes; one needs weights above -128.
+All of them are exact: no sum saturates, whatever x holds. Some need weights within narrower bounds.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class DotProduct:
         spread: the `group` factors of a pixel, side by side in an integer of as many bits, as its operand.
         add: (sums, x, weights) to the new sums.
         place: (lane, element of the group, group) to the place of a weight among the packed ones of a step.
-        lowest_weight: that it is exact for.
+        lowest_weight: that it is exact for; above -128 no weight may be above its negative either.
         spread_instructions: that `spread` takes for each pixel and step; 0 where it is a part of the product.
         pixels: of x that one step takes, 1 or 2. Of two, `add` takes half of a vector's weights.
         multiplies: times that a step of one vector occupies one of the CPU's `fma_ports`.

@@ -5,7 +5,8 @@ Every formula is exact in int32, whatever the layout: `channel` finds the channe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from edgecompile.integer.intrinsics import round_shift
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
     from tvm import ir, te
 
     Channel: TypeAlias = Callable[[Sequence[ir.Expr]], ir.Expr]
+
+
+NOTE = "edgecompile.integer"
+"""An annotation of blocks: which formula they compute, for templates that have faster instructions for all of it.
+
+Its value is JSON: `{"formula": "requantize" or "add", ...}` with the numbers that the formula was given. There is none
+on what has other types than int32 or int8 -> int8, nor where 32 bits are not enough.
+"""
 
 
 def channel_of_axis(axis: int) -> Channel:
@@ -118,7 +127,9 @@ def requantize(
         scaled = scale_value(wide, factor(multiplier, indices), factor(places, indices), is_short=is_short)
         return clip_value(scaled, zero_point, low, high, dtype)
 
-    return te.compute(x.shape, value, name="requantize")
+    numbers = {"zero_point": zero_point, "low": low, "high": high}
+    simple = is_short and not input_zero_point and dtype == "int8"
+    return te.compute(x.shape, value, name="requantize", attrs=_note("requantize", numbers) if simple else None)
 
 
 def add(
@@ -154,7 +165,8 @@ def add(
         ]
         return bound(terms[0] + terms[1], rounded, "total")
 
-    return te.compute(a.shape, value, name="integer_add")
+    notes = _note("add", {"shift": shift, "zero_point": zero_point, "low": low, "high": high})
+    return te.compute(a.shape, value, name="integer_add", attrs=notes)
 
 
 def lookup(x: te.Tensor, table: te.Tensor) -> te.Tensor:
@@ -162,6 +174,10 @@ def lookup(x: te.Tensor, table: te.Tensor) -> te.Tensor:
     from tvm import te, tirx
 
     return te.compute(x.shape, lambda *indices: table(tirx.Cast("int32", x(*indices)) + 128), name="lookup")
+
+
+def _note(formula: str, numbers: Mapping[str, object]) -> dict[str, str]:
+    return {NOTE: json.dumps({"formula": formula, **numbers}, sort_keys=True)}
 
 
 def _reduce(extent: int, name: str) -> te.tensor.IterVar:

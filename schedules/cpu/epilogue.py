@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgecompile.integer.formulas import NOTE
+
 from schedules.cpu.expression_sizes import MOST_NODES
 
 if TYPE_CHECKING:
-    from tvm import tirx
+    from tvm import ir, tirx
 
     from schedules.cpu.loops import Expr
 
@@ -25,11 +27,31 @@ class Stage:
         target: what it writes.
         axes: its variables, one per dimension of `target`, in order.
         value: the expression.
+        note: the block's annotation `formulas.NOTE`, "" without.
     """
 
     target: tirx.Buffer
     axes: tuple[tirx.Var, ...]
     value: Expr
+    note: str = ""
+
+    def at(self, expression: Expr, indices: Sequence[Expr]) -> Expr:
+        """An expression of the axes, at `indices`."""
+        from tvm.tirx import Var
+        from tvm_ffi.structural import structural_mutate
+
+        places = dict(zip(self.axes, indices, strict=True))
+        return structural_mutate(expression, ((Var, lambda variable, _: places.get(variable, variable)),))
+
+    @property
+    def loads(self) -> list[ir.TensorLoad]:
+        """What the value is made of."""
+        from tvm import ir
+        from tvm_ffi.structural import structural_walk
+
+        found: list[ir.TensorLoad] = []
+        structural_walk(self.value, (ir.TensorLoad, found.append))
+        return found
 
 
 @dataclass(frozen=True)
@@ -93,7 +115,7 @@ def read_stage(block: tirx.SBlock, anchor: tirx.Buffer, known: Sequence[tirx.Buf
         return None
     if size * len(inner) > MOST_NODES:
         return None
-    return Stage(target, axes, body.value)
+    return Stage(target, axes, body.value, str(block.annotations.get(NOTE, "")))
 
 
 def _is_identity(indices: Sequence[Expr], axes: Sequence[tirx.Var]) -> bool:

@@ -35,8 +35,10 @@ from schedules.cpu.grouped_convolution import GROUPED, emit_grouped, grouped_way
 from schedules.cpu.integer_ways import (
     INTEGER,
     INTEGER_DEPTHWISE,
+    INTEGER_DEPTHWISE_PAIRS,
     INTEGER_PRODUCT,
     emit_integer_depthwise,
+    emit_integer_pairs,
     emit_integers,
     integer_block,
     integer_ways,
@@ -147,8 +149,8 @@ class CpuImplementations:
         lowest_weight: int,
         weight_sum: int | None = None,
     ) -> Sequence[Implementation]:
-        """The template with the fastest instruction of the CPU that is exact for weights from `lowest_weight` on, then
-        Winograd's where their sums are.
+        """The template with the fastest instruction that is exact for weights from `lowest_weight` to its negative; then
+        Winograd's transforms where their sums are exact.
 
         Args:
             zero_point: of x.
@@ -347,6 +349,7 @@ EMITTERS: Mapping[str, Emitter] = {
     INTEGER_PRODUCT: emit_integers,
     INTEGER_DEPTHWISE: emit_integer_depthwise,
     INTEGER_WINOGRAD: emit_integer_winograd,
+    INTEGER_DEPTHWISE_PAIRS: emit_integer_pairs,
     WINOGRAD: _emit_winograd,
     GROUPED: emit_grouped,
     TRANSPOSED: emit_transposed,

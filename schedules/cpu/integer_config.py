@@ -67,11 +67,13 @@ class IntegerConfig:
     @staticmethod
     def choose(problem: Convolution, in_block: int, dot: DotProduct, facts: CpuFacts) -> IntegerConfig:
         """The tile that takes the fewest cycles by counting, and the order that keeps the weights near."""
-        count = math.ceil(problem.out_channels / dot.lanes)
+        count = math.ceil(problem.out_channels // problem.groups / dot.lanes)
         pixels, _ = _lines(problem)
         steps = math.ceil(problem.group_channels / dot.group) * problem.kernel[0] * problem.kernel[1]
         step_bytes = dot.group * dot.lanes
         neighbours = dot.words if facts.multiplies_by_lane and in_block >= FETCHED_CHANNELS else 1
+        # LLVM unrolls the columns of the kernel around a single step, and keeps factors that several of them share.
+        is_shared = in_block <= dot.group and problem.kernel[1] > problem.strides[1] and not facts.multiplies_by_lane
 
         def price(tile: tuple[int, int]) -> tuple[float, ...]:
             """Cycles per vector of channels; of equally cheap tiles those that give every core as many panels, then
@@ -80,7 +82,7 @@ class IntegerConfig:
             cycles = _line_cycles(pixels, rows, vectors, dot, facts, neighbours)
             if steps * vectors * step_bytes > facts.l1d_bytes // 2:  # every tile reads them from the next cache
                 cycles = max(cycles, math.ceil(pixels / rows) * vectors * step_bytes / L2_BYTES_PER_CYCLE)
-            panels = count // vectors
+            panels = problem.groups * count // vectors
             uneven = math.ceil(panels / facts.num_cores) * facts.num_cores / panels
             others = _loads(rows, vectors, dot, neighbours) + rows * dot.spread_instructions
             return cycles / vectors, uneven, others / (rows * vectors)
@@ -90,10 +92,10 @@ class IntegerConfig:
             for vectors in range(1, min(count, MOST_VECTORS) + 1)
             if count % vectors == 0
             for rows in range(1, min(pixels, MOST_ROWS) + 1)
-            if registers_needed(rows, vectors, dot, neighbours) <= facts.vector_registers
+            if registers_needed(rows, vectors, dot, neighbours) + is_shared * rows <= facts.vector_registers
         ]
         rows, vectors = min(tiles, key=price)
-        pixels_outside = steps * count * step_bytes <= facts.l2_bytes // 2
+        pixels_outside = problem.groups * steps * count * step_bytes <= facts.l2_bytes // 2
         return IntegerConfig(dot.name, rows, vectors, dot.lanes, pixels_outside, neighbours)
 
 

@@ -14,6 +14,8 @@ which makes up for the zero point (`integer_borders`), to the bytes that the epi
                         sums[row, v] = dot(sums[row, v], x[...], weight[panel, block, i, j, group, v])
             y[tile] = epilogue(sums)
 
+Groups are whole blocks of channels and whole panels; a panel meets the blocks of its group only.
+
 Where the instruction multiplies words, the channels of all pixels that a line of the kernel meets are widened first.
 """
 
@@ -35,6 +37,7 @@ from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.image_tiles import ImageTiles, Tile
 from schedules.cpu.integer_borders import BorderKinds
 from schedules.cpu.integer_config import IntegerConfig, held_rows
+from schedules.cpu.integer_epilogue import store_integers
 from schedules.cpu.integer_products import line_products, tap_products, window_products
 from schedules.cpu.pixel_pairs import PIXELS, Pair, exchange_halves, pair_products
 from schedules.cpu.weight_stream import WeightStream
@@ -130,11 +133,18 @@ class IntegerConvolution:
         left = self.problem.out_channels - (self._panels - 1) * config.panel
         short = lanes_of_panel(left, config.vectors, config.lanes)
         joined, done = self._vectors_of_a_store, dataclasses.replace(sums, rows=tile.rows)
+
+        def place(row: int, v: int) -> list[Expr]:
+            return self._output(task, tile, row, v, loops.index(0))
+
+        def stores_of(counts: Sequence[int]) -> list[tirx.Stmt]:
+            return store_integers(self.epilogue, done, place, counts, finish, joined, self.facts)
+
         if left == config.panel or self._panels == 1:
-            stores = done.each_joined(finish, joined, short)
+            stores = stores_of(short)
         else:
-            whole = done.each_joined(finish, joined)
-            stores = [loops.when(task.panel.equal(self._panels - 1), done.each_joined(finish, joined, short), whole)]
+            full = [config.lanes] * config.vectors
+            stores = [loops.when(task.panel.equal(self._panels - 1), stores_of(short), stores_of(full))]
         products = self._reduction(task, tile, multiply)
         if self.dot.pixels == PIXELS:
             products = [*exchange_halves(sums), *products, *exchange_halves(sums)]
@@ -281,6 +291,8 @@ class IntegerConvolution:
         """Where the channels of a block of the pixel that meets (i, j) begin in x; None when it is padding."""
         if self.is_product:
             return self._row(tile.pixel(row))
+        if self.problem.groups > 1:
+            block = block + task.panel // (self._panels // self.problem.groups) * int(self.weight.shape[1])
         if tile.line is None:
             pixel = tile.pixel(row)
             return [task.image, block, pixel // self.problem.width, pixel % self.problem.width]

@@ -37,17 +37,18 @@ from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.image_tiles import ImageTiles, Tile
 from schedules.cpu.integer_borders import BorderKinds, corrections
 from schedules.cpu.integer_config import EPILOGUE_INSTRUCTIONS
+from schedules.cpu.integer_epilogue import store_integers
 from schedules.x86.dot_products import byte_products, flip_signs
 
 if TYPE_CHECKING:
     from tvm import te, tirx
 
-    from schedules.cpu.loops import Expr, Index
+    from schedules.cpu.loops import Expr
 
 QUAD = 4  # neighbouring pixels, and taps, of one product
 _QUAD_CHANNELS = 16
 _SHIFTS = range(1 - QUAD, QUAD)  # of the taps against the pixels of their quad
-_MOST_ROWS = 8
+_MOST_ROWS, _MOST_QUAD_ROWS = 8, 16  # the more rows, the more of them share the same four pixels
 _MOST_SUMS = 16  # registers of them, beside those of factors
 
 
@@ -80,12 +81,12 @@ class IntegerDepthwiseConfig:
             lanes, taps = facts.vector_bytes, 2 if lowest_weight > -128 else 1
         while lanes > 1 and block <= lanes // 2:
             lanes //= 2
-        width, registers = problem.out_width, max(lanes * 4 // facts.vector_bytes, 1)
-        most = min(width, _MOST_ROWS, _MOST_SUMS // registers)
-        rows = min(range(1, most + 1), key=lambda rows: (math.ceil(width / rows), rows))
         has_dots = facts.vector_bytes == 64 and {"avx512_vnni", "avx512vbmi"} <= set(facts.features)
-        fits = block == _QUAD_CHANNELS and problem.width >= QUAD and problem.dilations[1] == 1
-        return IntegerDepthwiseConfig(rows, lanes, has_dots and fits, taps)
+        has_quads = has_dots and block == _QUAD_CHANNELS and problem.width >= QUAD and problem.dilations[1] == 1
+        width, registers = problem.out_width, max(lanes * 4 // facts.vector_bytes, 1)
+        most = min(width, _MOST_QUAD_ROWS if has_quads else _MOST_ROWS, _MOST_SUMS // registers)
+        rows = min(range(1, most + 1), key=lambda rows: (math.ceil(width / rows), rows))
+        return IntegerDepthwiseConfig(rows, lanes, has_quads, taps)
 
     def cycles(self, problem: Convolution, facts: CpuFacts) -> float:
         """What one core needs, at two instructions per port and cycle."""
@@ -176,7 +177,7 @@ class IntegerDepthwise:
     weight: tirx.Buffer
     start: tirx.Buffer
     epilogue: Epilogue
-    cores: int
+    facts: CpuFacts
 
     def emit(self) -> tirx.Stmt:
         """The loops that compute all of the epilogue's target."""
@@ -191,7 +192,7 @@ class IntegerDepthwise:
 
             return self._tiles.of_line(line, vectors)
 
-        return over_lines(self.problem.batch, int(self.x.shape[1]), self.problem.out_height, self.cores, body)
+        return over_lines(self.problem.batch, int(self.x.shape[1]), self.problem.out_height, self.facts.num_cores, body)
 
     @property
     def _tiles(self) -> ImageTiles:
@@ -217,9 +218,13 @@ class IntegerDepthwise:
             channel = block * int(self.x.shape[4]) + first + lane
             return sums.put(loops.load(self.start, [line_kinds.of(line), loops.index(kind), channel]), row, v, lane)
 
-        def finish(row: int, v: int, lane: Expr) -> tirx.Stmt:
-            indices = [image, block, line, tile.pixel(row), first + lane]
-            return loops.store(self.epilogue.target, self.epilogue.apply(sums.get(row, v, lane), indices), indices)
+        def place(row: int, v: int) -> list[Expr]:
+            del v  # there is one
+            return [image, block, line, tile.pixel(row), first]
+
+        def finish(value: Expr, row: int, v: int, lane: Expr) -> tirx.Stmt:
+            indices = [*place(row, v)[:-1], first + lane]
+            return loops.store(self.epilogue.target, self.epilogue.apply(value, indices), indices)
 
         def kernel_row(i: Expr) -> list[tirx.Stmt]:
             if self.config.has_quads:
@@ -228,7 +233,8 @@ class IntegerDepthwise:
 
         low, extent = self._tiles.kernel_rows(line)
         products = [loops.serial(extent, kernel_row, "i", low)] if kernel_row(loops.index(0)) else []
-        return [loops.allocate(sums.buffer), *sums.each(begin), *products, *sums.each(finish)]
+        stores = store_integers(self.epilogue, sums, place, [lanes], finish, 1, self.facts)
+        return [loops.allocate(sums.buffer), *sums.each(begin), *products, *stores]
 
     def _taps(self, tile: Tile, image: Expr, block: Expr, first: Expr, i: Expr, sums: Accumulators) -> list[tirx.Stmt]:
         """One product for each tap, or the sum of two."""
@@ -269,24 +275,53 @@ class IntegerDepthwise:
         assert line is not None  # padding is found out where the column is known
         statements: list[tirx.Stmt] = []
         for quad in range(quads_of(problem.kernel[1])):
+            moved, loaded = None, None
             for row in range(tile.rows):
-                column: Index
-                if isinstance(tile.start, int):
-                    wanted = (tile.start + row) * problem.strides[1] - problem.padding[1] + quad * QUAD
-                    column = min(max(wanted, 0), problem.width - QUAD)
-                    shift = wanted - column
-                    if shift not in _SHIFTS:
-                        continue  # all of its taps lie in the padding
-                else:
-                    column, shift = tile.pixel(row) * problem.strides[1] - problem.padding[1] + quad * QUAD, 0
-                place = [image, block, line[0], loops.index(column), loops.ramp(0, QUAD * _QUAD_CHANNELS)]
-                moved = tirx.Shuffle(
-                    [flip_signs(loops.load(self.x, place))], [tirx.const(at, "int32") for at in _transposition()]
-                )
-                taps = [block, i, quad, _SHIFTS.index(shift), loops.ramp(0, QUAD * _QUAD_CHANNELS)]
-                weight = loops.load(self.weight, taps)
-                statements.append(sums.update(row, 0, _adder(add, moved, weight)))
+                fitting = self._fitting(tile, row, quad, loaded)
+                if fitting is None:
+                    continue  # all of its taps lie in the padding
+                column, shift = fitting
+                if moved is None or column != loaded:
+                    loaded = column
+                    moved = loops.local_buffer([QUAD * _QUAD_CHANNELS], "int8", "moved")
+                    first = loops.index(column)
+                    if not isinstance(tile.start, int):
+                        first = tile.start * problem.strides[1] - problem.padding[1] + quad * QUAD + column
+                    place = [image, block, line[0], first, _whole_quad()]
+                    pixels = tirx.Shuffle(
+                        [flip_signs(loops.load(self.x, place))], [tirx.const(at, "int32") for at in _transposition()]
+                    )
+                    statements += [loops.allocate(moved), loops.store(moved, pixels, [_whole_quad()])]
+                weight = loops.load(self.weight, [block, i, quad, _SHIFTS.index(shift), _whole_quad()])
+                statements.append(sums.update(row, 0, _adder(add, loops.load(moved, [_whole_quad()]), weight)))
         return statements
+
+    def _fitting(self, tile: Tile, row: int, quad: int, loaded: int | None) -> tuple[int, int] | None:
+        """Four pixels for a quad of taps of a row of the tile: their first column, and how far the taps are moved.
+
+        Columns count from that of the first row's first tap where the tile's place is not known, then all taps lie
+        within the image. None where none of them does.
+
+        Args:
+            loaded: the column of the four pixels at hand, which are taken where they do.
+        """
+        problem, taps = self.problem, min(QUAD, self.problem.kernel[1] - quad * QUAD)
+        wanted = row * problem.strides[1]
+        columns = list(range(wanted, wanted + taps))
+        last = wanted
+        if isinstance(tile.start, int):
+            wanted += tile.start * problem.strides[1] - problem.padding[1] + quad * QUAD
+            columns = [column for column in range(wanted, wanted + taps) if 0 <= column < problem.width]
+            last = min(max(wanted, 0), problem.width - QUAD)
+        if not columns:
+            return None
+        if loaded is not None and loaded <= columns[0] and columns[-1] < loaded + QUAD:
+            return loaded, wanted - loaded
+        return last, wanted - last
+
+
+def _whole_quad() -> Expr:
+    return loops.ramp(0, QUAD * _QUAD_CHANNELS)
 
 
 def _adder(add: Callable[[Expr, Expr, Expr], Expr], x: Expr, weight: Expr) -> Callable[[Expr], Expr]:

@@ -85,7 +85,8 @@ def convolve_integers(
     def product(n: tirx.Var, block: tirx.Var, h: tirx.Var, w: tirx.Var, lane: tirx.Var) -> Expr:
         ih = h * problem.strides[0] + row * problem.dilations[0] - top
         iw = w * problem.strides[1] + column * problem.dilations[1] - left
-        factor = x(n, chunk, ih, iw, inner).astype("int32") + dot.offset
+        first = (block * out_block + lane) // (problem.out_channels // problem.groups) * int(weight.shape[1])
+        factor = x(n, first + chunk, ih, iw, inner).astype("int32") + dot.offset
         if any(problem.padding):
             inside = tirx.all(ih >= 0, ih < problem.height, iw >= 0, iw < problem.width)
             factor = tirx.if_then_else(inside, factor, tirx.const(0, "int32"))

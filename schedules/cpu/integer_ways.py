@@ -22,12 +22,14 @@ from schedules.cpu.integer_depthwise import (
     convolve_integer_depthwise,
     pack_integer_depthwise,
 )
+from schedules.cpu.integer_depthwise_pairs import IntegerDepthwisePairs, PairsConfig, convolve_pairs, pack_pairs
 from schedules.cpu.integer_formula import (
     convolve_integers,
     multiply_integers,
     pack_corrections,
     pack_integer_weight,
 )
+from schedules.cpu.integer_groups import merge_groups, merge_weight
 from schedules.cpu.problem_numbers import read_problem
 from schedules.cpu.template import Anchor, attributes
 from schedules.dot_product import DotProduct
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 INTEGER, INTEGER_PRODUCT = "integer convolution", "integer product"
 INTEGER_DEPTHWISE = "integer depthwise convolution"
+INTEGER_DEPTHWISE_PAIRS = "integer depthwise convolution by pairs"
 INTEGER_BLOCK = 16  # channels: one load of x brings all of them, on every CPU; as many sums as AVX-512 has in a vector
 
 
@@ -60,14 +63,14 @@ def integer_ways(
     lowest_weight: int,
     facts: CpuFacts,
 ) -> Sequence[Implementation]:
-    """The template with the fastest instruction; none for groups, nor where a CPU has none of its instructions.
+    """The template with the fastest instruction; none where a CPU has none of its instructions.
 
     Args:
         zero_point: of x.
         in_block: channels side by side in x, of which those beyond C meet weights of zero.
         out_block: channels side by side in the result.
         rows: of a product of matrices, x being `[*rows, C]`; None for a convolution.
-        lowest_weight: what the weights are at least.
+        lowest_weight: what the weights are at least; its negative is what they are at most.
     """
     if problem.is_depthwise and rows is None and in_block == out_block and problem.in_channels % in_block == 0:
         return (_depthwise_way(problem, zero_point, in_block, lowest_weight, facts),)
@@ -77,8 +80,10 @@ def integer_ways(
         for dot in dot_products(facts)
         if dot.lowest_weight <= lowest_weight and (dot.pixels == 1 or (in_block >= dot.group and pixels > 1))
     ]
-    if problem.groups != 1 or not offered:
+    if not offered:
         return ()
+    if problem.groups > 1:
+        problem = merge_groups(problem, in_block, out_block)
     return (_way(problem, zero_point, in_block, out_block, rows is not None, offered[0], facts),)
 
 
@@ -101,7 +106,8 @@ def _way(
     notes = attributes(template, numbers)
 
     def pack(weight: np.ndarray) -> Sequence[np.ndarray]:
-        assert weight.dtype == np.int8 and weight.min() >= dot.lowest_weight
+        assert weight.dtype == np.int8 and not _exceeds(weight, dot)
+        weight = merge_weight(weight, problem)
         return [
             pack_integer_weight(weight, in_block, config, dot),
             pack_corrections(weight, problem, zero_point, config, dot),
@@ -121,9 +127,29 @@ def _way(
     )
 
 
+def _exceeds(weight: np.ndarray, dot: DotProduct) -> bool:
+    """True where an instruction is not exact for some of the weights."""
+    return bool(weight.min() < dot.lowest_weight or weight.max() > min(-dot.lowest_weight, 127))
+
+
+def _pairs_way(problem: Convolution, zero_point: int, config: PairsConfig, facts: CpuFacts) -> Implementation:
+    numbers = {"problem": dataclasses.asdict(problem), "config": dataclasses.asdict(config)}
+    notes = attributes(INTEGER_DEPTHWISE_PAIRS, numbers)
+    return Implementation(
+        name=f"depthwise_int8 {config.rows}x8 by pairs",
+        cycles=config.cycles(problem, facts),
+        pack=lambda weight: pack_pairs(weight, problem, zero_point),
+        compute=lambda x, weight, start: convolve_pairs(x, weight, start, problem, notes),
+        key=json.dumps({"template": INTEGER_DEPTHWISE_PAIRS, "config": dataclasses.asdict(config)}, sort_keys=True),
+    )
+
+
 def _depthwise_way(
     problem: Convolution, zero_point: int, block: int, lowest_weight: int, facts: CpuFacts
 ) -> Implementation:
+    pairs = PairsConfig.choose(problem, block, facts)
+    if pairs is not None:
+        return _pairs_way(problem, zero_point, pairs, facts)
     config = IntegerDepthwiseConfig.choose(problem, block, facts, lowest_weight)
     numbers = {"problem": dataclasses.asdict(problem), "config": dataclasses.asdict(config)}
     notes = attributes(INTEGER_DEPTHWISE, numbers)
@@ -140,7 +166,14 @@ def emit_integer_depthwise(anchor: Anchor, epilogue: Epilogue, target: Target) -
     """The loops for blocks that `_depthwise_way` annotated."""
     x, weight, start = anchor.reads
     problem, config = read_problem(anchor.numbers["problem"]), IntegerDepthwiseConfig(**anchor.numbers["config"])
-    return IntegerDepthwise(problem, config, x, weight, start, epilogue, target.cpu.num_cores).emit()
+    return IntegerDepthwise(problem, config, x, weight, start, epilogue, target.cpu).emit()
+
+
+def emit_integer_pairs(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
+    """The loops for blocks that `_pairs_way` annotated."""
+    x, weight, start = anchor.reads
+    problem, config = read_problem(anchor.numbers["problem"]), PairsConfig(**anchor.numbers["config"])
+    return IntegerDepthwisePairs(problem, config, x, weight, start, epilogue, target.cpu).emit()
 
 
 def emit_integers(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:

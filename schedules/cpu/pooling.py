@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from schedules.cpu.loops import Expr, Index
 
 POOLING = "pooling"
+_BYTES = {"float32": FLOAT_BYTES, "int8": 1}
 
 # Of reading x, on a Zen 5 server: from the second-level cache and beyond.
 READ_BYTES_PER_CYCLE = 16
@@ -57,11 +58,12 @@ def pooling_ways(pooling: Pooling, block: int, facts: CpuFacts) -> Sequence[Impl
         tiles.touches_border(Tile(loops.index(0), start, 1)) for start in range(windows.out_width)
     ):
         return ()
-    config = DepthwiseConfig.choose(windows, block, facts)
+    config = _config(pooling, block, facts)
     numbers = {
         "kind": pooling.kind,
         "windows": dataclasses.asdict(windows),
         "counts_padding": pooling.counts_padding,
+        "dtype": pooling.dtype,
         "config": dataclasses.asdict(config),
     }
     notes = attributes(POOLING, numbers)
@@ -75,11 +77,22 @@ def pooling_ways(pooling: Pooling, block: int, facts: CpuFacts) -> Sequence[Impl
     )
 
 
+def _config(pooling: Pooling, block: int, facts: CpuFacts) -> DepthwiseConfig:
+    """That of a depthwise convolution, with vectors as wide as there are bytes of a block."""
+    config = DepthwiseConfig.choose(pooling.windows, block, facts)
+    if pooling.dtype == "float32":
+        return config
+    lanes = facts.vector_bytes
+    while lanes > 1 and block <= lanes // 2:
+        lanes //= 2
+    return dataclasses.replace(config, lanes=lanes)
+
+
 def _cycles(reads: int, pooling: Pooling, config: DepthwiseConfig) -> float:
     """What one core needs: the loads, and the way of x from beyond the first-level cache."""
     windows = pooling.windows
     elements = windows.batch * windows.in_channels * windows.height * windows.width
-    return reads / config.lanes / LOADS_PER_CYCLE + elements * FLOAT_BYTES / READ_BYTES_PER_CYCLE
+    return reads / config.lanes / LOADS_PER_CYCLE + elements * _BYTES[pooling.dtype] / READ_BYTES_PER_CYCLE
 
 
 def pool(x: te.Tensor, pooling: Pooling, attributes: dict[str, str]) -> te.Tensor:
@@ -134,7 +147,7 @@ def emit_pooling(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stm
     del target
     numbers = anchor.numbers
     windows = read_problem(numbers["windows"])
-    pooling = Pooling(numbers["kind"], windows, bool(numbers["counts_padding"]))
+    pooling = Pooling(numbers["kind"], windows, bool(numbers["counts_padding"]), numbers["dtype"])
     return PoolingLoops(pooling, DepthwiseConfig(**numbers["config"]), anchor.reads[0], epilogue).emit()
 
 

@@ -1,8 +1,8 @@
 """Exact sums of products of bytes on x86.
 
 `vpdpbusd` multiplies bytes without a sign by bytes with one: x gets its sign bit flipped, which adds 128, and what that
-adds to a sum is known from the weights. `vpmaddwd` multiplies words, so x and the weights are widened. `vpmaddubsw`,
-which multiplies bytes too, is not used: its 16-bit sums saturate.
+adds to a sum is known from the weights. `vpmaddwd` multiplies words, so x and the weights are widened. `vpmaddubsw`
+multiplies bytes too, but its 16-bit sums of two products saturate: it is exact for weights from -64 to 64 only.
 
 Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.
 """
@@ -16,10 +16,18 @@ from edgecompile.target import CpuFacts
 
 from schedules import wrapping
 from schedules.dot_product import DotProduct
+from schedules.x86.words import has_words
 
 if TYPE_CHECKING:
     from schedules.cpu.loops import Expr
+    from schedules.dot_product import Operand
 
+_SHORT_BYTE_PRODUCTS = {
+    4: "llvm.x86.ssse3.pmadd.ub.sw.128",
+    8: "llvm.x86.avx2.pmadd.ub.sw",
+    16: "llvm.x86.avx512.pmaddubs.w.512",
+}
+_LOWEST_SHORT_WEIGHT = -64  # 255 * 64 + 255 * 64 = 32640, which is less than 2^15
 _WORD_PRODUCTS = {4: "llvm.x86.sse2.pmadd.wd", 8: "llvm.x86.avx2.pmadd.wd", 16: "llvm.x86.avx512.pmaddw.d.512"}
 
 
@@ -27,6 +35,8 @@ def dot_products(facts: CpuFacts) -> list[DotProduct]:
     """What this CPU has, the fastest first; none where it is no x86."""
     lanes = facts.vector_bytes // 4
     found = [byte_products(lanes)] if _has_dot_products(facts) else []
+    if has_words(facts, lanes):
+        found.append(short_byte_products(lanes))
     return [*found, word_products(lanes)] if "sse4_1" in facts.features else found
 
 
@@ -41,7 +51,44 @@ def byte_products(lanes: int) -> DotProduct:
     """`vpdpbusd`, of AVX-512 VNNI and of AVX-VNNI."""
     from tvm import tirx
 
-    bits, of_bytes, of_words, of_floats = 32 * lanes, f"int8x{4 * lanes}", f"int32x{lanes}", f"float32x{lanes}"
+    def add(sums: Expr, x: Expr, weight: Expr) -> Expr:
+        return tirx.call_llvm_pure_intrin(f"int32x{lanes}", f"llvm.x86.avx512.vpdpbusd.{32 * lanes}", sums, x, weight)
+
+    return DotProduct("vpdpbusd", lanes, 4, "int8", 128, 1, 3, lambda weight: weight, _flipped_spread(lanes), add)
+
+
+def short_byte_products(lanes: int) -> DotProduct:
+    """`vpmaddubsw`, and `vpmaddwd` with ones, which adds its pairs of words."""
+    from tvm import tirx
+
+    words = f"int16x{2 * lanes}"
+
+    def add(sums: Expr, x: Expr, weight: Expr) -> Expr:
+        pairs = tirx.call_llvm_pure_intrin(words, _SHORT_BYTE_PRODUCTS[lanes], x, weight)
+        ones = tirx.Broadcast(tirx.const(1, "int16"), 2 * lanes)
+        return sums + tirx.call_llvm_pure_intrin(f"int32x{lanes}", _WORD_PRODUCTS[lanes], pairs, ones)
+
+    return DotProduct(
+        "vpmaddubsw",
+        lanes,
+        4,
+        "int8",
+        128,
+        3,
+        4,
+        lambda weight: weight,
+        _flipped_spread(lanes),
+        add,
+        lowest_weight=_LOWEST_SHORT_WEIGHT,
+        multiplies=2,
+    )
+
+
+def _flipped_spread(lanes: int) -> Operand:
+    """Four bytes of x, with flipped signs, in every lane."""
+    from tvm import tirx
+
+    of_bytes, of_words, of_floats = f"int8x{4 * lanes}", f"int32x{lanes}", f"float32x{lanes}"
 
     def fenced(value: Expr) -> Expr:
         """The same, but LLVM may not look through it; it is no instruction.
@@ -57,10 +104,7 @@ def byte_products(lanes: int) -> DotProduct:
         )  # 0x80808080
         return tirx.reinterpret(of_bytes, fenced(tirx.Broadcast(word, lanes) ^ signs))
 
-    def add(sums: Expr, x: Expr, weight: Expr) -> Expr:
-        return tirx.call_llvm_pure_intrin(f"int32x{lanes}", f"llvm.x86.avx512.vpdpbusd.{bits}", sums, x, weight)
-
-    return DotProduct("vpdpbusd", lanes, 4, "int8", 128, 1, 3, lambda weight: weight, spread, add)
+    return spread
 
 
 def word_products(lanes: int) -> DotProduct:

@@ -130,7 +130,8 @@ def read_integer_convolution(call: relax.Call) -> Convolution:
 
 
 def _lowest(weight: tvm.ir.GenericConst) -> int:
-    return int(weight.value.numpy().min(initial=0))
+    """The negative of the weight that lies the farthest from zero."""
+    return -int(np.abs(weight.value.numpy().astype(np.int32)).max(initial=0))
 
 
 def _largest_sum(weight: tvm.ir.GenericConst) -> int:

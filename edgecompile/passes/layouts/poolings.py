@@ -73,10 +73,13 @@ def mean_ways(call: relax.Call, implementations: Implementations) -> Sequence[Wa
 def _windows(call: relax.Call) -> Pooling | None:
     """The windows of a pooling.
 
-    None where a shape is not known, and where averages count padding, but not the part of a window beyond it.
+    None where a shape is not known, for averages of integers, and where averages count padding, but not the part of a
+    window beyond it.
     """
-    attributes, shape, result = call.attrs, image_shape(call.args[0]), image_shape(call)
-    if shape is None or result is None:
+    attributes, shape, result = call.attrs, blockable_shape(call.args[0]), blockable_shape(call)
+    kind: PoolingKind = "max" if call.op.name.endswith("max_pool2d") else "average"
+    dtype = str(call.args[0].ty.dtype)
+    if shape is None or result is None or dtype not in (["float32", "int8"] if kind == "max" else ["float32"]):
         return None
     kernel, strides, dilations = (
         (int(numbers[0]), int(numbers[1]))
@@ -100,8 +103,7 @@ def _windows(call: relax.Call) -> Pooling | None:
     counts = bool(attributes.count_include_pad)
     if counts and (bottom > int(attributes.padding[2]) or right > int(attributes.padding[3])):
         return None
-    kind: PoolingKind = "max" if call.op.name.endswith("max_pool2d") else "average"
-    return Pooling(kind, windows, counts)
+    return Pooling(kind, windows, counts, "int8" if dtype == "int8" else "float32")
 
 
 def _equal_windows(call: relax.Call) -> Pooling | None:

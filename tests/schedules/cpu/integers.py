@@ -121,18 +121,20 @@ class Requantization:
         return [bias, multiplier, half, places, residual], te.compute(result.shape, add, name="added")
 
 
-def factors(problem: Convolution, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """x and a weight of the whole range; some pixels and two output channels hold nothing but its ends, so that sums of
-    fewer than 32 bits would overflow."""
+def factors(
+    problem: Convolution, rng: np.random.Generator, lowest_weight: int = LOWEST_WEIGHT
+) -> tuple[np.ndarray, np.ndarray]:
+    """x of the whole range, and a weight from `lowest_weight` to its negative; some pixels and two output channels hold
+    nothing but the ends, so that sums of fewer than 32 bits would overflow."""
     shape = (problem.batch, problem.in_channels, problem.height, problem.width)
     x = rng.integers(-128, 128, shape, dtype=np.int8)
     weight = rng.integers(
-        LOWEST_WEIGHT, 128, (problem.out_channels, problem.group_channels, *problem.kernel), dtype=np.int8
+        lowest_weight, 1 - lowest_weight, (problem.out_channels, problem.group_channels, *problem.kernel), dtype=np.int8
     )
     extremes = rng.choice(np.array([-128, 127], np.int8), (1, 1, 1, problem.width))
     x[:, :, : problem.height // 2 + 1] = extremes
-    weight[0] = 127
-    weight[-1] = LOWEST_WEIGHT
+    weight[0] = -lowest_weight
+    weight[-1] = lowest_weight
     return x, weight
 
 
@@ -159,10 +161,16 @@ def placeholders(arrays: Sequence[np.ndarray]) -> list[te.Tensor]:
 
 
 def integer_way(
-    problem: Convolution, target: Target, zero_point: int, in_block: int, name: str = "", weight_sum: int | None = None
+    problem: Convolution,
+    target: Target,
+    zero_point: int,
+    in_block: int,
+    name: str = "",
+    weight_sum: int | None = None,
+    lowest_weight: int = LOWEST_WEIGHT,
 ) -> Implementation:
     """The first way that the target offers whose name begins so."""
-    ways = CpuImplementations(target.cpu).integer_convolutions(problem, zero_point, in_block, LOWEST_WEIGHT, weight_sum)
+    ways = CpuImplementations(target.cpu).integer_convolutions(problem, zero_point, in_block, lowest_weight, weight_sum)
     return next(way for way in ways if way.name.startswith(name))
 
 
@@ -175,6 +183,7 @@ def check(
     name: str = "",
     arrays: tuple[np.ndarray, np.ndarray] | None = None,
     alone: bool = True,
+    lowest_weight: int = LOWEST_WEIGHT,
 ) -> None:
     """The template's kernel, fused with a requantization and a residual, and alone, has the bits of the reference.
 
@@ -184,7 +193,7 @@ def check(
         alone: False for the fused kernel only, in half of the time.
     """
     rng = np.random.default_rng(seed)
-    x, weight = arrays or factors(problem, rng)
+    x, weight = arrays or factors(problem, rng, lowest_weight)
     offered = CpuImplementations(target.cpu)
     block = in_block or offered.integer_block(problem.in_channels)
     out_block = offered.integer_block(problem.out_channels)
@@ -194,18 +203,18 @@ def check(
     beyond = -problem.in_channels % block
     filled = np.pad(x, ((0, 0), (0, beyond), (0, 0), (0, 0)), constant_values=77)  # must meet weights of zero
     weight_sum = int(np.abs(weight.astype(np.int64)).sum(axis=(1, 2, 3)).max())
-    way = integer_way(problem, target, zero_point, block, name, weight_sum)
+    way = integer_way(problem, target, zero_point, block, name, weight_sum, lowest_weight)
     arguments = [to_blocks(filled, block), *way.pack(weight)]
     parameters = [to_blocks(array.reshape(1, -1, 1, 1), out_block) for array in epilogue.parameters]
     parameters.append(to_blocks(residual, out_block))
     sources = placeholders(arguments)
     result = way.compute(*sources)
     if alone:
-        got = _run(sources, result, arguments, target, np.int32)
-        np.testing.assert_array_equal(_from_blocks(got), expected)
+        got = run(sources, result, arguments, target, np.int32)
+        np.testing.assert_array_equal(from_blocks(got), expected)
     more, final = epilogue.stages(result)
-    got = _run([*sources, *more], final, [*arguments, *parameters], target, np.int8)
-    np.testing.assert_array_equal(_from_blocks(got), epilogue.apply(expected, residual))
+    got = run([*sources, *more], final, [*arguments, *parameters], target, np.int8)
+    np.testing.assert_array_equal(from_blocks(got), epilogue.apply(expected, residual))
 
 
 def check_product(rows: tuple[int, ...], inner: int, columns: int, target: Target, zero_point: int) -> None:
@@ -225,22 +234,24 @@ def check_product(rows: tuple[int, ...], inner: int, columns: int, target: Targe
     arrays = [as_rows(x), *way.pack(weight)]
     sources = placeholders(arrays)
     result = way.compute(*sources)
-    got = _run(sources, result, arrays, target, np.int32)
+    got = run(sources, result, arrays, target, np.int32)
     np.testing.assert_array_equal(got, as_rows(expected))
     more, final = epilogue.stages(result)
     parameters = [*epilogue.parameters, as_rows(residual)]
-    got = _run([*sources, *more], final, [*arrays, *parameters], target, np.int8)
+    got = run([*sources, *more], final, [*arrays, *parameters], target, np.int8)
     np.testing.assert_array_equal(got, as_rows(epilogue.apply(expected, residual)))
 
 
-def _from_blocks(array: np.ndarray) -> np.ndarray:
+def from_blocks(array: np.ndarray) -> np.ndarray:
+    """`[N, C / b, H, W, b]` -> `[N, C, H, W]`."""
     n, blocks, height, width, block = array.shape
     return array.transpose(0, 1, 4, 2, 3).reshape(n, blocks * block, height, width)
 
 
-def _run(
+def run(
     sources: Sequence[te.Tensor], result: te.Tensor, arrays: Sequence[np.ndarray], target: Target, dtype: type
 ) -> np.ndarray:
+    """The result of the kernel that computes `result` of the arrays, on this machine or in an emulator."""
     out = np.full([int(extent) for extent in result.shape], 99, dtype)
     if not runs_natively(target):
         with tempfile.TemporaryDirectory() as folder:

@@ -14,8 +14,9 @@ from schedules.cpu import CpuImplementations
 from schedules.cpu.integer_borders import BorderKinds, corrections
 from schedules.cpu.integer_config import IntegerConfig, registers_needed
 from schedules.cpu.integer_formula import pack_integer_weight
+from schedules.cpu.integer_groups import merge_groups, merge_weight
 from schedules.cpu.integer_ways import dot_products
-from tests.schedules.cpu.integers import check, check_product, integer_way
+from tests.schedules.cpu.integers import LOWEST_WEIGHT, check, check_product, integer_way
 from tests.schedules.cpu.test_direct_convolution import odd_problems
 
 AVX2 = "vector_bytes=32,vector_registers=16,features=avx2:fma:sse4_1"
@@ -30,12 +31,13 @@ SHORT = {
 }
 
 
-def target_with(name: str, instruction: str) -> Target:
-    """The target, where this machine has the instruction that it is to use."""
+def target_with(name: str, instruction: str, lowest_weight: int = LOWEST_WEIGHT) -> Target:
+    """The target, where this machine has the instruction that it is to use for such weights."""
     features = find_target("host").cpu.features
     target = find_target(name)
     needed = {16: "sse4_1", 32: "avx2", 64: "avx512bw"}[target.cpu.vector_bytes]
-    if needed not in features or [dot.name for dot in dot_products(target.cpu)][:1] != [instruction]:
+    names = [dot.name for dot in dot_products(target.cpu) if dot.lowest_weight <= lowest_weight]
+    if needed not in features or names[:1] != [instruction]:
         pytest.skip(f"this machine has no {instruction} of {target.cpu.vector_bytes} bytes")
     return target
 
@@ -93,9 +95,27 @@ def test_products(rows: tuple[int, ...], inner: int, columns: int, instruction: 
     check_product(rows, inner, columns, target_with(TARGETS[instruction], instruction), -9)
 
 
-def test_groups_are_refused() -> None:
-    offered = CpuImplementations(find_target("host").cpu)
-    assert not offered.integer_convolutions(Convolution(1, 8, 8, 5, 5, (3, 3), groups=2), 0, 8, -127)
+GROUPED = [
+    Convolution(1, 64, 64, 6, 7, (3, 3), (1, 1), (1, 1, 1, 1), groups=16),  # of four channels, four in a block
+    Convolution(2, 64, 128, 5, 6, (3, 3), (2, 2), (1, 1, 0, 2), groups=2),
+    Convolution(1, 96, 32, 4, 9, groups=2),
+    Convolution(1, 12, 20, 5, 5, (3, 3), (1, 1), (1, 1, 1, 1), groups=4),  # no whole blocks: one group
+    Convolution(1, 16, 32, 5, 6, (3, 3), (1, 1), (1, 1, 1, 1), groups=16),  # two results for each channel
+]
+
+
+@pytest.mark.parametrize(
+    ("problem", "instruction"), [*((p, "vpdpbusd") for p in GROUPED), (GROUPED[0], "vpmaddwd")], ids=str
+)
+def test_groups(problem: Convolution, instruction: str) -> None:
+    check(problem, target_with(TARGETS[instruction], instruction), 9)
+
+
+def test_merged_groups() -> None:
+    assert [merge_groups(problem, 16, 16).groups for problem in GROUPED[:3]] == [4, 2, 2]
+    weight = np.arange(1, 9, dtype=np.int8).reshape(4, 2, 1, 1)
+    merged = merge_weight(weight, Convolution(1, 4, 4, 1, 1, groups=1))
+    np.testing.assert_array_equal(merged[:, :, 0, 0], [[1, 2, 0, 0], [3, 4, 0, 0], [0, 0, 5, 6], [0, 0, 7, 8]])
 
 
 def test_cpu_without_vectors_is_refused() -> None:

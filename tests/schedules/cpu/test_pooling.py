@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -12,6 +13,8 @@ from edgecompile.pooling import Pooling, PoolingKind
 from edgecompile.target import find_target
 from schedules.cpu import CpuImplementations
 from tests.schedules.cpu.convolutions import check
+from tests.schedules.cpu.integers import from_blocks, placeholders
+from tests.schedules.cpu.integers import run as run_kernel
 from tests.schedules.cpu.kernels import run_with_epilogue, to_blocks
 
 
@@ -93,3 +96,19 @@ def test_wide_windows_over_the_border_are_refused() -> None:
     offers = CpuImplementations(find_target("host").cpu)
     assert not offers.poolings(Pooling("max", windows(16, 31, 31, (17, 17), (1, 1), (8, 8, 8, 8))), 16)
     assert offers.poolings(Pooling("max", windows(16, 31, 31, (17, 17), (1, 1))), 16)
+
+
+@pytest.mark.parametrize("target_name", ["host", "host,vector_bytes=32,vector_registers=16"])
+@pytest.mark.parametrize("pooling", [pooling for pooling in odd_problems() if pooling.kind == "max"][::2], ids=str)
+def test_bytes(pooling: Pooling, target_name: str) -> None:
+    """Maxima of int8 in their own blocks; a window that lies in the padding answers the least of them."""
+    target, problem = find_target(target_name), pooling.windows
+    offers = CpuImplementations(target.cpu)
+    shape = (problem.batch, problem.in_channels, problem.height, problem.width)
+    x = np.random.default_rng(0).integers(-128, 128, shape, dtype=np.int8)
+    block = offers.integer_block(problem.in_channels)
+    (way,) = offers.poolings(dataclasses.replace(pooling, dtype="int8"), block)
+    arrays = [to_blocks(x, block)]
+    sources = placeholders(arrays)
+    got = from_blocks(run_kernel(sources, way.compute(*sources), arrays, target, np.int8))
+    np.testing.assert_array_equal(got, np.clip(expected(x, pooling), -128, 127).astype(np.int8))
