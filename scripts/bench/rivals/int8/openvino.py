@@ -1,10 +1,10 @@
 """OpenVINO in int8, by NNCF's post-training quantization: static, in its transformer mode for text.
 
 Tried with ResNet-18, MobileNetV2 and BERT on a Zen 5 core, in 2026.4 and NNCF 3.4. The preset "mixed" is up to 4 %
-slower than "performance"; the target device and the correction of overflow change no time. What stays in floating point
-is bfloat16 where the CPU has it, the plugin's own choice: float32 takes 1.07 times as long on MobileNetV2, whose
-depthwise convolutions it does not quantize. Weights alone in int8 (`compress_weights`) with dynamic activations take
-1.5 times as long on BERT.
+slower than "performance"; the target device and the correction of overflow change no time. Without folding constants
+first, MobileNetV2's depthwise convolutions run in floating point. What stays so is bfloat16 where the CPU
+has it, the plugin's own choice; "openvino f32" is without. Weights alone in int8 (`compress_weights`) with dynamic
+activations take 1.5 times as long on BERT.
 
 For images the ranges are the least and greatest values, as ONNX Runtime's are: NNCF's default, the mean of each
 sample's, clips the louder ones and costs 13 dB on digits_resnet; on MobileNetV2 it gains 0.2 dB.
@@ -50,7 +50,7 @@ def load(case: Case, threads: int, way: str) -> Request:
 def _quantize(case: Case, fix: OverflowFix, folder: Path) -> None:
     samples = [dict(zip(case.inputs, arrays, strict=True)) for arrays in calibration(case)]
     model = openvino.Core().read_model(case.onnx)
-    folding = Manager()  # NNCF 3.4 raises KeyError on BERT's embedding of constant positions
+    folding = Manager()  # without it NNCF 3.4 raises KeyError on BERT's embedding of constant positions
     folding.register_pass(ConstantFolding())
     folding.run_passes(model)
     ranges = RangeEstimatorParameters() if case.is_text else RangeEstimatorParametersSet.MINMAX
