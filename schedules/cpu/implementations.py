@@ -149,8 +149,8 @@ class CpuImplementations:
         lowest_weight: int,
         weight_sum: int | None = None,
     ) -> Sequence[Implementation]:
-        """The template with the fastest instruction that is exact for weights from `lowest_weight` to its negative; then
-        Winograd's transforms where their sums are exact.
+        """The template with the fastest instruction that is exact for weights from `lowest_weight` to its negative;
+        then Winograd's transforms where their sums are.
 
         Args:
             zero_point: of x.
