@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edgecompile.compress.quantize.improve.runs import Runs
 from edgecompile.compress.quantize.prepared import Prepared
-from edgecompile.compress.quantize.quantizable import WEIGHTED_OPERATORS, quantizable_layers
+from edgecompile.compress.quantize.quantizable import EMBEDDING_OPERATORS, WEIGHTED_OPERATORS, quantizable_layers
 from edgecompile.compress.quantize.recipe import QuantizeStep
 from edgecompile.compress.quantize.replay import Replay
 from edgecompile.compress.quantize.resolve import resolve
@@ -57,7 +57,8 @@ def prepare(
     simplified = simplify_model(model)
     layers = quantizable_layers(simplified)
     schemes = {name: found for name, found in resolve(step, layers).items() if not found.skip}
-    weighted = {layer.name for layer in layers if layer.operator in WEIGHTED_OPERATORS} & schemes.keys()
+    with_weights = (*WEIGHTED_OPERATORS, *EMBEDDING_OPERATORS)
+    weighted = {layer.name for layer in layers if layer.operator in with_weights} & schemes.keys()
     products = {name: layer for name, layer in schemes.items() if name in weighted and layer.activations.is_integer}
     stored = {name: layer for name, layer in schemes.items() if name in weighted and name not in products}
     _refuse_unbuilt(products)

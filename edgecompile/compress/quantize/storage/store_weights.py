@@ -9,6 +9,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from edgecompile.compress.quantize.quantizable import EMBEDDING_OPERATORS
 from edgecompile.compress.quantize.storage.encode import encode
 from edgecompile.decision import Decision
 from edgecompile.storage.operators import decode
@@ -57,7 +58,9 @@ def store_weights(
             variable = kind(f"{name}_weight", made.ty)
             bindings.append(relax.VarBinding(variable, made))
             call = binding.value
-            changed = relax.Call(call.op, [call.args[0], variable], call.attrs, call.ty_args, ret_ty=call.ty)
+            arguments = list(call.args)
+            arguments[_position(call)] = variable
+            changed = relax.Call(call.op, arguments, call.attrs, call.ty_args, ret_ty=call.ty)
             bindings.append(relax.VarBinding(binding.var, changed))
         blocks.append(type(block)(bindings))
     body = relax.SeqExpr(blocks, main.body.body)
@@ -76,7 +79,7 @@ def _stored(
 ) -> relax.Call | None:
     """The call that stands for the layer's stored weight; None where the weight stays as it is."""
     name, call = binding.var.name, binding.value
-    weight = call.args[1]
+    weight = call.args[_position(call)]
     reason = _why_not(weight, scheme)
     if reason:
         decisions.append(Decision(STEP, name, False, reason))
@@ -86,6 +89,11 @@ def _stored(
     stored = encode(name, str(call.op.name).removeprefix("relax."), array, scheme, integers)
     decisions.append(Decision(STEP, name, True, _describe(array, stored, scheme)))
     return decode(stored)
+
+
+def _position(call: relax.Call) -> int:
+    """Of the weight among a layer's arguments."""
+    return 0 if str(call.op.name).removeprefix("relax.") in EMBEDDING_OPERATORS else 1
 
 
 def _why_not(weight: relax.Expr, scheme: LayerScheme) -> str:
