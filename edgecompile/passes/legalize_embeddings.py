@@ -8,34 +8,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tvm import relax
 
-    Legalization = Callable[[relax.BlockBuilder, relax.Call], relax.Expr]
 
-
-def embedding_legalizations() -> dict[str, Legalization]:
-    """Ours of `take`:
+def embedding_legalizations() -> dict[str, Callable[[relax.BlockBuilder, relax.Call], relax.Expr]]:
+    """Operator -> legalisation, for `LegalizeOps`. Ours of `take`:
 
         take(decode(constants), rows, axis=0, mode="clip")   ->   call_tir(kernel, constants, rows)
 
     Any other `take` becomes what TVM makes of it.
     """
-    from tvm.relax.transform.legalize_ops.common import LegalizeFunc
-    from tvm.relax.transform.legalize_ops.index import _take
-
-    plain: LegalizeFunc = _take
-
-    def legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-        from edgecompile.storage.formulas import formula_of
-        from edgecompile.storage.operators import attributes
-
-        table = stored_table(builder, call)
-        if table is None:
-            return plain(builder, call)
-        return builder.call_te(formula_of(attributes(table)), *table.args, call.args[1])
-
-    return {"relax.take": legalize}
+    return {"relax.take": _legalize_take}
 
 
-def stored_table(builder: relax.BlockBuilder, call: relax.Call) -> relax.Call | None:
+def _legalize_take(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    from edgecompile.storage.formulas import formula_of
+    from edgecompile.storage.operators import attributes
+
+    table = _stored_table(builder, call)
+    if table is None:
+        return call.op.get_attr("FLegalize")(builder, call)
+    return builder.call_te(formula_of(attributes(table)), *table.args, call.args[1], primfunc_name_hint="take")
+
+
+def _stored_table(builder: relax.BlockBuilder, call: relax.Call) -> relax.Call | None:
     """The call of `decode` whose rows a `take` answers; None for any other."""
     from tvm import relax
 

@@ -1,7 +1,7 @@
 """The decoding of stored weights as formulas of TIR; the same bits as `StoredWeight.decode`.
 
-Each answers the whole weight, or the rows of a table, `weight[rows]`, for a tensor of row numbers; those beyond the ends
-stand for the rows at the ends. Only the rows that are asked for are read and decoded.
+Each answers the whole weight, or the rows of a table, `weight[rows]`, for a tensor of row numbers; those beyond the
+ends stand for the rows at the ends. Only the rows that are asked for are read and decoded.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def _resolve(step: QuantizeStep, layer: QuantizableLayer) -> ResolvedLayer:
         scheme = scheme.changed_by(rule)
         rules.append(name)
     if layer.operator in EMBEDDING_OPERATORS:
-        scheme = _OF_TABLES.changed_by(LayerScheme(weights=scheme.weights, skip=scheme.skip))
+        scheme = _OF_TABLES.model_copy(update={"weights": scheme.weights, "skip": scheme.skip})
     reason = why_impossible(scheme) or why_unfit(scheme, layer)
     if reason:
         raise InvalidRecipeError(f"layer {layer.name!r} ({layer.operator}), by {', '.join(rules)}: {reason}")
