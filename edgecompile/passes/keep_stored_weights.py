@@ -42,8 +42,8 @@ class KeepStoredWeights:
         take(astype(float16 constant, float32), rows)   ->   take(edgecompile.decode(values), rows)
 
     Between both may be reshapes and transpositions. The decoded numbers are the same, bit for bit. Weights that a batch
-    norm will be folded into become floats, as do those of a model that is not a static program: it would decode them in
-    every inference.
+    norm will be folded into become floats, as do those of a model whose inputs have no fixed shape: it would decode them
+    in every inference.
     """
 
     name: str = "KeepStoredWeights"
@@ -146,7 +146,8 @@ def _read(value: relax.Expr) -> StoredWeight | None:
     arrays = [argument.value.numpy() for argument in value.args]
     if operator == "relax.astype":
         return HalfWeight(arrays[0]) if arrays[0].dtype.name in ("float16", "bfloat16") else None
-    return _coded(*arrays, int(value.attrs.axis))
+    integers, scale, zero_point = arrays
+    return _coded(integers, scale, zero_point, int(value.attrs.axis))
 
 
 def _coded(integers: np.ndarray, scale: np.ndarray, zero_point: np.ndarray, axis: int) -> StoredWeight | None:
