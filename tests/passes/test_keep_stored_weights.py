@@ -98,6 +98,7 @@ def kept(model: Model) -> list[Any]:
     return [binding.value for binding in bindings if is_decode(binding.value)]
 
 
+@pytest.mark.filterwarnings("ignore:output 'y' differs from onnxruntime")  # which is off NumPy's answer by as much
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "float16"])
 def test_bits_and_answers(name: str, tmp_path: Path) -> None:
     bits, model = MODELS[name]
