@@ -13,6 +13,7 @@ from edgecompile.layers import products_name, sums_name
 from edgecompile.passes.integers.graph import Graph
 from edgecompile.passes.integers.output import Output
 from edgecompile.passes.integers.quantized import Quantized
+from edgecompile.passes.integers.steps_of_bias import fit_steps_of_bias
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def _convolution(
     if weight.scale.ndim and weight.axis != 0:
         return None
     channels = int(weight.value.value.shape[0])
+    weight = fit_steps_of_bias(weight, 0, float(x.scale), bias)
     scale = x.scale * weight.scale
     added = _integer_bias(bias, scale, (1, channels, 1, 1))
     if added is None:
@@ -119,6 +121,8 @@ def _matmul(
         return None
     if b.scale.ndim and b.axis != ranks[1] - 1:
         return None
+    if isinstance(b.value, tvm.ir.GenericConst):
+        b = fit_steps_of_bias(b, ranks[1] - 1, float(a.scale), bias)
     scale = a.scale * b.scale
     columns = int(call.args[1].ty.shape.values[-1])
     sums = operators.matmul(a.value, b.value, zero_point=a.zero_point, other_zero_point=b.zero_point)
