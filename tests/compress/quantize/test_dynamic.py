@@ -144,7 +144,7 @@ def test_language_network_on_an_emulated_board(bert: Model, tmp_path: Path) -> N
 
 
 def test_sentences_keep_their_meaning(tmp_path: Path) -> None:
-    """A pretrained encoder: cosines to float of 0.997 on average, the same neighbours; 0.985 by one scale for a tensor."""
+    """A pretrained encoder: cosines to float of 0.997 on average and the same neighbours; by one scale 0.985."""
     inputs = [encode(sentence) for sentence in comparable_sentences()]
     model = ec.load(zoo.trained("minilm"), example_inputs=tuple(map(torch.from_numpy, inputs[0])))
     artifacts = [ec.compile(m, out=tmp_path / name) for name, m in (("float", model), ("int8", dynamic(model)))]
