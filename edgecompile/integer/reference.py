@@ -157,6 +157,9 @@ _OPERATORS: Mapping[str, _Operator] = {
     "relax.add": lambda call, values: values[0] + values[1],
     "relax.multiply": lambda call, values: values[0] * values[1],
     "relax.minimum": lambda call, values: np.minimum(values[0], values[1]),
+    "relax.nn.relu": lambda call, values: np.maximum(values[0], 0),
+    "relax.right_shift": lambda call, values: values[0] >> values[1],
+    "relax.bitwise_and": lambda call, values: values[0] & values[1],
     "relax.subtract": lambda call, values: values[0] - values[1],
     "relax.astype": lambda call, values: values[0].astype(str(call.ty.dtype)),
     "relax.sum": lambda call, values: values[0].sum(

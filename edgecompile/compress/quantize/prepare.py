@@ -95,15 +95,13 @@ def _refuse_unbuilt_storage(schemes: Schemes) -> None:
 
 
 def _refuse_unbuilt(schemes: Schemes) -> None:
-    """Raises where a layer asks for more than integers of at most 8 bits."""
+    """Raises where a layer asks for integer sums of what no kernel takes."""
     for name, layer in schemes.items():
-        weights, activations = layer.weights, layer.activations
-        is_integer = activations.is_integer
+        weights, is_integer = layer.weights, layer.activations.is_integer
         unbuilt = {
             f"weights of {weights.dtype}": weights.dtype not in (("int8", "int4") if is_integer else ("int8",)),
             f"weights by {weights.method}": weights.method != "uniform",
             f"weights with {weights.granularity}": weights.granularity == "per_group",
-            f"activations of {activations.dtype}": activations.dtype not in ("int8", "uint8"),
         }
         asked = [what for what, is_asked in unbuilt.items() if is_asked]
         if asked:
@@ -206,6 +204,7 @@ def _rounded(
         name: ProductScheme(
             weight,
             symmetric_activations=schemes[name].activations.symmetric,
+            activation_bits=16 if schemes[name].activations.dtype == "int16" else 8,
             scales=_scales(schemes[name].activations),
         )
         for name, weight in weights.items()

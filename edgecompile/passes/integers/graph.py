@@ -11,7 +11,7 @@ import tvm
 from tvm import relax
 from tvm_ffi.structural import structural_mutate, structural_walk
 
-from edgecompile.passes.integers.quantized import Quantized, QuantizedRows, read_parameters
+from edgecompile.passes.integers.quantized import Quantized, QuantizedRows, QuantizedWords, read_parameters
 
 # They put numbers elsewhere or choose among them; scale and zero point stay.
 MOVEMENTS = (
@@ -30,6 +30,7 @@ class Graph:
         self._new: dict[relax.Var, relax.Expr] = {parameter: parameter for parameter in main.params}
         self._signed: dict[relax.Var, relax.Expr] = {}
         self._moved: dict[relax.Var, Quantized] = {}
+        self._words: dict[relax.Var, QuantizedWords | None] = {}
         for binding in main.body.blocks[0].bindings:
             self._definitions[binding.var] = binding.value
             self._count(binding.value)
@@ -107,6 +108,41 @@ class Graph:
         if not is_of_rows or str(call.ty.dtype) != "float32" or not isinstance(wide.args[0], relax.Var):
             return None
         return QuantizedRows(self.renewed(wide.args[0]), self.renewed(scales))
+
+    def quantized_words(self, value: relax.Expr) -> QuantizedWords | None:
+        """What a float tensor is the dequantized int16 form of, perhaps moved; None where it is not."""
+        if not isinstance(value, relax.Var):
+            return None
+        if value not in self._words:
+            movement, call = self.call(value, *MOVEMENTS), self.call(value, "dequantize")
+            if movement is not None:
+                self._words[value] = self._moved_words(value, movement)
+            else:
+                self._words[value] = None if call is None else self._split(call)
+        return self._words[value]
+
+    def _split(self, call: relax.Call) -> QuantizedWords | None:
+        source = call.args[0]
+        parameters = read_parameters(call, str(source.ty.dtype)) if isinstance(source, relax.Var) else None
+        if parameters is None or not parameters.is_words:
+            return None
+        x, name = self._new[source], source.name
+        high = self.emit(relax.op.right_shift(x, relax.const(8, "int16")), f"{name}_shifted")
+        low = self.emit(relax.op.bitwise_and(x, relax.const(255, "int16")), f"{name}_masked")
+        signed = self.emit(relax.op.subtract(low, relax.const(128, "int16")), f"{name}_centred")
+        upper = self.emit(relax.op.astype(high, "int8"), f"{name}_high")
+        lower = self.emit(relax.op.astype(signed, "int8"), f"{name}_low")
+        return QuantizedWords(upper, lower, float(parameters.scale))
+
+    def _moved_words(self, variable: relax.Var, call: relax.Call) -> QuantizedWords | None:
+        found = self.quantized_words(call.args[0])
+        if found is None or call.op.name in ("relax.nn.max_pool2d", "relax.max"):  # they choose by the whole word
+            return None
+        high, low = (
+            self.emit(relax.Call(call.op, [half, *call.args[1:]], call.attrs), f"{variable.name}_{part}")
+            for half, part in ((found.high, "high"), (found.low, "low"))
+        )
+        return QuantizedWords(high, low, found.scale)
 
     def _moved_form(self, variable: relax.Var, call: relax.Call) -> Quantized | None:
         """A movement of a dequantized tensor is the same movement of its integers."""
