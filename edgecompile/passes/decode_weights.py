@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgecompile.decision import Decision
 from edgecompile.plan.static_program import AT_LOAD, why_not_static
@@ -50,15 +49,11 @@ def _kernel_call(call: relax.Call, builder: relax.BlockBuilder) -> relax.Call:
     """A call of the loops; equal loops are one function."""
     from tvm import relax
 
-    from edgecompile.storage import formulas, operators
+    from edgecompile.storage.formulas import formula_of
+    from edgecompile.storage.operators import attributes
 
-    numbers = operators.attributes(call)
-    formula: Any = formulas.widen
-    if numbers.method != operators.HALF:
-        decode = formulas.decode_uniform if numbers.method == operators.UNIFORM else formulas.decode_table
-        formula = functools.partial(decode, bits=numbers.bits, shape=numbers.shape)
     workshop = relax.BlockBuilder()
-    inner = workshop.call_te(formula, *call.args, primfunc_name_hint="decode")
+    inner = workshop.call_te(formula_of(attributes(call)), *call.args, primfunc_name_hint="decode")
     function = workshop.get()[inner.args[0]].with_attr(AT_LOAD, 1)
     made = relax.call_tir(builder.add_func(function, "decode"), list(call.args), inner.ty_args[0])
     return builder.normalize(made)

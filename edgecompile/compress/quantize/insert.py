@@ -139,8 +139,8 @@ class _Writer:
         return self._rows[old, shared]
 
     def _weight(self, weight: IntegerWeight, axis: int) -> relax.Var:
-        grid = weight.grid
-        return self._dequantized(relax.const(weight.integers, "int8"), grid.scales, grid.zero_points, axis)
+        scales, zero_points = weight.grid.scales.squeeze(), weight.grid.zero_points.squeeze()
+        return self._dequantized(relax.const(weight.integers, "int8"), scales, zero_points, axis)
 
     def _rounded(self, old: relax.Var, value: relax.Expr) -> relax.Var:
         dtype = f"int{self._bits(old)}"

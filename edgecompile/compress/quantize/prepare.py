@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edgecompile.compress.quantize.improve.runs import Runs
 from edgecompile.compress.quantize.prepared import Prepared
-from edgecompile.compress.quantize.quantizable import WEIGHTED_OPERATORS, quantizable_layers
+from edgecompile.compress.quantize.quantizable import EMBEDDING_OPERATORS, WEIGHTED_OPERATORS, quantizable_layers
 from edgecompile.compress.quantize.recipe import QuantizeStep
 from edgecompile.compress.quantize.replay import Replay
 from edgecompile.compress.quantize.resolve import resolve
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from edgecompile.compress.driver import Data
     from edgecompile.compress.quantize.insert import ProductScheme, TensorRange
+    from edgecompile.compress.quantize.weights import IntegerWeight
 
 Schemes = Mapping[str, LayerScheme]
 Progress = Callable[[str], None]
@@ -56,20 +57,22 @@ def prepare(
     simplified = simplify_model(model)
     layers = quantizable_layers(simplified)
     schemes = {name: found for name, found in resolve(step, layers).items() if not found.skip}
-    weighted = {layer.name for layer in layers if layer.operator in WEIGHTED_OPERATORS} & schemes.keys()
+    with_weights = (*WEIGHTED_OPERATORS, *EMBEDDING_OPERATORS)
+    weighted = {layer.name for layer in layers if layer.operator in with_weights} & schemes.keys()
     products = {name: layer for name, layer in schemes.items() if name in weighted and layer.activations.is_integer}
     stored = {name: layer for name, layer in schemes.items() if name in weighted and name not in products}
     _refuse_unbuilt(products)
-    _refuse_unbuilt_storage(stored)
     decisions: list[Decision] = []
     equalized = _equalized(simplified, products | stored, decisions)
-    replay = _samples(model, products, data, samples, table, decisions, keep)
+    replay = _samples(model, products | stored, data, samples, table, decisions, keep)
     scaled = _smoothed(equalized, products, replay, progress, decisions)
     with Runs(scaled, replay, progress) as runs:
         ranges = _ranges(runs, products, schemes, table, progress)
         rounded = _rounded(runs, products, progress, decisions)
-        corrections = _corrections(runs, products, rounded, ranges, progress, decisions)
-    return Prepared(scaled, rounded, stored, ranges, corrections, _first_samples(replay, data, keep), decisions)
+        integers = _rounded_by_data(runs, stored, progress, decisions)
+        ready = Prepared(scaled, rounded, stored, integers, ranges, {}, (), decisions)
+        corrections = _corrections(runs, products | stored, ready, progress, decisions)
+    return dataclasses.replace(ready, corrections=corrections, samples=_first_samples(replay, data, keep))
 
 
 def _first_samples(replay: Replay, data: Data | None, keep: bool) -> list[Mapping[str, np.ndarray]]:
@@ -82,16 +85,6 @@ def _scales(activations: ActivationScheme) -> Literal["static", "per_row", "per_
     if not activations.is_dynamic:
         return "static"
     return "per_row" if activations.has_row_scales else "per_tensor"
-
-
-def _refuse_unbuilt_storage(schemes: Schemes) -> None:
-    """Raises where a layer whose weights alone are stored in fewer bits asks for more than the nearest codes."""
-    for name, layer in schemes.items():
-        asked = [what for what in _improvements(layer) if what != "equalize"]
-        if asked:
-            raise InvalidRecipeError(
-                f"layer {name!r} asks for {', '.join(asked)}, which is not built yet for float activations: omit it"
-            )
 
 
 def _refuse_unbuilt(schemes: Schemes) -> None:
@@ -122,7 +115,7 @@ def _samples(
     Raises:
         InvalidInputError: neither data nor a table, or a table that does not do.
     """
-    if data is None and table is None and any(not layer.activations.is_dynamic for layer in schemes.values()):
+    if data is None and table is None and any(_is_static(layer) for layer in schemes.values()):
         raise InvalidInputError("static int8 needs calibration data or a table, found neither: give data= or table=")
     asked = {what: name for name, layer in schemes.items() for what in _improvements(layer)}
     if data is None and asked:
@@ -141,10 +134,14 @@ def _samples(
     return replay
 
 
+def _is_static(layer: LayerScheme) -> bool:
+    return layer.activations.is_integer and not layer.activations.is_dynamic
+
+
 def _improvements(layer: LayerScheme) -> list[str]:
-    """What a scheme asks for beside rounding to nearest."""
+    """What a scheme asks for beside rounding to nearest, of what needs data."""
     asked = {
-        "equalize": layer.equalize,
+        "equalize": layer.equalize and layer.activations.is_integer,
         "smooth": layer.smooth is not None,
         f"rounding {layer.rounding}": layer.rounding != "nearest",
         "bias_correction": layer.bias_correction,
@@ -179,7 +176,7 @@ def _ranges(
     from edgecompile.compress.quantize.ranges import ranges_from_data
     from edgecompile.compress.quantize.table import load_table
 
-    static = {name: layer for name, layer in products.items() if not layer.activations.is_dynamic}
+    static = {name: layer for name, layer in products.items() if _is_static(layer)}
     if not static:
         return {}
     progress("calibrate")
@@ -211,24 +208,39 @@ def _rounded(
     }
 
 
+def _rounded_by_data(
+    runs: Runs, stored: Schemes, progress: Progress, decisions: list[Decision]
+) -> Mapping[str, IntegerWeight]:
+    """The integers of stored weights that are not just the nearest ones, by layer."""
+    import numpy as np
+
+    from edgecompile.compress.quantize.improve.choose_weights import STEP, choose_weights
+    from edgecompile.compress.quantize.improve.product import products_of
+
+    asking = {name: layer for name, layer in stored.items() if layer.rounding != "nearest"}
+    products = products_of(runs.model.module["main"], asking.keys())
+    finite = [product for product in products if np.isfinite(product.weight).all()]  # storing refuses the others
+    known = {product.name for product in products}
+    decisions += [
+        Decision(STEP, name, False, f"{layer.rounding} is for conv2d and matmul of a matrix: nearest")
+        for name, layer in asking.items()
+        if name not in known
+    ]
+    return choose_weights(finite, asking, runs, progress, decisions) if finite else {}
+
+
 def _corrections(
-    runs: Runs,
-    schemes: Schemes,
-    rounded: Mapping[str, ProductScheme],
-    ranges: Mapping[str, TensorRange],
-    progress: Progress,
-    decisions: list[Decision],
+    runs: Runs, schemes: Schemes, ready: Prepared, progress: Progress, decisions: list[Decision]
 ) -> Mapping[str, np.ndarray]:
     """Of the biases, with all layers quantized."""
     from edgecompile.compress.quantize.improve.correct_bias import bias_corrections
     from edgecompile.compress.quantize.improve.product import products_of
-    from edgecompile.compress.quantize.insert import insert_quantization
 
-    asking = {name for name, layer in schemes.items() if layer.bias_correction} & rounded.keys()
+    asking = {name for name, layer in schemes.items() if layer.bias_correction} & ready.layers
     if not asking:
         return {}
     found: list[Decision] = []
-    module = insert_quantization(runs.model.module, ranges, rounded, found)
+    module = ready.insert(ready.layers, found)
     quantized = asking & {decision.subject for decision in found if decision.kept}
     products = [
         product for product in products_of(runs.model.module["main"], schemes.keys()) if product.name in quantized
