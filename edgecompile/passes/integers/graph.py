@@ -11,13 +11,8 @@ import tvm
 from tvm import relax
 from tvm_ffi.structural import structural_mutate, structural_walk
 
+from edgecompile.integer.movements import MOVEMENTS, moved
 from edgecompile.passes.integers.quantized import Quantized, QuantizedRows, read_parameters
-
-# They put numbers elsewhere or choose among them; scale and zero point stay.
-MOVEMENTS = (
-    *("reshape", "permute_dims", "squeeze", "expand_dims", "flatten", "strided_slice", "broadcast_to", "max"),
-    "nn.max_pool2d",
-)
 
 
 class Graph:
@@ -29,7 +24,7 @@ class Graph:
         self._uses: Counter[relax.Var] = Counter()
         self._new: dict[relax.Var, relax.Expr] = {parameter: parameter for parameter in main.params}
         self._signed: dict[relax.Var, relax.Expr] = {}
-        self._moved: dict[relax.Var, Quantized] = {}
+        self._moved: dict[relax.Var, Quantized | None] = {}
         for binding in main.body.blocks[0].bindings:
             self._definitions[binding.var] = binding.value
             self._count(binding.value)
@@ -82,6 +77,9 @@ class Graph:
         movement = self.call(value, *MOVEMENTS)
         if movement is not None:
             return self._moved_form(value, movement)
+        field = self.definition(value)
+        if isinstance(field, relax.TupleGetItem):
+            return self._field(value, field)
         call = self.call(value, "dequantize")
         if call is None:
             return None
@@ -119,8 +117,24 @@ class Graph:
             return _transposed(found, call)
         if not found.is_per_tensor:
             return None
-        moved = self.emit(relax.Call(call.op, [found.value, *call.args[1:]], call.attrs), f"{variable.name}_integer")
-        self._moved[variable] = Quantized(moved, found.scale, found.zero_point, 0)
+        arguments = [found.value, *(self.renewed(argument) for argument in call.args[1:])]
+        movement = moved(call, arguments, float(found.scale), found.zero_point)
+        if movement is None:
+            self._moved[variable] = None
+        else:
+            integers = self.emit(movement, f"{variable.name}_integer")
+            self._moved[variable] = Quantized(integers, found.scale, found.zero_point, 0)
+        return self._moved[variable]
+
+    def _field(self, variable: relax.Var, field: relax.TupleGetItem) -> Quantized | None:
+        """One part of what is split."""
+        split = self.call(field.tuple_value, "split")
+        parts = self._moved_form(field.tuple_value, split) if split is not None else None
+        if parts is None or isinstance(parts.value, tvm.ir.GenericConst):
+            return None
+        if variable not in self._moved:
+            integers = self.emit(relax.TupleGetItem(parts.value, field.index), f"{variable.name}_integer")
+            self._moved[variable] = Quantized(integers, parts.scale, parts.zero_point, 0)
         return self._moved[variable]
 
     def signed(self, variable: relax.Var) -> relax.Expr:
