@@ -65,7 +65,7 @@ def window_taps(
 
 
 def adaptive_taps(extent: int, out_extent: int) -> Taps:
-    """Of averages over parts of the image of about one size: from floor(i * extent / out) to ceil((i + 1) * extent / out)."""
+    """Of averages over parts of about one size: from `floor(i * extent / out)` to `ceil((i + 1) * extent / out)`."""
     outputs = np.arange(out_extent)
     starts, ends = outputs * extent // out_extent, -(-(outputs + 1) * extent // out_extent)
     places = starts[:, None] + np.arange((ends - starts).max())
