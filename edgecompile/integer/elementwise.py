@@ -43,7 +43,7 @@ def argument_of(value: relax.Expr, call_of: CallOf) -> relax.Var | None:
         if variable in seen:
             return True
         seen.add(variable)
-        if not tvm_ffi.structural_equal(variable.ty.shape, shape):
+        if not isinstance(variable.ty, relax.TensorType) or not tvm_ffi.structural_equal(variable.ty.shape, shape):
             return False
         call = call_of(variable)
         if call is None or call.op.name.removeprefix("relax.") not in ELEMENTWISE:
@@ -51,7 +51,8 @@ def argument_of(value: relax.Expr, call_of: CallOf) -> relax.Var | None:
             return len(found) == 1
         return all(visit(argument, shape) for argument in call.args)
 
-    is_function = isinstance(value, relax.Var) and visit(value, value.ty.shape)
+    is_tensor = isinstance(value, relax.Var) and isinstance(value.ty, relax.TensorType)
+    is_function = is_tensor and visit(value, value.ty.shape)
     return found.pop() if is_function and len(found) == 1 else None
 
 
