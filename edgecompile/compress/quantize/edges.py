@@ -13,6 +13,7 @@ from tvm import relax
 from edgecompile.compress.quantize.quantizable import DYNAMIC_OPERATORS
 from edgecompile.integer.elementwise import ELEMENTWISE, argument_of
 from edgecompile.integer.movements import is_movement
+from edgecompile.passes.channel_affine import read_channel_affine
 
 if TYPE_CHECKING:
     from edgecompile.compress.quantize.insert import ProductScheme
@@ -124,11 +125,27 @@ class _Search:
             is_integer = value in carried or value in quantized
             return None if is_integer and not value.same_as(variable) else self._definitions[value]
 
-        found = argument_of(variable, call_of)
+        found = argument_of(variable, call_of) or self._argument_of_channels(variable)
         if found is None or found.same_as(variable):
             return None
         source = self._source(found)
         return source if source in carried or source in quantized else None
+
+    def _argument_of_channels(self, variable: relax.Var) -> relax.Var | None:
+        """What is multiplied, and moved, by a number for each channel; bounds may stand behind."""
+        while self._operator(variable) in _BOUNDS and isinstance(self._definitions[variable].args[0], relax.Var):
+            variable = self._definitions[variable].args[0]
+            if not self._is_used_once(variable):
+                return None
+
+        def call_of(value: relax.Expr) -> relax.Call | None:
+            return self._definitions[value] if self._operator(value) else None
+
+        found = read_channel_affine(variable, call_of, self._is_used_once)
+        return None if found is None else found.base
+
+    def _is_used_once(self, variable: relax.Expr) -> bool:
+        return len(self._uses[variable]) == 1
 
     def _take_arguments(
         self, functions: Mapping[relax.Var, relax.Var], quantized: set[relax.Var], deciders: dict[str, str]
@@ -146,7 +163,7 @@ class _Search:
                 continue
             quantized.add(argument)
             deciders.setdefault(argument.name, binding.var.name)
-            self._reasons.append((binding.var.name, True, "int8: a table of what it reads"))
+            self._reasons.append((binding.var.name, True, "int8: computed from what it reads, number by number"))
 
     def _is_end_of_matrix_product(self, variable: relax.Var) -> bool:
         while self._operator(variable) in (*_BOUNDS, "add", "minimum"):

@@ -85,7 +85,7 @@ class FuseIntegerOperators:
 def _integer_form(call: relax.Call, graph: Graph) -> relax.Expr | None:
     from tvm import relax
 
-    from edgecompile.passes.integers import averages, others, pairs, products, tables
+    from edgecompile.passes.integers import averages, channels, others, pairs, products, tables
     from edgecompile.passes.integers.output import read_output
 
     output = read_output(call, graph)
@@ -97,6 +97,7 @@ def _integer_form(call: relax.Call, graph: Graph) -> relax.Expr | None:
         tables.looked_up,
         pairs.added,
         pairs.multiplied,
+        channels.scaled_channels,
         averages.averaged,
         averages.resampled,
         others.joined,

@@ -44,7 +44,9 @@ def parts(g: networks.GraphWriter, x: str) -> str:
     g.nodes.append(networks.helper.make_node("Split", [x], ["first", "second"], name="split", axis=1, num_outputs=2))
     padded = g.node("Pad", ["second", g.constant("pads", np.array([0, 0, 1, 0, 0, 0, 0, 1]))], "padded")
     cut = [g.constant(name, np.array([n])) for name, n in (("from", 1), ("to", 99), ("axis", 2))]
-    sliced = g.node("Slice", [g.node("Tile", [padded, g.constant("times", np.array([1, 1, 1, 1]))], "tiled"), *cut], "cut")
+    sliced = g.node(
+        "Slice", [g.node("Tile", [padded, g.constant("times", np.array([1, 1, 1, 1]))], "tiled"), *cut], "cut"
+    )
     wide = g.node("Pad", ["first", g.constant("more", np.array([0, 0, 0, 0, 0, 0, 0, 1]))], "wide")
     return g.node("Concat", [sliced, wide], "together", axis=1)
 

@@ -201,3 +201,15 @@ def test_module_is_not_changed() -> None:
     before = module.script()
     fused(module)
     assert module.script() == before
+
+
+def test_factors_and_offsets_of_channels() -> None:
+    """Batch norm behind a concatenation; one factor is nothing, one is negative."""
+    factors = np.array([0.4, -0.7, 0, 1e-9, 2, 1, 0.9, -1e-3], np.float32).reshape(1, 8, 1, 1)
+    offsets = np.linspace(-1, 2, 8, dtype=np.float32).reshape(8, 1, 1)
+
+    def norm(builder: relax.BlockBuilder, x: relax.Var) -> relax.Expr:
+        scaled = builder.emit(relax.op.multiply(x, relax.const(factors)))
+        return builder.emit(relax.op.nn.relu(builder.emit(relax.op.add(scaled, relax.const(offsets)))))
+
+    assert check(between(norm)) == {**CONVERSIONS, "conv2d": 1, "requantize": 1}
