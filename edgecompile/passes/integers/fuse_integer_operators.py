@@ -86,7 +86,7 @@ class FuseIntegerOperators:
 def _integer_form(call: relax.Call, graph: Graph) -> relax.Expr | None:
     from tvm import relax
 
-    from edgecompile.passes.integers import others, products
+    from edgecompile.passes.integers import averages, channels, others, pairs, products, tables
     from edgecompile.passes.integers.output import read_output
 
     output = read_output(call, graph)
@@ -95,10 +95,13 @@ def _integer_form(call: relax.Call, graph: Graph) -> relax.Expr | None:
     forms = (
         products.requantized_product,
         others.rescaled,
-        others.added,
-        others.averaged,
+        tables.looked_up,
+        pairs.added,
+        pairs.multiplied,
+        channels.scaled_channels,
+        averages.averaged,
+        averages.resampled,
         others.joined,
-        others.looked_up,
     )
     found = next((found for form in forms if (found := form(output, graph)) is not None), None)
     if found is None or output.most is None:

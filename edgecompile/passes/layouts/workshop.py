@@ -69,6 +69,10 @@ class Workshop:
         """A call of a formula that may join the kernel before it."""
         return self._kernel(name, _BROADCAST, formula, arguments, {ELEMENTWISE: 1})
 
+    def broadcast(self, name: str, formula: Callable[..., te.Tensor], arguments: Sequence[relax.Expr]) -> relax.Call:
+        """The same, of a formula that reads some elements several times."""
+        return self._kernel(name, _BROADCAST, formula, arguments)
+
     def movement(self, name: str, formula: Callable[..., te.Tensor], arguments: Sequence[relax.Expr]) -> relax.Call:
         """A call of a formula that reads each element in another place; elementwise operators before it may join."""
         return self._kernel(name, _INJECTIVE, formula, arguments)
