@@ -153,9 +153,9 @@ class _Writer:
         return self._dequantized(integers, scale, zero_point, 0)
 
     def _bits(self, old: relax.Var) -> int:
-        """As the product says that decides about the tensor."""
+        """As the product says that decides about the tensor; what none reads, as few as any has."""
         decider = self._schemes.get(self._edges.deciders[old.name])
-        return 8 if decider is None else decider.activation_bits
+        return decider.activation_bits if decider else min(scheme.activation_bits for scheme in self._schemes.values())
 
     def _grid(self, old: relax.Var) -> Affine:
         found, bits = self._ranges[old.name], self._bits(old)
