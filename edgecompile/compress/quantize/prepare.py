@@ -58,6 +58,7 @@ def prepare(
     layers = quantizable_layers(simplified)
     schemes = {name: found for name, found in resolve(step, layers).items() if not found.skip}
     with_weights = (*WEIGHTED_OPERATORS, *EMBEDDING_OPERATORS)
+    with_constants = {layer.name for layer in layers if layer.weight_shape is not None}
     weighted = {layer.name for layer in layers if layer.operator in with_weights} & schemes.keys()
     products = {name: layer for name, layer in schemes.items() if name in weighted and layer.activations.is_integer}
     stored = {name: layer for name, layer in schemes.items() if name in weighted and name not in products}
@@ -68,7 +69,8 @@ def prepare(
     with Runs(scaled, replay, progress) as runs:
         ranges = _ranges(runs, products, schemes, table, progress)
         rounded = _rounded(runs, products, progress, decisions)
-        integers = _rounded_by_data(runs, stored, progress, decisions)
+        constant = {name: stored[name] for name in stored if name in with_constants}
+        integers = _rounded_by_data(runs, constant, progress, decisions)
         ready = Prepared(scaled, rounded, stored, integers, ranges, {}, (), decisions)
         corrections = _corrections(runs, products | stored, ready, progress, decisions)
     return dataclasses.replace(ready, corrections=corrections, samples=_first_samples(replay, data, keep))
