@@ -125,7 +125,9 @@ class _Search:
             is_integer = value in carried or value in quantized
             return None if is_integer and not value.same_as(variable) else self._definitions[value]
 
-        found = argument_of(variable, call_of) or self._argument_of_channels(variable)
+        found = argument_of(variable, call_of)
+        if found is None:
+            found = self._argument_of_channels(variable)
         if found is None or found.same_as(variable):
             return None
         source = self._source(found)
