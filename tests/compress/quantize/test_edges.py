@@ -51,6 +51,19 @@ class Parts(nn.Module):
         return torch.nn.functional.pad(torch.cat([second, first], 1), (1, 1, 0, 1))
 
 
+class Norm(nn.Module):
+    """Batch norm behind a concatenation, which no convolution takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(8)
+        for parameter in (self.norm.weight, self.norm.bias, self.norm.running_mean):
+            nn.init.normal_(parameter)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.norm(torch.cat([x[:, 4:], torch.tanh(x[:, :4])], 1)))
+
+
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "hardswish": nn.Hardswish,
     "mish": nn.Mish,
@@ -59,6 +72,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "nearest": lambda: Up("nearest"),
     "parts": Parts,
     "shuffle": lambda: nn.Sequential(nn.PixelShuffle(2), nn.PixelUnshuffle(2)),
+    "norm": Norm,
     "sizes": lambda: nn.AdaptiveAvgPool2d((5, 4)),
 }
 

@@ -167,7 +167,7 @@ def _resize(
 
 
 def _is_of_image(node: Node, shape: tuple[int, ...], sizes: list[int], scales: list[float], rules: Rules) -> bool:
-    """True where `image.resize2d`, which has kernels on blocks and integers, gives the same pixels the same weights."""
+    """True where `image.resize2d`, which has kernels on blocks and for integers, weighs the same pixels alike."""
     if len(shape) != 4 or sizes[:2] != list(shape[:2]) or rules.coordinates not in COORDINATES or 1 in sizes[2:]:
         return False
     if rules.mode not in ("nearest", "linear") or rules.antialias or rules.exclude_outside:
