@@ -84,24 +84,35 @@ class IntegerConfig:
                 cycles = max(cycles, math.ceil(pixels / rows) * vectors * step_bytes / L2_BYTES_PER_CYCLE)
             panels = problem.groups * count // vectors
             uneven = math.ceil(panels / facts.num_cores) * facts.num_cores / panels
-            others = _loads(rows, vectors, dot, neighbours) + rows * dot.spread_instructions
-            return cycles / vectors, uneven, others / (rows * vectors)
+            others = sum(
+                count * (_loads(size, vectors, dot, neighbours) + size * dot.spread_instructions)
+                for _, size, count in strips(pixels, rows)
+            )
+            return cycles / vectors, uneven, others / (pixels * vectors)
 
         tiles = [
             (rows, vectors)
             for vectors in range(1, min(count, MOST_VECTORS) + 1)
             if count % vectors == 0
             for rows in range(1, min(pixels, MOST_ROWS) + 1)
-            if registers_needed(rows, vectors, dot, neighbours) + is_shared * rows <= facts.vector_registers
+            if registers_needed(rows, vectors, dot, neighbours, problem.kernel[1]) + is_shared * rows
+            <= facts.vector_registers
         ]
         rows, vectors = min(tiles, key=price)
         pixels_outside = problem.groups * steps * count * step_bytes <= facts.l2_bytes // 2
         return IntegerConfig(dot.name, rows, vectors, dot.lanes, pixels_outside, neighbours)
 
 
-def registers_needed(rows: int, vectors: int, dot: DotProduct, neighbours: int) -> int:
-    """What a tile holds at once: its sums, a step's weights, and its factors."""
+def registers_needed(rows: int, vectors: int, dot: DotProduct, neighbours: int, columns: int = 1) -> int:
+    """What a tile holds at once: its sums, a step's weights, and its factors.
+
+    Args:
+        columns: of the kernel; those of one line share pairs of pixels, where a step brings no neighbours.
+    """
     held = held_rows(rows, dot)
+    if dot.pixels > 1 and neighbours == 1:
+        waiting = 2 if columns == 1 else 0  # operands that LLVM loads when others are done with
+        return held * vectors + held // dot.pixels + dot.pixels * vectors - waiting
     factors = held if neighbours > 1 else 0
     return held * vectors + (vectors if neighbours == 1 else 2) + factors + dot.operands
 
@@ -126,8 +137,8 @@ def _tile_cycles(rows: int, vectors: int, dot: DotProduct, facts: CpuFacts, neig
 
 
 def _loads(rows: int, vectors: int, dot: DotProduct, neighbours: int) -> float:
-    """Of one step, of a register each; two pixels' weights take twice as many."""
-    return rows / neighbours + vectors * dot.pixels
+    """Of one step, of a register each; two pixels' weights take twice as many, and their factors half as many."""
+    return held_rows(rows, dot) / (dot.pixels if neighbours == 1 else neighbours) + vectors * dot.pixels
 
 
 def _lines(problem: Convolution) -> tuple[int, int]:

@@ -72,6 +72,14 @@ def when(condition: Expr, then: Sequence[tirx.Stmt], otherwise: Sequence[tirx.St
     return tirx.IfThenElse(condition, sequence(then), sequence(otherwise) if otherwise else None)
 
 
+def rolled(extent: Index) -> Expr:
+    """The extent of a loop that LLVM must not unroll: plus a number which its passes do not know, and its code
+    generators know to be zero. TVM 0.27 has no annotation for it."""
+    from tvm import tirx
+
+    return index(extent) + tirx.call_llvm_pure_intrin(INDEX_TYPE, "llvm.get.dynamic.area.offset.i64")
+
+
 def load(buffer: tirx.Buffer, indices: Sequence[Index]) -> Expr:
     """`buffer[indices]`."""
     from tvm import tirx

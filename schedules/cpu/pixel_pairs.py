@@ -61,24 +61,25 @@ def exchange_halves(sums: Accumulators) -> Statements:
 
 
 def pair_products(
-    x: tirx.Buffer, met: Mapping[int, Pair], dot: DotProduct, neighbours: int, multiply: Multiply
+    x: tirx.Buffer, met: Mapping[int, Pair], in_block: int, dot: DotProduct, neighbours: int, multiply: Multiply
 ) -> Statements:
     """All channels of a block with one tap of the kernel.
 
     Args:
         met: by the first row of each pair, the pixels that meet the tap.
+        in_block: channels of a pixel that lie side by side.
         neighbours: steps whose factors are loaded together: 2 or 1.
     """
     if not met:
         return []
-    in_block, size = int(x.shape[-1]), dot.group
+    size = dot.group
     whole, rest = divmod(in_block, size)
 
     def one(group: Expr) -> Statements:
         return [
             statement
             for row, pair in met.items()
-            for statement in multiply(row, _joined(pair, lambda place: load_word(x, place, group * size, dot)), group)
+            for statement in multiply(row, _step(x, pair, group * size, dot), group)
         ]
 
     def several(number: Expr) -> Statements:
@@ -125,6 +126,16 @@ def _joined(pair: Pair, load: Callable[[Sequence[Expr]], Expr]) -> Expr:
 
     words = [tirx.const(0, "int64") if place is None else load(place) for place in pair.places]
     return shuffled(words, range(PIXELS))
+
+
+def _step(x: tirx.Buffer, pair: Pair, first: Expr, dot: DotProduct) -> Expr:
+    """A word of each pixel; of neighbours with one load."""
+    from tvm import tirx
+
+    if pair.are_neighbours and pair.places[0] is not None:
+        both = loops.load(x, [*pair.places[0], loops.ramp(first, PIXELS * dot.group)])
+        return tirx.reinterpret(f"{dot.word}x{PIXELS}", both)
+    return _joined(pair, lambda place: load_word(x, place, first, dot))
 
 
 def _two_steps(x: tirx.Buffer, pair: Pair, first: Expr, dot: DotProduct) -> list[Expr]:

@@ -8,7 +8,7 @@ from edgecompile.convolution import Convolution
 from edgecompile.target import find_target
 from schedules.cpu import CpuImplementations
 from schedules.cpu.integer_ways import dot_products
-from tests.schedules.cpu.integers import check, check_product
+from tests.schedules.cpu.integers import check, check_product, integer_way
 
 PROBLEMS = [
     Convolution(1, 16, 20, 7, 9, (3, 3), (1, 1), (1, 1, 1, 1)),
@@ -38,6 +38,24 @@ def test_convolutions_on_a_board(name: str, instruction: str) -> None:
 
 
 @pytest.mark.board
+@pytest.mark.parametrize(
+    ("problem", "in_block"),
+    [
+        (Convolution(1, 3, 16, 9, 22, (7, 7), (2, 2), (3, 3, 3, 3)), 4),
+        (Convolution(2, 3, 20, 5, 10, (3, 3), (2, 2), (1, 1, 1, 1)), 4),
+        (Convolution(1, 4, 9, 6, 12, (2, 3), (1, 2), (0, 0, 0, 2)), 4),
+        (Convolution(1, 2, 8, 4, 16, (1, 5), (1, 4), (0, 2, 0, 1)), 2),
+    ],
+    ids=str,
+)
+def test_folded_columns(problem: Convolution, in_block: int) -> None:
+    """Neighbouring columns of few channels are one of eight."""
+    target = find_target("armv9")
+    assert "smmla" in integer_way(problem, target, 7, in_block).name
+    check(problem, target, 7, in_block=in_block)
+
+
+@pytest.mark.board
 @pytest.mark.parametrize("problem", PAIRS, ids=str)
 def test_pairs_of_pixels(problem: Convolution) -> None:
     check(problem, find_target("armv9"), 127 if problem.in_channels == 16 else -128)
@@ -63,5 +81,5 @@ def test_matrix_products_need_eight_channels_and_two_pixels() -> None:
 def test_weights_of_all_bytes_need_wider_products() -> None:
     """Two products of -128 by -128 are one more than 16 bits hold."""
     offered = CpuImplementations(find_target("rpi4").cpu)
-    (fast,), (wide,) = (offered.integer_convolutions(PROBLEMS[0], 0, 16, lowest) for lowest in (-127, -128))
+    fast, wide = (offered.integer_convolutions(PROBLEMS[0], 0, 16, lowest)[0] for lowest in (-127, -128))
     assert "smull" in fast.name and "smlal" in wide.name
