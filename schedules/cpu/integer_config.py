@@ -93,26 +93,25 @@ class IntegerConfig:
         tiles = [
             (rows, vectors)
             for vectors in range(1, min(count, MOST_VECTORS) + 1)
-            if count % vectors == 0
+            if count % vectors == 0 and (dot.pixels == 1 or vectors % 2 == 0 or count % 2)  # eight bytes of a store
             for rows in range(1, min(pixels, MOST_ROWS) + 1)
-            if registers_needed(rows, vectors, dot, neighbours, problem.kernel[1]) + is_shared * rows
-            <= facts.vector_registers
+            if registers_needed(rows, vectors, dot, neighbours, problem) + is_shared * rows <= facts.vector_registers
         ]
         rows, vectors = min(tiles, key=price)
         pixels_outside = problem.groups * steps * count * step_bytes <= facts.l2_bytes // 2
         return IntegerConfig(dot.name, rows, vectors, dot.lanes, pixels_outside, neighbours)
 
 
-def registers_needed(rows: int, vectors: int, dot: DotProduct, neighbours: int, columns: int = 1) -> int:
+def registers_needed(rows: int, vectors: int, dot: DotProduct, neighbours: int, problem: Convolution) -> int:
     """What a tile holds at once: its sums, a step's weights, and its factors.
 
-    Args:
-        columns: of the kernel; those of one line share pairs of pixels, where a step brings no neighbours.
+    Of pairs of pixels, where a step brings no neighbours, columns of the kernel share factors. Without them two
+    operands can wait until others are done with; with a stride of two a load brings the pixels between a pair's too.
     """
     held = held_rows(rows, dot)
     if dot.pixels > 1 and neighbours == 1:
-        waiting = 2 if columns == 1 else 0  # operands that LLVM loads when others are done with
-        return held * vectors + held // dot.pixels + dot.pixels * vectors - waiting
+        factors = held // dot.pixels * min(problem.strides[1], 2)
+        return held * vectors + factors + dot.pixels * vectors - (2 if problem.kernel[1] == 1 else 0)
     factors = held if neighbours > 1 else 0
     return held * vectors + (vectors if neighbours == 1 else 2) + factors + dot.operands
 

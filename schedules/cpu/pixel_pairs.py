@@ -37,11 +37,12 @@ class Pair:
 
     Attributes:
         places: None for a pixel that lies in the padding or beyond the tile.
-        are_neighbours: the second one begins where the first one ends.
+        apart: pixels from the one to the other, all of which lie in x side by side, 1 or 2, and with 2 one behind them;
+            0 where nothing is known.
     """
 
     places: tuple[Sequence[Expr] | None, Sequence[Expr] | None]
-    are_neighbours: bool
+    apart: int
 
 
 def exchange_halves(sums: Accumulators) -> Statements:
@@ -129,12 +130,14 @@ def _joined(pair: Pair, load: Callable[[Sequence[Expr]], Expr]) -> Expr:
 
 
 def _step(x: tirx.Buffer, pair: Pair, first: Expr, dot: DotProduct) -> Expr:
-    """A word of each pixel; of neighbours with one load."""
+    """A word of each pixel; with one load where they lie side by side, or with one between them (`ld2`)."""
     from tvm import tirx
 
-    if pair.are_neighbours and pair.places[0] is not None:
-        both = loops.load(x, [*pair.places[0], loops.ramp(first, PIXELS * dot.group)])
-        return tirx.reinterpret(f"{dot.word}x{PIXELS}", both)
+    if pair.apart and pair.places[0] is not None:
+        count = PIXELS * pair.apart
+        loaded = loops.load(x, [*pair.places[0], loops.ramp(first, count * dot.group)])
+        words = tirx.reinterpret(f"{dot.word}x{count}", loaded)
+        return words if pair.apart == 1 else shuffled([words], [0, pair.apart])
     return _joined(pair, lambda place: load_word(x, place, first, dot))
 
 
@@ -147,7 +150,7 @@ def _two_steps(x: tirx.Buffer, pair: Pair, first: Expr, dot: DotProduct) -> list
 
     (a, b), steps = pair.places, range(PIXELS)
     if a is not None and b is not None:
-        both = [load(a, 2 * PIXELS)] if pair.are_neighbours else [load(a, PIXELS), load(b, PIXELS)]
+        both = [load(a, 2 * PIXELS)] if pair.apart == 1 else [load(a, PIXELS), load(b, PIXELS)]
         return [shuffled(both, [step, PIXELS + step]) for step in steps]
     nothing = tirx.Broadcast(tirx.const(0, dot.word), PIXELS)
     loaded = [nothing if place is None else load(place, PIXELS) for place in (a, b)]
