@@ -34,12 +34,12 @@ def pack_integer_winograd(
         zero_point: of x, which pads it too.
 
     Returns:
-        The transformed weight `[n * n, panels, C / in_block, groups, vectors, lanes * group]` int16, what the sums
+        The transformed weight `[panels, n * n, C / in_block, groups, vectors, lanes * group]` int16, what the sums
         begin with, `[channels of all panels]` int32, and B^T and A^T.
     """
     transformed = transform_integer_weight(weight, config.outputs)
     packed = pack_integer_weight(transformed, in_block, config.tile, dot)
-    ordered = packed.transpose(2, 3, 0, 1, 4, 5, 6).reshape(-1, *packed.shape[:2], *packed.shape[4:])
+    ordered = packed.transpose(0, 2, 3, 1, 4, 5, 6).reshape(len(packed), -1, packed.shape[1], *packed.shape[4:])
     return [np.ascontiguousarray(ordered), *_beside_weight(weight, zero_point, config)]
 
 
@@ -58,14 +58,14 @@ def pack_integer_winograd_at_load(
     def transform(weight: te.Tensor, factors: te.Tensor) -> te.Tensor:
         from tvm import te, tirx
 
-        def value(place: Expr, panel: Expr, block: Expr, *rest: Expr) -> Expr:
+        def value(panel: Expr, place: Expr, block: Expr, *rest: Expr) -> Expr:
             terms = [
                 tirx.Cast("int32", weight(panel, block, *divmod(tap, TAPS), *rest)) * factors(place, tap)
                 for tap in range(TAPS * TAPS)
             ]
             return tirx.Cast("int16", functools.reduce(operator.add, terms))
 
-        extents = [loops.index(config.size**2), *weight.shape[:2], *weight.shape[4:]]
+        extents = [weight.shape[0], loops.index(config.size**2), weight.shape[1], *weight.shape[4:]]
         return te.compute(extents, value, name="transformed")
 
     return PackingAtLoad(move, transform, [factors], lambda weight: _beside_weight(weight, zero_point, config))
@@ -106,7 +106,7 @@ def convolve_integer_winograd(
 
     def multiplied(r: Expr, s: Expr, k: Expr, tile: Expr) -> Expr:
         panel, *place = weight_place(weight, dot, k, c % in_block)
-        read = weight(r * config.size + s, panel, c // in_block, *place)
+        read = weight(panel, r * config.size + s, c // in_block, *place)
         return te.sum(v(r, s, c // in_block, tile, c % in_block) * read.astype("int32"), axis=[c])
 
     extents = [*v.shape[:2], loops.index(problem.out_channels), v.shape[3]]
