@@ -65,7 +65,9 @@ class IntegerConfig:
         return line * lines * panels * steps
 
     @staticmethod
-    def choose(problem: Convolution, in_block: int, dot: DotProduct, facts: CpuFacts) -> IntegerConfig:
+    def choose(
+        problem: Convolution, in_block: int, dot: DotProduct, facts: CpuFacts, most_vectors: int = MOST_VECTORS
+    ) -> IntegerConfig:
         """The tile that takes the fewest cycles by counting, and the order that keeps the weights near."""
         count = math.ceil(problem.out_channels // problem.groups / dot.lanes)
         pixels, _ = _lines(problem)
@@ -92,7 +94,7 @@ class IntegerConfig:
 
         tiles = [
             (rows, vectors)
-            for vectors in range(1, min(count, MOST_VECTORS) + 1)
+            for vectors in range(1, min(count, most_vectors) + 1)
             if count % vectors == 0 and (dot.pixels == 1 or vectors % 2 == 0 or count % 2)  # eight bytes of a store
             for rows in range(1, min(pixels, MOST_ROWS) + 1)
             if registers_needed(rows, vectors, dot, neighbours, problem) + is_shared * rows <= facts.vector_registers

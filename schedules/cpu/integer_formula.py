@@ -129,6 +129,6 @@ def multiply_integers(
 
 def weight_place(weight: te.Tensor, dot: DotProduct, k: Expr, channel: Expr) -> list[Expr]:
     """The panel, group, vector and place of a weight of a block."""
-    panel = int(weight.shape[5]) * dot.lanes
+    panel = int(weight.shape[-2]) * dot.lanes
     place = dot.place(k % dot.lanes, channel % dot.group, dot.group)
     return [k // panel, channel // dot.group, k % panel // dot.lanes, place]

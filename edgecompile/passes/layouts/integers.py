@@ -161,16 +161,13 @@ def _convolution(
     call: relax.Call, layout: Layout, in_block: int, offer: Implementation, workshop: Workshop
 ) -> relax.Expr:
     x, weight, bias = call.args
-    packed, start, *rest = offer.pack(weight.value.numpy())
-    biased = start.copy()
-    biased[..., : bias.value.numpy().size] += bias.value.numpy()
+    packed, others = workshop.packed_integers(weight.value.numpy(), bias.value.numpy(), offer)
     blocked = workshop.read(x, layout)
     if layout == PLAIN:
         blocked = workshop.emit(
             workshop.movement("to_padded_blocks", partial(padded_blocks, block=in_block), [blocked]), f"{x.name}_padded"
         )
-    constants = [relax.const(array, str(array.dtype)) for array in (packed, biased, *rest)]
-    return workshop.template(offer.name.split()[0], offer.compute, [blocked, *constants])
+    return workshop.template(offer.name.split()[0], offer.compute, [blocked, packed, *others])
 
 
 def _product(call: relax.Call, offer: Implementation, workshop: Workshop) -> relax.Expr:
