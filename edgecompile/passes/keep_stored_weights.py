@@ -41,9 +41,9 @@ class KeepStoredWeights:
         matmul(x, dequantize(int8 constant))            ->   matmul(x, edgecompile.decode(codes, scale, zero_point))
         take(astype(float16 constant, float32), rows)   ->   take(edgecompile.decode(values), rows)
 
-    Between both may be reshapes and transpositions. The decoded numbers are the same, bit for bit. Weights that a batch
-    norm will be folded into become floats, as do those of a model whose inputs have no fixed shape, as it would decode
-    them in every inference.
+    Between both may be reshapes and transpositions. The decoded numbers are the same, bit for bit. Weights that a
+    batch norm will be folded into become floats, as do those of a model whose inputs have no fixed shape: they would be
+    decoded in every inference.
     """
 
     name: str = "KeepStoredWeights"

@@ -78,6 +78,7 @@ def standard_phases() -> tuple[Phase, ...]:
     from edgecompile.passes.annotate_elementwise import AnnotateElementwise
     from edgecompile.passes.decode_weights import DecodeWeights
     from edgecompile.passes.fold_batch_norm import FoldBatchNorm
+    from edgecompile.passes.fold_channel_scale import FoldChannelScale
     from edgecompile.passes.guard_integer_division import GuardIntegerDivision
     from edgecompile.passes.integers import FuseIntegerOperators
     from edgecompile.passes.keep_stored_weights import KeepStoredWeights
@@ -103,6 +104,7 @@ def standard_phases() -> tuple[Phase, ...]:
                 TvmPass("EliminateCommonSubexpr", relax.EliminateCommonSubexpr),
                 FoldBatchNorm(),
                 fold_constant,
+                FoldChannelScale(),
                 eliminate_dead_code(),
             ),
         ),

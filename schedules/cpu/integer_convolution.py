@@ -71,6 +71,7 @@ class IntegerConvolution:
         weight, start: as `integer_formula` packs them.
         is_product: the rows of x are its pixels, and the result is `[*rows, K]`.
         facts: of the CPU.
+        fold: columns of x that are one of the problem's; see `folded_columns`.
     """
 
     problem: Convolution
@@ -82,6 +83,7 @@ class IntegerConvolution:
     epilogue: Epilogue
     is_product: bool
     facts: CpuFacts
+    fold: int = 1
 
     def emit(self) -> tirx.Stmt:
         """The loops that compute all of the epilogue's target."""
@@ -99,6 +101,11 @@ class IntegerConvolution:
     @property
     def _panels(self) -> int:
         return int(self.weight.shape[0])
+
+    @property
+    def _in_block(self) -> int:
+        """Channels of a pixel that lie side by side."""
+        return int(self.x.shape[-1]) * self.fold
 
     @property
     def _tiles(self) -> ImageTiles:
@@ -179,7 +186,7 @@ class IntegerConvolution:
             self.facts.multiplies_by_lane
             and self.dot.pixels == 1
             and self.dot.factor == "int8"
-            and int(self.x.shape[-1]) == self.dot.group
+            and self._in_block == self.dot.group
             and tile.line is not None
         )
 
@@ -199,7 +206,9 @@ class IntegerConvolution:
 
         low, extent = self._tiles.kernel_rows(tile.line)
         if self.dot.pixels == PIXELS:
-            return self._columns_outside(task, tile, (low, extent), multiply)
+            if self._in_block > self.dot.group:
+                return self._columns_outside(task, tile, (low, extent), multiply)
+            return self._columns_inside(task, tile, (low, extent), multiply)
         if not columns(loops.index(0), loops.index(0)):
             return []  # the whole tile lies in the padding
         return [
@@ -225,6 +234,39 @@ class IntegerConvolution:
 
         return [statement for j in range(self.problem.kernel[1]) for statement in column(j)]
 
+    def _columns_inside(
+        self, task: _Task, tile: Tile, kernel_rows: tuple[Index, Index], multiply: Multiply
+    ) -> list[tirx.Stmt]:
+        """All columns of the kernel within the loops over blocks of one step and over lines. Each second column meets
+        the same pairs of pixels but one, so that those come one after the other, and LLVM keeps the pairs."""
+        blocks, (height, width), (low, extent) = int(self.weight.shape[1]), self.problem.kernel, kernel_rows
+        zero, known = loops.unknown_zero()
+        order = [*range(0, width, PIXELS), *range(1, width, PIXELS)]
+
+        def taps(block: Expr, i: Expr) -> list[tirx.Stmt]:
+            return [
+                statement
+                for j in order
+                for statement in self._channels(task, tile, range(tile.rows), (block, i, j), multiply)
+            ]
+
+        def over_blocks(body: Callable[[Expr], list[tirx.Stmt]]) -> list[tirx.Stmt]:
+            return [loops.serial(blocks + zero if blocks > 1 else blocks, body, "block")]
+
+        def all_lines(block: Expr) -> list[tirx.Stmt]:
+            return [statement for i in range(height) for statement in taps(block, loops.index(i))]
+
+        def some_lines(block: Expr) -> list[tirx.Stmt]:
+            return [loops.serial(extent + zero, lambda i: taps(block, i), "i", low)]
+
+        if not taps(loops.index(0), loops.index(0)):
+            return []  # the whole tile lies in the padding
+        if blocks == 1 and height > 1:
+            return [known, *some_lines(loops.index(0))]
+        if isinstance(extent, int):
+            return [known, *over_blocks(all_lines)]
+        return [known, loops.when(extent.equal(height), over_blocks(all_lines), over_blocks(some_lines))]
+
     def _channels(self, task: _Task, tile: Tile, rows: Sequence[int], tap: Tap, multiply: Multiply) -> list[tirx.Stmt]:
         """The products of one block of channels with one tap, for some of the tile's rows."""
 
@@ -233,8 +275,8 @@ class IntegerConvolution:
 
         pixels = {row: self._pixel(task, tile, row, *tap) for row in rows}
         if self.dot.pixels == PIXELS:
-            pairs = self._pairs(pixels)
-            return pair_products(self.x, pairs, self.dot, self.config.neighbours, by_tap)
+            pairs = self._pairs(pixels, tile, tap[2])
+            return pair_products(self.x, pairs, self._in_block, self.dot, self.config.neighbours, by_tap)
         met = {row: place for row, place in pixels.items() if place is not None}
         requests = self._requests(task, tile) if self.is_product else None
         return tap_products(self.x, met, self.dot, self.config.neighbours, by_tap, requests)
@@ -252,15 +294,28 @@ class IntegerConvolution:
         turn = loops.index(tile.start) // self.config.rows - task.band * bands.size
         return stream.strip, stream.requests([task.panel, block, i, j, group, zero, ahead], turn, zero)
 
-    def _pairs(self, pixels: Mapping[int, Sequence[Expr] | None]) -> dict[int, Pair]:
+    def _pairs(self, pixels: Mapping[int, Sequence[Expr] | None], tile: Tile, j: Index) -> dict[int, Pair]:
         """By their first row, those of which at least one pixel is there."""
-        has_no_gaps = self.problem.strides[1] == 1 and int(self.x.shape[-1]) == self.config.neighbours * self.dot.group
         pairs = {row: (pixels.get(row), pixels.get(row + 1)) for row in {row // PIXELS * PIXELS for row in pixels}}
         return {
-            row: Pair(places, has_no_gaps and None not in places)
+            row: Pair(places, self._apart(places, tile, row, j))
             for row, places in sorted(pairs.items())
             if any(place is not None for place in places)
         }
+
+    def _apart(
+        self, places: tuple[Sequence[Expr] | None, Sequence[Expr] | None], tile: Tile, row: int, j: Index
+    ) -> int:
+        """See `Pair`."""
+        problem, step = self.problem, self.problem.strides[1]
+        if None in places or self._in_block != self.config.neighbours * self.dot.group:
+            return 0
+        if step == PIXELS and self.config.neighbours == 1 and tile.line is not None:
+            if isinstance(tile.start, int) and isinstance(j, int):
+                column = (tile.start + row) * step + j * problem.dilations[1] - problem.padding[1]
+                return PIXELS if column + 2 * PIXELS <= problem.width else 0
+            return PIXELS if row + PIXELS < tile.rows else 0  # else a tile that touches the border may end with it
+        return 1 if step == 1 else 0
 
     def _line(
         self, task: _Task, tile: Tile, block: Expr, i: Expr, multiply: Multiply, products: LineProducts
@@ -297,7 +352,7 @@ class IntegerConvolution:
             pixel = tile.pixel(row)
             return [task.image, block, pixel // self.problem.width, pixel % self.problem.width]
         place = self._tiles.source(tile, row, i, j)
-        return None if place is None else [task.image, block, *place]
+        return None if place is None else [task.image, block, place[0], place[1] * self.fold]
 
     def _border_kinds(self, tile: Tile, row: int) -> list[Expr]:
         """The kinds of a pixel's line and column."""

@@ -35,11 +35,13 @@ class ProductScheme:
     Attributes:
         weight: its integers.
         symmetric_activations: the zero point of its input is zero.
+        activation_bits: of its input; 16 have the zero point zero.
         scales: of its input: "static" ones are known from its range, others are found at run time.
     """
 
     weight: IntegerWeight
     symmetric_activations: bool = False
+    activation_bits: Literal[8, 16] = 8
     scales: Literal["static", "per_row", "per_tensor"] = "static"
 
 
@@ -141,26 +143,31 @@ class _Writer:
         return self._dequantized(relax.const(weight.integers, "int8"), scales, zero_points, axis)
 
     def _rounded(self, old: relax.Var, value: relax.Expr) -> relax.Var:
+        dtype = f"int{self._bits(old)}"
         grid = self._grid(old)
-        scale, zero_point = np.float32(grid.scale), np.int8(grid.zero_point)
+        scale, zero_point = np.float32(grid.scale), np.dtype(dtype).type(grid.zero_point)
         call = relax.op.quantize(
-            value, relax.const(scale, "float32"), relax.const(zero_point, "int8"), axis=0, out_dtype="int8"
+            value, relax.const(scale, "float32"), relax.const(zero_point, dtype), axis=0, out_dtype=dtype
         )
-        integers = self._builder.emit(call, name_hint=f"{old.name}_int8")
+        integers = self._builder.emit(call, name_hint=f"{old.name}_{dtype}")
         return self._dequantized(integers, scale, zero_point, 0)
 
+    def _bits(self, old: relax.Var) -> int:
+        """As the product says that decides about the tensor; what none reads, as few as any has."""
+        decider = self._schemes.get(self._edges.deciders[old.name])
+        return decider.activation_bits if decider else min(scheme.activation_bits for scheme in self._schemes.values())
+
     def _grid(self, old: relax.Var) -> Affine:
-        found = self._ranges[old.name]
-        if not self._edges.is_symmetric(old, self._schemes):
+        found, bits = self._ranges[old.name], self._bits(old)
+        if bits == 8 and not self._edges.is_symmetric(old, self._schemes):
             return affine(found.low, found.high)
         largest = max(abs(found.low), abs(found.high))
-        scale = float(np.float32(largest / 127))
+        scale = float(np.float32(largest / (2 ** (bits - 1) - 1)))
         return Affine(scale if scale > 0 else 1.0, 0)
 
     def _dequantized(
-        self, integers: relax.Expr, scales: np.ndarray | np.float32, zero_points: np.ndarray | np.int8, axis: int
+        self, integers: relax.Expr, scales: np.ndarray | np.float32, zero_points: np.ndarray | np.integer, axis: int
     ) -> relax.Var:
-        call = relax.op.dequantize(
-            integers, relax.const(scales, "float32"), relax.const(zero_points, "int8"), axis=axis, out_dtype="float32"
-        )
+        parameters = relax.const(scales, "float32"), relax.const(zero_points, str(zero_points.dtype))
+        call = relax.op.dequantize(integers, *parameters, axis=axis, out_dtype="float32")
         return self._builder.emit(call)

@@ -16,7 +16,7 @@ from edgecompile.compress.quantize.replay import Replay
 from edgecompile.compress.quantize.resolve import resolve
 from edgecompile.compress.quantize.scheme import ActivationScheme, LayerScheme
 from edgecompile.decision import Decision
-from edgecompile.errors import InvalidInputError, InvalidRecipeError
+from edgecompile.errors import InvalidInputError
 from edgecompile.frontend.model import Model
 from edgecompile.passes.simplify_model import simplify_model
 
@@ -50,7 +50,7 @@ def prepare(
         keep: samples will be asked for again, so they stay.
 
     Raises:
-        InvalidRecipeError: the recipe asks for what is not built yet, or does not fit the model.
+        InvalidRecipeError: the recipe does not fit the model.
         InvalidInputError: neither data nor a table where some layer is static, or a table where the recipe needs data.
         InvalidCalibrationError: see `calibrate` and `load_table`.
     """
@@ -62,7 +62,6 @@ def prepare(
     weighted = {layer.name for layer in layers if layer.operator in with_weights} & schemes.keys()
     products = {name: layer for name, layer in schemes.items() if name in weighted and layer.activations.is_integer}
     stored = {name: layer for name, layer in schemes.items() if name in weighted and name not in products}
-    _refuse_unbuilt(products)
     decisions: list[Decision] = []
     equalized = _equalized(simplified, products | stored, decisions)
     replay = _samples(model, products | stored, data, samples, table, decisions, keep)
@@ -87,22 +86,6 @@ def _scales(activations: ActivationScheme) -> Literal["static", "per_row", "per_
     if not activations.is_dynamic:
         return "static"
     return "per_row" if activations.has_row_scales else "per_tensor"
-
-
-def _refuse_unbuilt(schemes: Schemes) -> None:
-    """Raises where a layer asks for more than integers of at most 8 bits."""
-    for name, layer in schemes.items():
-        weights, activations = layer.weights, layer.activations
-        is_integer = activations.is_integer
-        unbuilt = {
-            f"weights of {weights.dtype}": weights.dtype not in (("int8", "int4") if is_integer else ("int8",)),
-            f"weights by {weights.method}": weights.method != "uniform",
-            f"weights with {weights.granularity}": weights.granularity == "per_group",
-            f"activations of {activations.dtype}": activations.dtype not in ("int8", "uint8"),
-        }
-        asked = [what for what, is_asked in unbuilt.items() if is_asked]
-        if asked:
-            raise InvalidRecipeError(f"layer {name!r} asks for {', '.join(asked)}, which is not built yet: use int8")
 
 
 def _samples(
@@ -205,6 +188,7 @@ def _rounded(
         name: ProductScheme(
             weight,
             symmetric_activations=schemes[name].activations.symmetric,
+            activation_bits=16 if schemes[name].activations.dtype == "int16" else 8,
             scales=_scales(schemes[name].activations),
         )
         for name, weight in weights.items()

@@ -144,15 +144,16 @@ def test_language_network_on_an_emulated_board(bert: Model, tmp_path: Path) -> N
 
 
 def test_sentences_keep_their_meaning(tmp_path: Path) -> None:
-    """A pretrained encoder: of all 200 sentences 0.9974, at least 0.9954; by one scale for a tensor 0.985."""
-    inputs = [encode(sentence) for sentence in comparable_sentences()[: 10 * WAYS]]
+    """A pretrained encoder: cosines to float of 0.997 on average and the same neighbours; by one scale 0.985."""
+    inputs = [encode(sentence) for sentence in comparable_sentences()]
     model = ec.load(zoo.trained("minilm"), example_inputs=tuple(map(torch.from_numpy, inputs[0])))
     artifacts = [ec.compile(m, out=tmp_path / name) for name, m in (("float", model), ("int8", dynamic(model)))]
     real, rounded = (np.concatenate([artifact.run(*x)[0] for x in inputs]) for artifact in artifacts)
     similar = (real * rounded).sum(1)  # all have length 1
     assert similar.mean() > 0.996 and similar.min() > 0.993
-    ranks = rounded @ rounded.T - 2 * np.eye(len(inputs))
-    np.testing.assert_array_equal(ranks.argmax(1) // WAYS, np.arange(len(inputs)) // WAYS)
+    nearest = [(x @ x.T - 2 * np.eye(len(inputs))).argmax(1) for x in (real, rounded)]
+    np.testing.assert_array_equal(nearest[1] // WAYS, np.arange(len(inputs)) // WAYS)
+    assert np.mean(nearest[0] == nearest[1]) > 0.94
 
 
 def test_a_file_is_read_where_nothing_was_quantized_before(products: Model, tmp_path: Path) -> None:
