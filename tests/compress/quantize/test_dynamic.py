@@ -125,7 +125,7 @@ def test_language_network(bert: Model, tmp_path: Path) -> None:
     results = [artifact.run(*inputs) for artifact in artifacts]
     for got, same, want in zip(*results, strict=True):
         np.testing.assert_array_equal(got, same)
-        assert signal_to_noise(got, want) > 33
+        assert signal_to_noise(got, want) > 30
     products = [step for step in artifacts[0].report.steps if step.decisions[-1].reason == "integer product"]
     assert len(products) == 2 * 6 + 1
     assert sum("nn.gelu" in step.operators for step in products) == 2
@@ -140,7 +140,7 @@ def test_language_network_on_an_emulated_board(bert: Model, tmp_path: Path) -> N
     host = ec.compile(bert, out=tmp_path / "host").run(*inputs)
     with ec.open(tmp_path / "board", emulate=True) as board:
         for got, want in zip(board.run(*inputs), host, strict=True):
-            assert signal_to_noise(got, want) > 33
+            assert signal_to_noise(got, want) > 30
 
 
 def test_sentences_keep_their_meaning(tmp_path: Path) -> None:
