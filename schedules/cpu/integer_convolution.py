@@ -186,6 +186,7 @@ class IntegerConvolution:
             self.facts.multiplies_by_lane
             and self.dot.pixels == 1
             and self.dot.factor == "int8"
+            and not self.dot.spread_instructions  # LLVM keeps what it spread, for as long as a column meets it
             and self._in_block == self.dot.group
             and tile.line is not None
         )
