@@ -131,9 +131,9 @@ def wrapping_products(facts: CpuFacts) -> list[DotProduct]:
         sdot                16 products of bytes                                                 16
         smmla               32 products of bytes                                                 32
 
-    By sdot each transformed pixel of F(2, 3) would be two bytes (10 bits; 9 along rows only), and each whole weight too,
-    up to nine times a byte's range (three times along rows): four products for one, worth 16 * 2.25 / 4 = 9, or 6. So
-    none of these executes fewer instructions than sdot, whose 16 need no transforms: direct sums are the choice
+    By sdot each transformed pixel of F(2, 3) would be two bytes (10 bits; 9 along rows only), and each whole weight
+    too, up to nine times a byte's range (three times along rows): four products for one, worth 16 * 2.25 / 4 = 9, or 6.
+    So none of these executes fewer instructions than sdot, whose 16 need no transforms: direct sums are the choice
     where it is, and transforms pay where smull is the best there is.
 
     Cores with `sdot` multiply words in one of their two pipes only: Cortex-A76 Software Optimization Guide, section 3.
