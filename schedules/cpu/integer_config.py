@@ -75,7 +75,9 @@ class IntegerConfig:
         step_bytes = dot.group * dot.lanes
         neighbours = dot.words if facts.multiplies_by_lane and in_block >= FETCHED_CHANNELS else 1
         # LLVM unrolls the columns of the kernel around a single step, and keeps factors that several of them share.
-        is_shared = in_block <= dot.group and problem.kernel[1] > problem.strides[1] and not facts.multiplies_by_lane
+        # Factors that are spread first take registers of their own.
+        is_kept = bool(dot.spread_instructions) or not facts.multiplies_by_lane
+        is_shared = in_block <= dot.group and problem.kernel[1] > problem.strides[1] and is_kept
 
         def price(tile: tuple[int, int]) -> tuple[float, ...]:
             """Cycles per vector of channels; of equally cheap tiles those that give every core as many panels, then

@@ -39,6 +39,7 @@ from schedules.cpu.integer_borders import BorderKinds
 from schedules.cpu.integer_config import IntegerConfig, held_rows
 from schedules.cpu.integer_epilogue import store_integers
 from schedules.cpu.integer_products import line_products, tap_products, window_products
+from schedules.cpu.pair_loops import columns_inside, columns_outside
 from schedules.cpu.pixel_pairs import PIXELS, Pair, exchange_halves, pair_products
 from schedules.cpu.weight_stream import WeightStream
 from schedules.dot_product import DotProduct
@@ -186,6 +187,7 @@ class IntegerConvolution:
             self.facts.multiplies_by_lane
             and self.dot.pixels == 1
             and self.dot.factor == "int8"
+            and not self.dot.spread_instructions  # LLVM keeps what it spread, for as long as a column meets it
             and self._in_block == self.dot.group
             and tile.line is not None
         )
@@ -206,66 +208,18 @@ class IntegerConvolution:
 
         low, extent = self._tiles.kernel_rows(tile.line)
         if self.dot.pixels == PIXELS:
+
+            def products(block: Expr, i: Expr, j: int) -> list[tirx.Stmt]:
+                return self._channels(task, tile, range(tile.rows), (block, i, j), multiply)
+
             if self._in_block > self.dot.group:
-                return self._columns_outside(task, tile, (low, extent), multiply)
-            return self._columns_inside(task, tile, (low, extent), multiply)
+                return columns_outside(blocks, width, (low, extent), products)
+            return columns_inside(blocks, self.problem.kernel, (low, extent), products)
         if not columns(loops.index(0), loops.index(0)):
             return []  # the whole tile lies in the padding
         return [
             loops.serial(blocks, lambda block: [loops.serial(extent, lambda i: columns(block, i), "i", low)], "block")
         ]
-
-    def _columns_outside(
-        self, task: _Task, tile: Tile, kernel_rows: tuple[Index, Index], multiply: Multiply
-    ) -> list[tirx.Stmt]:
-        """Loops of their own for each column of the kernel: within one LLVM would keep what two of them share, and
-        spill. At the border each column knows the rows that it meets."""
-        blocks, rows, (low, extent) = int(self.weight.shape[1]), range(tile.rows), kernel_rows
-
-        def column(j: int) -> list[tirx.Stmt]:
-            def tap(block: Expr, i: Expr) -> list[tirx.Stmt]:
-                return self._channels(task, tile, rows, (block, i, j), multiply)
-
-            if not tap(loops.index(0), loops.index(0)):
-                return []
-            return [
-                loops.serial(blocks, lambda block: [loops.serial(extent, lambda i: tap(block, i), "i", low)], "block")
-            ]
-
-        return [statement for j in range(self.problem.kernel[1]) for statement in column(j)]
-
-    def _columns_inside(
-        self, task: _Task, tile: Tile, kernel_rows: tuple[Index, Index], multiply: Multiply
-    ) -> list[tirx.Stmt]:
-        """All columns of the kernel within the loops over blocks of one step and over lines. Each second column meets
-        the same pairs of pixels but one, so that those come one after the other, and LLVM keeps the pairs."""
-        blocks, (height, width), (low, extent) = int(self.weight.shape[1]), self.problem.kernel, kernel_rows
-        zero, known = loops.unknown_zero()
-        order = [*range(0, width, PIXELS), *range(1, width, PIXELS)]
-
-        def taps(block: Expr, i: Expr) -> list[tirx.Stmt]:
-            return [
-                statement
-                for j in order
-                for statement in self._channels(task, tile, range(tile.rows), (block, i, j), multiply)
-            ]
-
-        def over_blocks(body: Callable[[Expr], list[tirx.Stmt]]) -> list[tirx.Stmt]:
-            return [loops.serial(blocks + zero if blocks > 1 else blocks, body, "block")]
-
-        def all_lines(block: Expr) -> list[tirx.Stmt]:
-            return [statement for i in range(height) for statement in taps(block, loops.index(i))]
-
-        def some_lines(block: Expr) -> list[tirx.Stmt]:
-            return [loops.serial(extent + zero, lambda i: taps(block, i), "i", low)]
-
-        if not taps(loops.index(0), loops.index(0)):
-            return []  # the whole tile lies in the padding
-        if blocks == 1 and height > 1:
-            return [known, *some_lines(loops.index(0))]
-        if isinstance(extent, int):
-            return [known, *over_blocks(all_lines)]
-        return [known, loops.when(extent.equal(height), over_blocks(all_lines), over_blocks(some_lines))]
 
     def _channels(self, task: _Task, tile: Tile, rows: Sequence[int], tap: Tap, multiply: Multiply) -> list[tirx.Stmt]:
         """The products of one block of channels with one tap, for some of the tile's rows."""
