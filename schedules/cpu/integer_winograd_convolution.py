@@ -28,6 +28,7 @@ from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators
 from schedules.cpu.block_vectors import over_vectors
 from schedules.cpu.epilogue import Epilogue
+from schedules.cpu.integer_epilogue import IntegerEpilogue, store_integers
 from schedules.cpu.integer_products import tap_products
 from schedules.cpu.integer_winograd_config import MOST_TRANSFORM_LANES, WORD_BYTES, IntegerWinogradConfig
 from schedules.cpu.integer_winograd_matrices import integer_transforms
@@ -35,6 +36,7 @@ from schedules.cpu.weight_stream import WeightStream
 from schedules.cpu.winograd_blocks import TileBlock, TileBlocks
 from schedules.cpu.winograd_transforms import WRAPPING, Square, both_sides
 from schedules.dot_product import DotProduct
+from schedules.x86.words import has_words
 
 if TYPE_CHECKING:
     from tvm import tirx
@@ -279,21 +281,55 @@ class IntegerWinogradConvolution:
         def keep(a: int, b: int, value: Vector) -> tirx.Stmt:
             return results.put(a, b, lambda lane: wrapping.multiply(value(lane), matrices.inverse))
 
+        def at(a: Expr, b: Expr) -> list[Expr]:
+            """Where the first lane's result lies: a vector is in one block, or there is one block only."""
+            return [block.image, first // out_block, oh + a, ow + b, first % out_block]
+
+        def store(value: Expr, a: Expr, b: Expr, lane: Expr) -> tirx.Stmt:
+            *outer, channel = at(a, b)
+            indices = [*outer, channel + lane]
+            return loops.store(self.epilogue.target, self.epilogue.apply(value, indices), indices)
+
         def finish(a: Expr, b: Expr) -> tirx.Stmt:
             def one(lane: Expr) -> tirx.Stmt:
                 scaled = loops.load(results.buffer, [(a * outputs + b) * lanes + lane])
                 exact = tirx.shift_right(scaled, tirx.const(matrices.shift, "int32"))
-                value = exact + loops.load(self.start, [first + lane])
-                # A vector lies in one block, or there is one block only.
-                place = [first // out_block, oh + a, ow + b, first % out_block + lane]
-                indices = [block.image, *place]
-                return loops.store(self.epilogue.target, self.epilogue.apply(value, indices), indices)
+                return store(exact + loops.load(self.start, [first + lane]), a, b, lane)
 
             return self._blocks.within((oh, ow), a, b, loops.vector(channels, one))
+
+        def finish_row(a: Expr) -> list[tirx.Stmt]:
+            """The results of a row together, by vectors of bytes."""
+            sums = Accumulators.make(outputs, 1, lanes, "int32")
+            start = loops.load(self.start, [loops.ramp(first, lanes)])
+            places = tirx.Broadcast(tirx.const(matrices.shift, "int32"), lanes)
+            values = [
+                tirx.shift_right(loops.load(results.buffer, [loops.ramp((a * outputs + b) * lanes, lanes)]), places)
+                for b in range(outputs)
+            ]
+            stores = store_integers(
+                self.epilogue,
+                sums,
+                lambda b, _: at(a, loops.index(b)),
+                [channels],
+                lambda value, b, _, lane: store(value, a, loops.index(b), lane),
+                1,
+                self.facts,
+            )
+            kept = [sums.replace(value + start, b, 0) for b, value in enumerate(values)]
+            return [loops.allocate(sums.buffer), *kept, *stores]
 
         return [
             loops.allocate(results.buffer),
             *both_sides(matrices.output, read, keep, lanes, "int32", WRAPPING),
-            # A loop: the epilogue's code, once instead of for each result, takes LLVM a fraction of the time.
-            loops.serial(outputs, lambda a: [loops.serial(outputs, lambda b: [finish(a, b)], "b")], "a"),
+            # Loops: the epilogue's code, once instead of for each result, takes LLVM a fraction of the time.
+            loops.serial(outputs, finish_row, "a")
+            if self._packs(channels)
+            else loops.serial(outputs, lambda a: [loops.serial(outputs, lambda b: [finish(a, b)], "b")], "a"),
         ]
+
+    def _packs(self, channels: int) -> bool:
+        """True where instructions turn whole vectors of sums into bytes, and all results of a tile belong to y."""
+        problem, outputs = self.problem, self.config.outputs
+        is_whole = problem.out_height % outputs == problem.out_width % outputs == 0
+        return is_whole and has_words(self.facts, channels) and IntegerEpilogue.of(self.epilogue) is not None

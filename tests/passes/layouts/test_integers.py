@@ -117,11 +117,13 @@ def test_winograd_where_words_are_multiplied(tmp_path: Path) -> None:
 
 
 def winograd_network(batch: int | str = 1) -> Model:
-    """Two convolutions of 64 channels, which a core without byte products does by F(4,3)."""
+    """Two convolutions of 64 channels and a residual sum, which a core without byte products does by F(4,3)."""
 
     def body(builder: relax.BlockBuilder, value: relax.Var, *others: relax.Var) -> relax.Expr | list[relax.Expr]:
         weights = [RNG.integers(-40, 41, (64, 64, 3, 3)).astype(np.int8) for _ in range(2)]
         result = convolution(builder, convolution(builder, value, weights[0]), weights[1])
+        numbers = {"multipliers": (20001, 30001), "shift": 15, "zero_points": (-5, -17), "zero_point": 3, "low": 3}
+        result = builder.emit(operators.add(result, value, **numbers))
         return [result, *others]
 
     specs = [TensorSpec("x", (1, 64, 12, 12), "int8")]
