@@ -160,11 +160,13 @@ class CpuImplementations:
         """
         out_block = self.integer_block(problem.out_channels)
         direct = integer_ways(problem, zero_point, in_block, out_block, None, lowest_weight, self.facts)
-        if problem.groups != 1 or self.prefer == "size":
+        if problem.groups != 1:
             return direct
         taps = problem.in_channels * problem.kernel[0] * problem.kernel[1]
         most = taps * max(-lowest_weight, 127) if weight_sum is None else weight_sum
         winograd, note = integer_winograd_ways(problem, zero_point, in_block, out_block, most, self.facts)
+        if winograd and self.prefer == "size":
+            note, winograd = "integer Winograd refused: its weights grow in memory at load, and size is preferred", ()
         return tuple(dataclasses.replace(way, note=note) for way in (*direct, *winograd))
 
     def integer_products(

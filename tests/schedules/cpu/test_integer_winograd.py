@@ -164,7 +164,8 @@ def test_refused() -> None:
         return len(offered.integer_convolutions(problem, 0, offered.integer_block(problem.in_channels), -127))
 
     assert [count(problem) for problem in (plain, *others)] == [3, 1, 1, 1, 1]
-    assert len(CpuImplementations(facts, prefer="size").integer_convolutions(plain, 0, 16, -127)) == 1
+    (direct,) = CpuImplementations(facts, prefer="size").integer_convolutions(plain, 0, 16, -127)
+    assert "size is preferred" in direct.note
     assert not word_products(dataclasses.replace(facts, features=()))
 
 
