@@ -88,11 +88,12 @@ class IntegerConfig:
                 cycles = max(cycles, math.ceil(pixels / rows) * vectors * step_bytes / L2_BYTES_PER_CYCLE)
             panels = problem.groups * count // vectors
             uneven = math.ceil(panels / facts.num_cores) * facts.num_cores / panels
-            others = sum(
-                count * (_loads(size, vectors, dot, neighbours) + size * dot.spread_instructions)
-                for _, size, count in strips(pixels, rows)
-            )
-            return cycles / vectors, uneven, others / (pixels * vectors)
+            # Of pairs for all tiles of a line; otherwise the last ones of a line do not count.
+            sizes = strips(pixels, rows) if dot.pixels > 1 else [(0, rows, 1)]
+            loads = sum(count * _loads(size, vectors, dot, neighbours) for _, size, count in sizes)
+            covered = sum(size * count for _, size, count in sizes)
+            others = (loads / covered + dot.spread_instructions) / vectors
+            return cycles / vectors, uneven, others
 
         tiles = [
             (rows, vectors)
