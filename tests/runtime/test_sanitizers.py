@@ -19,14 +19,15 @@ STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror
 def test_stress(host: Target, tmp_path: Path, sanitizer: str) -> None:
     network = dense.describe("dense", host)
     (tmp_path / "network.c").write_text(network_source(network))
-    (tmp_path / "dense.h").write_text(public_header(network))
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include" / "dense.h").write_text(public_header(network))
     (tmp_path / "weights.bin").write_bytes(dense.constants(0).tobytes())
     renamed = [
         f"-D{symbol}={network.symbol(symbol)}"
         for symbol in ("dense_run", "TVMBackendParallelLaunch", "__TVMBackendParallelLaunch", "ec_internal_step_done")
     ]
     flags = ["-std=c11", "-D_GNU_SOURCE", "-O1", "-g", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all"]
-    includes = [f"-I{INCLUDE_FOLDER}", f"-I{SOURCE_FOLDER}", f"-I{tmp_path}"]
+    includes = [f"-I{INCLUDE_FOLDER}", f"-I{SOURCE_FOLDER}", f"-I{tmp_path / 'include'}"]
     sources = [*sorted(SOURCE_FOLDER.glob("*.c")), tmp_path / "network.c", Path(__file__).with_name("stress.c")]
     kernels = tmp_path / "kernels.o"
     subprocess.run(
