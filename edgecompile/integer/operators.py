@@ -53,9 +53,24 @@ def conv2d(
     )
 
 
-def matmul(a: relax.Expr, b: relax.Expr, *, zero_point: int, other_zero_point: int) -> relax.Call:
+def matmul(
+    a: relax.Expr,
+    b: relax.Expr,
+    *,
+    zero_point: int,
+    other_zero_point: int,
+    axes: Sequence[int] = (),
+    other_axes: Sequence[int] = (),
+) -> relax.Call:
     """int32 sums, see `formulas.multiply`."""
-    return _call(MATMUL, [a, b], zero_point=zero_point, other_zero_point=other_zero_point)
+    return _call(
+        MATMUL,
+        [a, b],
+        zero_point=zero_point,
+        other_zero_point=other_zero_point,
+        axes=list(axes),
+        other_axes=list(other_axes),
+    )
 
 
 def requantize(
@@ -188,7 +203,10 @@ def _conv2d_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorT
 
 
 def _matmul_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorType:
-    a, b = (_shape(argument) for argument in call.args)
+    numbers = attributes(call)
+    a, b = (
+        formulas.ordered(_shape(x), numbers[axes]) for x, axes in zip(call.args, ("axes", "other_axes"), strict=True)
+    )
     return relax.TensorType((*a[:-1], b[-1]), "int32")
 
 

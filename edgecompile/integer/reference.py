@@ -75,7 +75,10 @@ def _conv2d(call: relax.Call, arguments: Sequence[Any]) -> np.ndarray:
 
 def _matmul(call: relax.Call, arguments: Sequence[Any]) -> np.ndarray:
     numbers = operators.attributes(call)
-    a, b = (argument.astype(np.int64) for argument in arguments)
+    a, b = (
+        argument.astype(np.int64).transpose(numbers[axes] or range(argument.ndim))
+        for argument, axes in zip(arguments, ("axes", "other_axes"), strict=True)
+    )
     return _int32((a - numbers["zero_point"]) @ (b - numbers["other_zero_point"]))
 
 

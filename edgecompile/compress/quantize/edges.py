@@ -83,7 +83,26 @@ class _Search:
             quantized.add(source)
             deciders.setdefault(source.name, product.name)
             self._readers[source].append(product)
-        carried = {self._end(product) for product in static}
+        for binding, sources in self._joins(static, quantized):
+            quantized.update(sources)
+            for source in sources:
+                deciders.setdefault(source.name, binding.var.name)
+            self._reasons.append((binding.var.name, True, "int8: all that it reads is quantized"))
+        return Edges(frozenset(products), dynamic, frozenset(quantized), tuple(self._reasons), deciders, self._readers)
+
+    def _joins(
+        self, static: Sequence[relax.Var], quantized: Collection[relax.Var]
+    ) -> list[tuple[relax.VarBinding, list[relax.Var]]]:
+        """The joining operators between integers, with what they read, in order.
+
+        Of the others it notes why. Joins with a float result, which a normalization reads say, are no use in integers:
+        in transformers such sums have outliers that one scale for a tensor cannot hold.
+
+        Args:
+            static: products that read what calibration knows.
+            quantized: what those read.
+        """
+        carried, found = {self._end(product) for product in static}, []
         for binding in self._bindings:  # in order: a join may feed another
             operands = self._join_operands(binding)
             if operands is None:
@@ -94,12 +113,16 @@ class _Search:
                 reason = f"no range for {', '.join(missing)}" if missing else "not all that it reads is quantized"
                 self._reasons.append((binding.var.name, False, reason))
                 continue
-            quantized.update(sources)
-            for source in sources:
-                deciders.setdefault(source.name, binding.var.name)
             carried.add(self._end(binding.var))
-            self._reasons.append((binding.var.name, True, "int8: all that it reads is quantized"))
-        return Edges(frozenset(products), dynamic, frozenset(quantized), tuple(self._reasons), deciders, self._readers)
+            found.append((binding, sources))
+        needed, kept = set(quantized), []
+        for binding, sources in reversed(found):
+            if self._end(binding.var) in needed:
+                needed.update(sources)
+                kept.append((binding, sources))
+            else:
+                self._reasons.append((binding.var.name, False, "nothing that reads its result is quantized"))
+        return kept[::-1]
 
     def _takes_product(self, binding: relax.VarBinding) -> bool:
         call, name = binding.value, binding.var.name
