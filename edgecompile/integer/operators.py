@@ -5,6 +5,7 @@ Relax lets operators be registered from Python: `FInferType` answers the type of
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,7 +15,11 @@ import tvm
 from tvm import relax
 
 from edgecompile.integer import dynamic, formulas
+from edgecompile.integer.layer_norm import LayerNormNumbers
+from edgecompile.integer.layer_norm import layer_norm as layer_norm_formula
 from edgecompile.integer.requantization import FixedPoint
+from edgecompile.integer.softmax import SoftmaxNumbers
+from edgecompile.integer.softmax import softmax as softmax_formula
 from edgecompile.passes.annotate_elementwise import ELEMENTWISE
 
 if TYPE_CHECKING:
@@ -28,6 +33,8 @@ REQUANTIZE = "edgecompile.requantize"
 ADD = "edgecompile.add"
 LOOKUP = "edgecompile.lookup"
 QUANTIZE_ROWS = "edgecompile.quantize_rows"
+SOFTMAX = "edgecompile.softmax"
+LAYER_NORM = "edgecompile.layer_norm"
 
 
 def conv2d(
@@ -133,6 +140,17 @@ def quantize_rows(x: relax.Expr, *, shared_axes: int) -> relax.Call:
     return _call(QUANTIZE_ROWS, [x], shared_axes=shared_axes)
 
 
+def softmax(x: relax.Expr, numbers: SoftmaxNumbers) -> relax.Call:
+    """int8 of int8 x, along its last axis; see `edgecompile.integer.softmax`."""
+    return _call(SOFTMAX, [x], **dataclasses.asdict(numbers))
+
+
+def layer_norm(x: relax.Expr, numbers: LayerNormNumbers) -> relax.Call:
+    """int8 of int8 x, along its last axis; see `edgecompile.integer.layer_norm`."""
+    tables = [relax.const(table, "int32") for table in (numbers.gamma, numbers.beta)]
+    return _call(LAYER_NORM, [x, *tables], epsilon=numbers.epsilon, shift=numbers.shift)
+
+
 def attributes(call: relax.Call) -> dict[str, Any]:
     """The attributes of a call of an operator of this module, as Python numbers, tuples and strings."""
     return {str(name): _plain(value) for name, value in call.attrs.items()}
@@ -156,6 +174,8 @@ _FORMULAS: Mapping[str, Callable[[dict[str, Any], formulas.Channel | None], Form
     ADD: lambda numbers, channel: functools.partial(formulas.add, **numbers),
     LOOKUP: lambda numbers, channel: formulas.lookup,
     QUANTIZE_ROWS: lambda numbers, channel: functools.partial(dynamic.quantize_rows, **numbers),
+    SOFTMAX: lambda numbers, channel: functools.partial(softmax_formula, **numbers),
+    LAYER_NORM: lambda numbers, channel: functools.partial(layer_norm_formula, **numbers),
 }
 
 
@@ -218,6 +238,10 @@ def _add_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorType
     return relax.TensorType(call.args[0].ty.shape, "int8")
 
 
+def _same_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorType:
+    return relax.TensorType(call.args[0].ty.shape, "int8")
+
+
 def _lookup_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorType:
     return relax.TensorType(call.args[0].ty.shape, str(call.args[1].ty.dtype))
 
@@ -240,6 +264,8 @@ _TYPES: Mapping[str, Callable[[relax.Call, relax.BlockBuilder], tvm.ir.Type]] = 
     ADD: _add_type,
     LOOKUP: _lookup_type,
     QUANTIZE_ROWS: _quantize_rows_type,
+    SOFTMAX: _same_type,
+    LAYER_NORM: _same_type,
 }
 
 

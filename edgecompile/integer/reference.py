@@ -15,7 +15,9 @@ from tvm import relax
 from edgecompile.errors import UnsupportedModelError
 from edgecompile.integer import operators
 from edgecompile.integer.dynamic import quantize_rows_array
+from edgecompile.integer.layer_norm import layer_norm_array
 from edgecompile.integer.requantization import FixedPoint, scale_array
+from edgecompile.integer.softmax import softmax_array
 
 _Operator = Callable[[relax.Call, Sequence[Any]], Any]
 
@@ -154,6 +156,8 @@ _OPERATORS: Mapping[str, _Operator] = {
     operators.ADD: _add,
     operators.LOOKUP: lambda call, values: values[1][values[0].astype(np.int32) + 128],
     operators.QUANTIZE_ROWS: lambda call, values: quantize_rows_array(values[0], **operators.attributes(call)),
+    operators.SOFTMAX: lambda call, values: softmax_array(*values, **operators.attributes(call)),
+    operators.LAYER_NORM: lambda call, values: layer_norm_array(*values, **operators.attributes(call)),
     "relax.quantize": _quantize,
     "relax.dequantize": _dequantize,
     "relax.nn.max_pool2d": _max_pool2d,

@@ -54,7 +54,7 @@ class RowLoops:
     def __init__(self, group: RowGroup, vector_bytes: int) -> None:
         self.group = group
         self.sweeps = make_sweeps(group.stages)
-        bits = max(stage.target.dtype.bits for stage in group.stages)
+        bits = max(stage.target.dtype.bits for stage in group.stages if stage.kind != "scalar")
         lanes = vector_bytes * 8 // bits
         while lanes > group.width:
             lanes //= 2
