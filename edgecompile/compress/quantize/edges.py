@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import tvm
 from tvm import relax
 
-from edgecompile.compress.quantize.quantizable import DYNAMIC_OPERATORS
+from edgecompile.compress.quantize.quantizable import DYNAMIC_OPERATORS, ROW_OPERATORS
 
 if TYPE_CHECKING:
     from edgecompile.compress.quantize.insert import ProductScheme
@@ -31,6 +31,7 @@ class Edges:
         dynamic: those of them whose int8 gets its scales at run time; what they read and write need no ranges.
         quantized: the variables whose values go through int8.
         reasons: name, kept, and why, for each product and each joining operator.
+        integer: the variables of the softmax and layer normalizations that compute in integers alone.
         deciders: by the name of a quantized tensor, the product that reads it first; the joining operator where none
             does.
     """
@@ -38,29 +39,49 @@ class Edges:
     products: frozenset[relax.Var]
     dynamic: frozenset[relax.Var]
     quantized: frozenset[relax.Var]
+    integer: frozenset[relax.Var]
     reasons: tuple[tuple[str, bool, str], ...]
     deciders: Mapping[str, str]
     _readers: Mapping[relax.Var, Sequence[relax.Var]]
+    _seconds: frozenset[relax.Var]
+    _sources: Mapping[relax.Var, relax.Var]
 
     @staticmethod
     def of(
-        main: relax.Function, ranges: Collection[str], products: Collection[str], dynamic: Collection[str] = ()
+        main: relax.Function,
+        ranges: Collection[str],
+        products: Collection[str],
+        dynamic: Collection[str] = (),
+        integer: Collection[str] = (),
     ) -> Edges:
-        """The edges of `main`, given which tensors have ranges, and which products shall be quantized, and how."""
-        return _Search(main, ranges, products, dynamic).result()
+        """The edges of `main`, given which tensors have ranges, and which products shall be quantized, and how.
+
+        Args:
+            integer: softmax and layer normalizations that shall compute in integers alone.
+        """
+        return _Search(main, ranges, products, dynamic, integer).result()
+
+    def source_of(self, variable: relax.Var) -> relax.Var:
+        """The tensor whose numbers a variable only moves."""
+        return self._sources.get(variable, variable)
 
     def is_symmetric(self, variable: relax.Var, schemes: Mapping[str, ProductScheme]) -> bool:
-        """True where a product that reads the variable asks for a zero point of zero."""
-        return any(
+        """True where a product that reads the variable asks for a zero point of zero, or is cheaper with it."""
+        return variable in self._seconds or any(
             schemes[reader.name].symmetric_activations for reader in self._readers[variable] if reader in self.products
         )
 
 
 class _Search:
     def __init__(
-        self, main: relax.Function, ranges: Collection[str], products: Collection[str], dynamic: Collection[str]
+        self,
+        main: relax.Function,
+        ranges: Collection[str],
+        products: Collection[str],
+        dynamic: Collection[str],
+        integer: Collection[str],
     ) -> None:
-        self._ranges, self._wanted, self._dynamic = ranges, products, dynamic
+        self._ranges, self._wanted, self._dynamic, self._integer = ranges, products, dynamic, integer
         self._bindings = list(main.body.blocks[0].bindings)
         self._definitions = {binding.var: binding.value for binding in self._bindings}
         self._uses: dict[relax.Var, list[relax.Var | None]] = defaultdict(list)
@@ -78,17 +99,67 @@ class _Search:
         quantized: set[relax.Var] = set()
         deciders: dict[str, str] = {}
         static = [product for product in products if product not in dynamic]
+        integer = frozenset(binding.var for binding in self._bindings if self._takes_row_operator(binding))
+        seconds: set[relax.Var] = set()
         for product in static:
-            source = self._source(self._definitions[product].args[0])
+            sources = self._operands(product)
+            seconds.update(sources[1:])
+            for source in sources:
+                quantized.add(source)
+                deciders.setdefault(source.name, product.name)
+                self._readers[source].append(product)
+        for variable in integer:
+            source = self._source(self._definitions[variable].args[0])
             quantized.add(source)
-            deciders.setdefault(source.name, product.name)
-            self._readers[source].append(product)
+            for tensor in (source, variable):
+                deciders.setdefault(tensor.name, variable.name)
         for binding, sources in self._joins(static, quantized):
             quantized.update(sources)
             for source in sources:
                 deciders.setdefault(source.name, binding.var.name)
             self._reasons.append((binding.var.name, True, "int8: all that it reads is quantized"))
-        return Edges(frozenset(products), dynamic, frozenset(quantized), tuple(self._reasons), deciders, self._readers)
+        return Edges(
+            frozenset(products),
+            dynamic,
+            frozenset(quantized),
+            integer,
+            tuple(self._reasons),
+            deciders,
+            self._readers,
+            frozenset(seconds),
+            {binding.var: self._source(binding.var) for binding in self._bindings},
+        )
+
+    def _operands(self, product: relax.Var) -> list[relax.Var]:
+        """The tensors that a product reads beside a weight."""
+        arguments = self._definitions[product].args
+        return [self._source(argument) for argument in arguments if isinstance(argument, relax.Var)]
+
+    def _takes_row_operator(self, binding: relax.VarBinding) -> bool:
+        """True for what shall be computed in integers alone, and can be."""
+        call, name = binding.value, binding.var.name
+        if name not in self._integer or self._operator(binding.var) not in ROW_OPERATORS:
+            return False
+        reason = self._why_not_integer(call, name)
+        self._reasons.append((name, not reason, reason or "int8, integer arithmetic alone"))
+        return not reason
+
+    def _why_not_integer(self, call: relax.Call, name: str) -> str:
+        x, *tables = call.args
+        rank = len(call.ty.shape.values)
+        axes = [call.attrs.axis] if self._operator_of(call) == "nn.softmax" else list(call.attrs.axes)
+        if [int(axis) % rank for axis in axes] != [rank - 1]:
+            return "integer arithmetic is for the last axis"
+        if not isinstance(x, relax.Var) or not all(isinstance(table, tvm.ir.GenericConst) for table in tables):
+            return "it reads other than one tensor and constants"
+        if not all(isinstance(extent, tvm.tirx.IntImm) for extent in call.ty.shape.values):
+            return "integer arithmetic is for shapes that are known at compile time"
+        missing = [found for found in (self._source(x).name, name) if found not in self._ranges]
+        return f"the table has no range for {missing[0]}" if missing else ""
+
+    @staticmethod
+    def _operator_of(call: relax.Call) -> str:
+        return str(call.op.name).removeprefix("relax.")
 
     def _joins(
         self, static: Sequence[relax.Var], quantized: Collection[relax.Var]
@@ -137,11 +208,17 @@ class _Search:
         """Why a product stays float; "" where it does not."""
         x, weight = call.args
         if name not in self._wanted:
+            if isinstance(weight, relax.Var):
+                return (
+                    "a product of two activations: attention in one float kernel is faster; `attention` makes it int8"
+                )
             return "the recipe leaves it float"
         if name in self._dynamic and str(call.op.name).removeprefix("relax.") not in DYNAMIC_OPERATORS:
             return "scales at run time are for matrix products; static activations would make it int8"
+        if isinstance(weight, relax.Var):
+            return self._why_no_batch(call, name)
         if not isinstance(weight, tvm.ir.GenericConst):
-            return "its weight is computed at run time"
+            return "its weight is no constant"
         if call.op.name == "relax.matmul" and len(weight.value.shape) != 2:
             return "its weight is no matrix"
         if str(call.ty.dtype) != "float32" or not isinstance(x, relax.Var):
@@ -150,6 +227,17 @@ class _Search:
             return _why_no_rows(x)
         source = self._source(x)
         return "" if source.name in self._ranges else f"the table has no range for {source.name}"
+
+    def _why_no_batch(self, call: relax.Call, name: str) -> str:
+        """Why a product of two activations stays float; "" where it does not."""
+        shapes = [list(getattr(argument.ty.shape, "values", ())) for argument in call.args]
+        batches = [[str(extent) for extent in shape[:-2]] for shape in shapes]
+        if call.op.name != "relax.matmul" or batches[0] != batches[1] or not batches[0]:
+            return "its weight is computed at run time"
+        if str(call.ty.dtype) != "float32" or not isinstance(call.args[0], relax.Var) or name in self._dynamic:
+            return "products of two activations are int8 with static scales of float32 tensors only"
+        missing = [source.name for source in map(self._source, call.args) if source.name not in self._ranges]
+        return f"the table has no range for {missing[0]}" if missing else ""
 
     def _join_operands(self, binding: relax.VarBinding) -> list[relax.Var] | None:
         operator = self._operator(binding.var)

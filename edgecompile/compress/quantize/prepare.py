@@ -5,12 +5,17 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from edgecompile.compress.quantize.improve.runs import Runs
 from edgecompile.compress.quantize.prepared import Prepared
-from edgecompile.compress.quantize.quantizable import WEIGHTED_OPERATORS, quantizable_layers
+from edgecompile.compress.quantize.quantizable import (
+    ROW_OPERATORS,
+    WEIGHTED_OPERATORS,
+    QuantizableLayer,
+    quantizable_layers,
+)
 from edgecompile.compress.quantize.recipe import QuantizeStep
 from edgecompile.compress.quantize.replay import Replay
 from edgecompile.compress.quantize.resolve import resolve
@@ -57,8 +62,14 @@ def prepare(
     layers = quantizable_layers(simplified)
     schemes = {name: found for name, found in resolve(step, layers).items() if not found.skip}
     weighted = {layer.name for layer in layers if layer.operator in WEIGHTED_OPERATORS} & schemes.keys()
-    products = {name: layer for name, layer in schemes.items() if name in weighted and layer.activations.is_integer}
-    stored = {name: layer for name, layer in schemes.items() if name in weighted and name not in products}
+    batched = {layer.name for layer in layers if layer.operator == "matmul" and layer.weight_shape is None}
+    products = {
+        name: layer
+        for name, layer in schemes.items()
+        if name in weighted and layer.activations.is_integer and (layer.attention or name not in batched)
+    }
+    stored = {name: layer for name, layer in schemes.items() if name in weighted - batched and name not in products}
+    integer = _integer_rows(layers, schemes)
     _refuse_unbuilt(products)
     _refuse_unbuilt_storage(stored)
     decisions: list[Decision] = []
@@ -66,10 +77,30 @@ def prepare(
     replay = _samples(model, products, data, samples, table, decisions, keep)
     scaled = _smoothed(equalized, products, replay, progress, decisions)
     with Runs(scaled, replay, progress) as runs:
-        ranges = _ranges(runs, products, schemes, table, progress)
-        rounded = _rounded(runs, products, progress, decisions)
+        ranges = _ranges(runs, products, schemes, integer, table, progress)
+        rounded = {**_rounded(runs, products, progress, decisions), **_two_activations(products, batched)}
         corrections = _corrections(runs, products, rounded, ranges, progress, decisions)
-    return Prepared(scaled, rounded, stored, ranges, corrections, _first_samples(replay, data, keep), decisions)
+    return Prepared(
+        scaled, rounded, stored, integer, ranges, corrections, _first_samples(replay, data, keep), decisions
+    )
+
+
+def _integer_rows(layers: Sequence[QuantizableLayer], schemes: Schemes) -> frozenset[str]:
+    """The softmax and layer normalizations that the recipe wants in integers."""
+    rows = {layer.name for layer in layers if layer.operator in ROW_OPERATORS} & schemes.keys()
+    return frozenset(
+        name for name in rows if schemes[name].nonlinear == "integer" and schemes[name].activations.is_integer
+    )
+
+
+def _two_activations(products: Schemes, batched: Collection[str]) -> dict[str, ProductScheme]:
+    from edgecompile.compress.quantize.insert import ProductScheme
+
+    found = {name: layer.activations for name, layer in products.items() if name in batched}
+    return {
+        name: ProductScheme(None, symmetric_activations=activations.symmetric, scales=_scales(activations))
+        for name, activations in found.items()
+    }
 
 
 def _first_samples(replay: Replay, data: Data | None, keep: bool) -> list[Mapping[str, np.ndarray]]:
@@ -175,7 +206,12 @@ def _smoothed(model: Model, schemes: Schemes, replay: Replay, progress: Progress
 
 
 def _ranges(
-    runs: Runs, products: Schemes, schemes: Schemes, table: str | os.PathLike[str] | None, progress: Progress
+    runs: Runs,
+    products: Schemes,
+    schemes: Schemes,
+    integer: Collection[str],
+    table: str | os.PathLike[str] | None,
+    progress: Progress,
 ) -> Mapping[str, TensorRange]:
     """Of the tensors whose scales are known beforehand."""
     from edgecompile.compress.quantize.ranges import ranges_from_data
@@ -186,7 +222,7 @@ def _ranges(
         return {}
     progress("calibrate")
     if table is None:
-        return ranges_from_data(runs, static, schemes)
+        return ranges_from_data(runs, static, schemes, integer)
     loaded = load_table(table)
     loaded.check(runs.model)
     return loaded.tensors

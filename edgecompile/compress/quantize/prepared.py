@@ -26,6 +26,7 @@ class Prepared:
         model: float, simplified, equalized and smoothed: what the names of layers and tensors speak of.
         products: the layers that compute in integers, by name.
         stored: the layers whose weights alone are in fewer bits, by name.
+        integer: the softmax and layer normalizations that compute in integers alone, by name.
         ranges: of each tensor that has a scale beforehand, by name.
         corrections: what is added to the results of layers, `[channels]` along theirs; see `bias_corrections`.
         samples: the first of the calibration data; none where a table was given.
@@ -35,6 +36,7 @@ class Prepared:
     model: Model
     products: Mapping[str, ProductScheme]
     stored: Mapping[str, LayerScheme]
+    integer: frozenset[str]
     ranges: Mapping[str, TensorRange]
     corrections: Mapping[str, np.ndarray]
     samples: Sequence[Mapping[str, np.ndarray]]
@@ -60,7 +62,7 @@ class Prepared:
         if self.products:
             chosen = {name: scheme for name, scheme in self.products.items() if name in layers}
             found: list[Decision] = []
-            module = insert_quantization(module, self.ranges, chosen, found)
+            module = insert_quantization(module, self.ranges, chosen, found, self.integer)
             kept = {decision.subject for decision in found if decision.kept}
             corrections = {name: vector for name, vector in self.corrections.items() if name in kept & chosen.keys()}
             module = with_corrections(module, corrections)
