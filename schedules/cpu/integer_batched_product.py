@@ -165,13 +165,12 @@ class IntegerBatchedProduct:
         totals = Accumulators.make(self.dot.pixels, config.vectors, config.lanes, "int32")
         ones = self.dot.spread(self._word_of_ones())
 
+        def add(before: Expr, at: Expr, v: int, part: int) -> Expr:
+            return self.dot.add(before, ones, self._weight(packed, at, v, part))
+
         def step(at: Expr) -> Statements:
             return [
-                totals.update(
-                    part,
-                    v,
-                    lambda before, v=v, part=part: self.dot.add(before, ones, self._weight(packed, at, v, part)),
-                )  # type: ignore[misc]
+                totals.update(part, v, functools.partial(add, at=at, v=v, part=part))
                 for v in range(config.vectors)
                 for part in range(self.dot.pixels)
             ]

@@ -139,6 +139,7 @@ class _Writer:
         call, old = binding.value, binding.var
         x, *tables = call.args
         read, written = self._grid(self._edges.source_of(x)), self._grid(old)
+        found: SoftmaxNumbers | LayerNormNumbers | None
         if call.op.name == "relax.nn.softmax":
             written = _UNIT
             found = SoftmaxNumbers.of(read.scale, written.scale, written.zero_point, int(call.ty.shape.values[-1]))
