@@ -180,19 +180,20 @@ class _Search:
                 continue
             sources = [self._source(operand) for operand in operands]
             missing = [source.name for source in sources if source.name not in self._ranges]
-            if missing or not all(source in carried or source in quantized for source in sources):
-                reason = f"no range for {', '.join(missing)}" if missing else "not all that it reads is quantized"
+            is_joined = not missing and all(source in carried or source in quantized for source in sources)
+            if is_joined:
+                carried.add(self._end(binding.var))
+            reason = f"no range for {', '.join(missing)}" if missing else "not all that it reads is quantized"
+            found.append((binding, sources, "" if is_joined else reason))
+        needed, kept = set(quantized), []
+        for binding, sources, reason in reversed(found):
+            if self._end(binding.var) not in needed:
+                reason = "nothing that reads its result is quantized"
+            if reason:
                 self._reasons.append((binding.var.name, False, reason))
                 continue
-            carried.add(self._end(binding.var))
-            found.append((binding, sources))
-        needed, kept = set(quantized), []
-        for binding, sources in reversed(found):
-            if self._end(binding.var) in needed:
-                needed.update(sources)
-                kept.append((binding, sources))
-            else:
-                self._reasons.append((binding.var.name, False, "nothing that reads its result is quantized"))
+            needed.update(sources)
+            kept.append((binding, sources))
         return kept[::-1]
 
     def _takes_product(self, binding: relax.VarBinding) -> bool:
@@ -210,7 +211,7 @@ class _Search:
         if name not in self._wanted:
             if isinstance(weight, relax.Var):
                 return (
-                    "a product of two activations: attention in one float kernel is faster; `attention` makes it int8"
+                    "a product of two activations: float, in one kernel with its softmax, unless asked for by attention"
                 )
             return "the recipe leaves it float"
         if name in self._dynamic and str(call.op.name).removeprefix("relax.") not in DYNAMIC_OPERATORS:
