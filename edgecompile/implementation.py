@@ -29,13 +29,13 @@ class PackingAtLoad:
         move: puts the weight's elements in other places, and zeros between them; done at compile time.
         compute: what `Implementation.pack` answers first, as a formula of what `move` answers and of the tables.
         tables: that `compute` takes.
-        others: what `Implementation.pack` answers behind that.
+        others: of the weight itself, what `Implementation.pack` answers behind that.
     """
 
     move: Callable[[np.ndarray], np.ndarray]
     compute: Callable[..., te.Tensor]
     tables: Sequence[np.ndarray]
-    others: Sequence[np.ndarray]
+    others: Callable[[np.ndarray], Sequence[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,9 @@ class Implementation:
         is_variant: other numbers than the template's own choice, right behind it in the list. Counting cannot tell them
             apart, so only a measured time speaks for one.
         is_measured: `cycles` is a measured time, not an estimate.
-        at_load: how to pack a weight that is decoded when the network is opened; None where `pack` answers one array
-            with the weight's elements in other places, and zeros between them: codes can be moved at compile time.
+        at_load: how to pack a weight when the network is opened: one that is decoded then, or one of int8 that takes
+            several times the bytes once packed. None where `pack` answers one array with the weight's elements in other
+            places, and zeros between them: codes can be moved at compile time.
         pack_stored: takes the place of `pack` in ways that read a stored weight, and decode it themselves.
     """
 

@@ -5,9 +5,13 @@ Every formula is exact in int32, whatever the layout: `channel` finds the channe
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+import numpy as np
 
 from edgecompile.integer.intrinsics import round_shift
 from edgecompile.integer.requantization import bound, clip_value, scale_value
@@ -16,8 +20,11 @@ if TYPE_CHECKING:
     from tvm import ir, te
 
     Channel: TypeAlias = Callable[[Sequence[ir.Expr]], ir.Expr]
+    Index: TypeAlias = "int | te.tensor.IterVar"
 
 T = TypeVar("T")
+
+_WRITTEN_OUT = 16  # terms of a sum; those of more are a loop
 
 NOTE = "edgecompile.integer"
 """An annotation of blocks: which formula they compute, for templates that have faster instructions for all of it.
@@ -168,13 +175,13 @@ def add(
     """`clip(zero_point + round(((a - za) * ma + (b - zb) * mb) / 2^shift), low, high)`: one rounding for both.
 
     Args:
-        a, b: int8 of one shape. Differences of 9 bits times multipliers of 15 stay in int32.
+        a, b: int8 that broadcast. Differences of 9 bits times multipliers of 15 stay in int32.
     """
     from tvm import te, tirx
 
     def term(value: ir.Expr, zero: int, multiplier: int) -> ir.Expr:
         """Of two factors of 16 bits."""
-        return tirx.Cast("int32", tirx.Cast("int16", value) - tirx.const(zero, "int16")) * multiplier
+        return _centred(value, zero) * multiplier
 
     def rounded(total: ir.Expr) -> ir.Expr:
         """Negative halves go down: what is one less than such a half is rounded like all others."""
@@ -183,13 +190,85 @@ def add(
 
     def value(*indices: ir.Expr) -> ir.Expr:
         terms = [
-            term(tensor(*indices), zero, multiplier)
+            term(_broadcast(tensor, indices), zero, multiplier)
             for tensor, zero, multiplier in zip((a, b), zero_points, multipliers, strict=True)
         ]
         return bound(terms[0] + terms[1], rounded, "total")
 
     notes = _note("add", {"shift": shift, "zero_point": zero_point, "low": low, "high": high})
-    return te.compute(a.shape, value, name="integer_add", attrs=notes)
+    same = _numbers(a.shape) == _numbers(b.shape)
+    return te.compute(_common(a, b), value, name="integer_add", attrs=notes if same else None)
+
+
+def multiply_elements(
+    a: te.Tensor,
+    b: te.Tensor,
+    multiplier: int,
+    shift: int,
+    zero_points: tuple[int, int],
+    zero_point: int,
+    low: int,
+    high: int,
+) -> te.Tensor:
+    """`clip(zero_point + round((a - za) * (b - zb) * multiplier / 2^shift), low, high)`.
+
+    Args:
+        a, b: int8 that broadcast. 255 * 255 * (2^15 - 1) is less than 2^31.
+        multiplier: zero or odd, so that no product that matters lies between two integers; see `requantization`.
+        shift: from 1 to 31.
+    """
+    from tvm import te, tirx
+
+    def value(*indices: ir.Expr) -> ir.Expr:
+        first, second = (
+            _centred(_broadcast(tensor, indices), zero) for tensor, zero in zip((a, b), zero_points, strict=True)
+        )
+        scaled = round_shift(first * second * multiplier, tirx.const(shift - 1, "uint8"))
+        return clip_value(scaled, zero_point, low, high, "int8")
+
+    return te.compute(_common(a, b), value, name="integer_multiply")
+
+
+def resample(
+    x: te.Tensor,
+    rows: te.Tensor,
+    row_weights: te.Tensor,
+    columns: te.Tensor,
+    column_weights: te.Tensor,
+    zero_point: int,
+) -> te.Tensor:
+    """int32 `sum of row_weights[h, i] * column_weights[w, j] * (x[n, c, rows[h, i], columns[w, j]] - zero_point)`.
+
+    Linear resizing and average pooling are this, see `resampling`.
+
+    Args:
+        x: `[N, C, H, W]` or `[N, C/b, H, W, b]` int8.
+        rows, row_weights: `[OH, I]` int32; places lie in the image.
+        columns, column_weights: `[OW, J]` int32.
+    """
+    from tvm import te, tirx
+
+    images, channels, _, _, *block = (int(extent) for extent in x.shape)
+    (height, count), (width, column_count) = _numbers(rows.shape), _numbers(columns.shape)
+    shape = _extents(images, channels, height, width, *block)
+
+    def term(n: ir.Expr, c: ir.Expr, h: ir.Expr, w: ir.Expr, lane: tuple[ir.Expr, ...], i: Index, j: Index) -> ir.Expr:
+        value = tirx.Cast("int32", x(n, c, rows(h, i), columns(w, j), *lane)) - zero_point
+        return value * (row_weights(h, i) * column_weights(w, j))
+
+    if count * column_count <= _WRITTEN_OUT:  # without an accumulator in memory
+
+        def total(n: ir.Expr, c: ir.Expr, h: ir.Expr, w: ir.Expr, *lane: ir.Expr) -> ir.Expr:
+            terms = [term(n, c, h, w, lane, i, j) for i in range(count) for j in range(column_count)]
+            return functools.reduce(operator.add, terms)
+
+        return te.compute(shape, total, name="resample")
+    i, j = _reduce(count, "i"), _reduce(column_count, "j")
+    return te.compute(
+        shape,
+        lambda n, c, h, w, *lane: te.sum(term(n, c, h, w, lane, i, j), axis=[i, j]),
+        name="resample",
+    )
 
 
 def lookup(x: te.Tensor, table: te.Tensor) -> te.Tensor:
@@ -197,6 +276,31 @@ def lookup(x: te.Tensor, table: te.Tensor) -> te.Tensor:
     from tvm import te, tirx
 
     return te.compute(x.shape, lambda *indices: table(tirx.Cast("int32", x(*indices)) + 128), name="lookup")
+
+
+def _centred(value: ir.Expr, zero: int) -> ir.Expr:
+    """int32 of int8 without its zero point; code generators see 16 bits."""
+    from tvm import tirx
+
+    return tirx.Cast("int32", tirx.Cast("int16", value) - tirx.const(zero, "int16"))
+
+
+def _common(a: te.Tensor, b: te.Tensor) -> list[ir.Expr]:
+    """The shape that both broadcast to."""
+    return _extents(*np.broadcast_shapes(_numbers(a.shape), _numbers(b.shape)))
+
+
+def _broadcast(tensor: te.Tensor, indices: Sequence[ir.Expr]) -> ir.Expr:
+    """The element of a tensor that belongs to one of the common shape."""
+    from tvm import tirx
+
+    shape = _numbers(tensor.shape)
+    own = indices[len(indices) - len(shape) :]
+    return tensor(*(tirx.const(0, "int64") if extent == 1 else i for extent, i in zip(shape, own, strict=True)))
+
+
+def _numbers(shape: Sequence[ir.Expr]) -> tuple[int, ...]:
+    return tuple(int(extent) for extent in shape)
 
 
 def _note(formula: str, numbers: Mapping[str, object]) -> dict[str, str]:

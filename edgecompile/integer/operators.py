@@ -25,16 +25,21 @@ from edgecompile.passes.annotate_elementwise import ELEMENTWISE
 if TYPE_CHECKING:
     from tvm import te
 
+    from edgecompile.integer.resampling import Taps
+
 Formula: TypeAlias = "Callable[..., te.Tensor | Sequence[te.Tensor]]"
 
 CONV2D = "edgecompile.conv2d"
 MATMUL = "edgecompile.matmul"
 REQUANTIZE = "edgecompile.requantize"
 ADD = "edgecompile.add"
+MULTIPLY = "edgecompile.multiply"
+RESAMPLE = "edgecompile.resample"
 LOOKUP = "edgecompile.lookup"
 QUANTIZE_ROWS = "edgecompile.quantize_rows"
 SOFTMAX = "edgecompile.softmax"
 LAYER_NORM = "edgecompile.layer_norm"
+_MOST_PRODUCT_SHIFT = 31  # of 2^31 and less
 
 
 def conv2d(
@@ -117,7 +122,7 @@ def add(
     low: int = -128,
     high: int = 127,
 ) -> relax.Call:
-    """int8 of the sum of two int8 tensors of one shape, see `formulas.add`."""
+    """int8 of the sum of two int8 tensors that broadcast, see `formulas.add`."""
     return _call(
         ADD,
         [a, b],
@@ -128,6 +133,40 @@ def add(
         low=low,
         high=high,
     )
+
+
+def multiply(
+    a: relax.Expr,
+    b: relax.Expr,
+    factor: FixedPoint,
+    *,
+    zero_points: tuple[int, int],
+    zero_point: int,
+    low: int = -128,
+    high: int = 127,
+) -> relax.Call:
+    """int8 of the product, element by element, of two int8 tensors that broadcast, see `formulas.multiply_elements`.
+
+    Args:
+        factor: `[]`, below 2^14.
+    """
+    vanishes = int(factor.shift) > _MOST_PRODUCT_SHIFT  # below half a step, whatever the elements are
+    return _call(
+        MULTIPLY,
+        [a, b],
+        multiplier=0 if vanishes else int(factor.multiplier),
+        shift=_MOST_PRODUCT_SHIFT if vanishes else int(factor.shift),
+        zero_points=list(zero_points),
+        zero_point=zero_point,
+        low=low,
+        high=high,
+    )
+
+
+def resample(x: relax.Expr, rows: Taps, columns: Taps, *, zero_point: int) -> relax.Call:
+    """int32 sums of weighted pixels of int8 x, `[N, C, H, W]`, see `formulas.resample`."""
+    tables = [relax.const(array, "int32") for taps in (rows, columns) for array in (taps.places, taps.weights)]
+    return _call(RESAMPLE, [x, *tables], zero_point=zero_point)
 
 
 def lookup(x: relax.Expr, table: np.ndarray) -> relax.Call:
@@ -156,6 +195,14 @@ def attributes(call: relax.Call) -> dict[str, Any]:
     return {str(name): _plain(value) for name, value in call.attrs.items()}
 
 
+def is_elementwise(call: relax.Call) -> bool:
+    """True where each element comes from the same element of each tensor, and from tables: nothing broadcasts."""
+    if call.op.name not in (REQUANTIZE, ADD, MULTIPLY, LOOKUP):
+        return False
+    operands = call.args[:2] if call.op.name in (ADD, MULTIPLY) else call.args[:1]
+    return len({_shape(operand) for operand in operands}) == 1
+
+
 def formula(call: relax.Call, channel: formulas.Channel | None = None) -> Formula:
     """The call's formula, of its arguments as tensors; `channel` where elements lie in blocks."""
     return _FORMULAS[call.op.name](attributes(call), channel)
@@ -172,6 +219,8 @@ _FORMULAS: Mapping[str, Callable[[dict[str, Any], formulas.Channel | None], Form
     MATMUL: lambda numbers, channel: functools.partial(formulas.multiply, **numbers),
     REQUANTIZE: _requantize_formula,
     ADD: lambda numbers, channel: functools.partial(formulas.add, **numbers),
+    MULTIPLY: lambda numbers, channel: functools.partial(formulas.multiply_elements, **numbers),
+    RESAMPLE: lambda numbers, channel: functools.partial(formulas.resample, **numbers),
     LOOKUP: lambda numbers, channel: formulas.lookup,
     QUANTIZE_ROWS: lambda numbers, channel: functools.partial(dynamic.quantize_rows, **numbers),
     SOFTMAX: lambda numbers, channel: functools.partial(softmax_formula, **numbers),
@@ -205,7 +254,7 @@ def _plain(value: Any) -> Any:
 
 def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     name = call.op.name.replace("edgecompile.", "integer_")
-    attrs = {ELEMENTWISE: 1} if call.op.name in (REQUANTIZE, ADD, LOOKUP) else None
+    attrs = {ELEMENTWISE: 1} if is_elementwise(call) else None
     return builder.call_te(formula(call), *call.args, primfunc_name_hint=name, primfunc_attrs=attrs)
 
 
@@ -234,8 +283,13 @@ def _requantize_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.Ten
     return relax.TensorType(call.args[0].ty.shape, attributes(call)["dtype"])
 
 
-def _add_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorType:
-    return relax.TensorType(call.args[0].ty.shape, "int8")
+def _pair_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorType:
+    return relax.TensorType(np.broadcast_shapes(*(_shape(argument) for argument in call.args)), "int8")
+
+
+def _resample_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorType:
+    (images, channels, *_), rows, _, columns, _ = (_shape(argument) for argument in call.args)
+    return relax.TensorType((images, channels, rows[0], columns[0]), "int32")
 
 
 def _same_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorType:
@@ -261,7 +315,9 @@ _TYPES: Mapping[str, Callable[[relax.Call, relax.BlockBuilder], tvm.ir.Type]] = 
     CONV2D: _conv2d_type,
     MATMUL: _matmul_type,
     REQUANTIZE: _requantize_type,
-    ADD: _add_type,
+    ADD: _pair_type,
+    MULTIPLY: _pair_type,
+    RESAMPLE: _resample_type,
     LOOKUP: _lookup_type,
     QUANTIZE_ROWS: _quantize_rows_type,
     SOFTMAX: _same_type,

@@ -16,6 +16,7 @@ from edgecompile.errors import UnsupportedModelError
 from edgecompile.integer import operators
 from edgecompile.integer.dynamic import quantize_rows_array
 from edgecompile.integer.layer_norm import layer_norm_array
+from edgecompile.integer.moved_arrays import MOVED_ARRAYS, axes_of
 from edgecompile.integer.requantization import FixedPoint, scale_array
 from edgecompile.integer.softmax import softmax_array
 
@@ -52,6 +53,8 @@ def _value(value: relax.Expr, values: Mapping[relax.Var, Any]) -> Any:
         return _value(value.tuple_value, values)[value.index]
     if isinstance(value, relax.ShapeExpr):
         return tuple(int(extent) for extent in value.values)
+    if isinstance(value, tvm.tirx.IntImm):
+        return int(value)
     if isinstance(value, relax.Call) and isinstance(value.op, tvm.ir.Op) and value.op.name in _OPERATORS:
         return _OPERATORS[value.op.name](value, [_value(argument, values) for argument in value.args])
     name = getattr(getattr(value, "op", None), "name", type(value).__name__)
@@ -106,6 +109,22 @@ def _add(call: relax.Call, arguments: Sequence[Any]) -> np.ndarray:
     return np.clip(scaled + numbers["zero_point"], numbers["low"], numbers["high"]).astype(np.int8)
 
 
+def _multiply(call: relax.Call, arguments: Sequence[Any]) -> np.ndarray:
+    numbers = operators.attributes(call)
+    first, second = (
+        tensor.astype(np.int64) - zero for tensor, zero in zip(arguments, numbers["zero_points"], strict=True)
+    )
+    scaled = scale_array(first * second, np.array(numbers["multiplier"]), np.array(numbers["shift"]))
+    return np.clip(scaled + numbers["zero_point"], numbers["low"], numbers["high"]).astype(np.int8)
+
+
+def _resample(call: relax.Call, arguments: Sequence[Any]) -> np.ndarray:
+    x, rows, row_weights, columns, column_weights = arguments
+    centred = x.astype(np.int64) - operators.attributes(call)["zero_point"]
+    lines = np.einsum("nchiw,hi->nchw", centred[:, :, rows], row_weights)
+    return _int32(np.einsum("nchwj,wj->nchw", lines[..., columns], column_weights))
+
+
 def _quantize(call: relax.Call, arguments: Sequence[Any]) -> np.ndarray:
     data, scale, zero_point = arguments
     dtype = np.dtype(str(call.ty.dtype))
@@ -122,18 +141,6 @@ def _dequantize(call: relax.Call, arguments: Sequence[Any]) -> np.ndarray:
     return np.asarray(centred.astype(np.float32) * _along(scale, axis, data.ndim))
 
 
-def _max_pool2d(call: relax.Call, arguments: Sequence[Any]) -> np.ndarray:
-    (x,) = arguments
-    attributes = call.attrs
-    top, left, bottom, right = (int(pixels) for pixels in attributes.padding)
-    assert not attributes.ceil_mode and [int(step) for step in attributes.dilation] == [1, 1]
-    lowest = np.iinfo(x.dtype).min
-    padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=lowest)
-    size, strides = ([int(n) for n in numbers] for numbers in (attributes.pool_size, attributes.strides))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, size, axis=(2, 3))
-    return np.asarray(windows[:, :, :: strides[0], :: strides[1]].max(axis=(4, 5)))
-
-
 def _int32(sums: np.ndarray) -> np.ndarray:
     assert np.abs(sums).max(initial=0) < 2**31
     return sums.astype(np.int32)
@@ -145,36 +152,32 @@ def _along(parameter: np.ndarray, axis: int, rank: int) -> np.ndarray:
     return parameter.reshape([-1 if position == axis else 1 for position in range(rank)])
 
 
-def _axes(call: relax.Call) -> tuple[int, ...] | None:
-    return None if call.attrs.axis is None else tuple(int(axis) for axis in call.attrs.axis)
-
-
 _OPERATORS: Mapping[str, _Operator] = {
     operators.CONV2D: _conv2d,
     operators.MATMUL: _matmul,
     operators.REQUANTIZE: _requantize,
     operators.ADD: _add,
+    operators.MULTIPLY: _multiply,
+    operators.RESAMPLE: _resample,
     operators.LOOKUP: lambda call, values: values[1][values[0].astype(np.int32) + 128],
     operators.QUANTIZE_ROWS: lambda call, values: quantize_rows_array(values[0], **operators.attributes(call)),
     operators.SOFTMAX: lambda call, values: softmax_array(*values, **operators.attributes(call)),
     operators.LAYER_NORM: lambda call, values: layer_norm_array(*values, **operators.attributes(call)),
     "relax.quantize": _quantize,
     "relax.dequantize": _dequantize,
-    "relax.nn.max_pool2d": _max_pool2d,
     "relax.add": lambda call, values: values[0] + values[1],
     "relax.multiply": lambda call, values: values[0] * values[1],
+    "relax.divide": lambda call, values: values[0] / values[1],
     "relax.minimum": lambda call, values: np.minimum(values[0], values[1]),
+    "relax.nn.relu": lambda call, values: np.maximum(values[0], 0),
+    "relax.right_shift": lambda call, values: values[0] >> values[1],
+    "relax.bitwise_and": lambda call, values: values[0] & values[1],
+    "relax.maximum": lambda call, values: np.maximum(values[0], values[1]),
     "relax.subtract": lambda call, values: values[0] - values[1],
     "relax.astype": lambda call, values: values[0].astype(str(call.ty.dtype)),
     "relax.sum": lambda call, values: values[0].sum(
-        axis=_axes(call), keepdims=bool(call.attrs.keepdims), dtype=values[0].dtype
+        axis=axes_of(call), keepdims=bool(call.attrs.keepdims), dtype=values[0].dtype
     ),
     "relax.concat": lambda call, values: np.concatenate(values[0], axis=int(call.attrs.axis)),
-    "relax.reshape": lambda call, values: values[0].reshape(values[1]),
-    "relax.flatten": lambda call, values: values[0].reshape(-1),
-    "relax.squeeze": lambda call, values: np.squeeze(values[0], axis=_axes(call)),
-    "relax.expand_dims": lambda call, values: np.expand_dims(values[0], axis=_axes(call) or ()),
-    "relax.permute_dims": lambda call, values: values[0].transpose(
-        None if call.attrs.axes is None else [int(axis) for axis in call.attrs.axes]
-    ),
+    **MOVED_ARRAYS,
 }

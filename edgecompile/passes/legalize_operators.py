@@ -25,6 +25,7 @@ class LegalizeOperators:
 
         from edgecompile.passes.legalize_clipping import clipping_legalizations
         from edgecompile.passes.legalize_comparisons import comparison_legalizations
+        from edgecompile.passes.legalize_embeddings import embedding_legalizations
         from edgecompile.passes.legalize_joins import joining_legalizations
         from edgecompile.passes.legalize_normalization import normalization_legalizations
         from edgecompile.passes.legalize_quantization import quantization_legalizations
@@ -34,6 +35,7 @@ class LegalizeOperators:
         ours = {
             **clipping_legalizations(),
             **comparison_legalizations(),
+            **embedding_legalizations(),
             **joining_legalizations(),
             **normalization_legalizations(),
             **quantization_legalizations(),

@@ -78,8 +78,10 @@ def standard_phases() -> tuple[Phase, ...]:
     from edgecompile.passes.annotate_elementwise import AnnotateElementwise
     from edgecompile.passes.decode_weights import DecodeWeights
     from edgecompile.passes.fold_batch_norm import FoldBatchNorm
+    from edgecompile.passes.fold_channel_scale import FoldChannelScale
     from edgecompile.passes.guard_integer_division import GuardIntegerDivision
     from edgecompile.passes.integers import FuseIntegerOperators
+    from edgecompile.passes.keep_stored_weights import KeepStoredWeights
     from edgecompile.passes.keep_zero_operands import KeepZeroOperands
     from edgecompile.passes.legalize_operators import LegalizeOperators
     from edgecompile.passes.materialize_outputs import MaterializeOutputs
@@ -89,8 +91,8 @@ def standard_phases() -> tuple[Phase, ...]:
     return (
         Phase(
             "integers",
-            "first of all: folding would make float constants of the integer weights",
-            (canonicalize, FuseIntegerOperators(), eliminate_dead_code()),
+            "first of all: folding would make float constants of the integer weights, those of float operators too",
+            (canonicalize, FuseIntegerOperators(), eliminate_dead_code(), KeepStoredWeights()),
         ),
         Phase(
             "simplify",
@@ -102,6 +104,7 @@ def standard_phases() -> tuple[Phase, ...]:
                 TvmPass("EliminateCommonSubexpr", relax.EliminateCommonSubexpr),
                 FoldBatchNorm(),
                 fold_constant,
+                FoldChannelScale(),
                 eliminate_dead_code(),
             ),
         ),

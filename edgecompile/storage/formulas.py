@@ -1,8 +1,13 @@
-"""The decoding of stored weights as formulas of TIR; the same bits as `StoredWeight.decode`."""
+"""The decoding of stored weights as formulas of TIR; the same bits as `StoredWeight.decode`.
+
+Each answers the whole weight, or the rows of a table, `weight[rows]`, for a tensor of row numbers; those beyond the
+ends stand for the rows at the ends. Only the rows that are asked for are read and decoded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from edgecompile.storage.bit_stream import crosses_bytes
@@ -10,18 +15,34 @@ from edgecompile.storage.bit_stream import crosses_bytes
 if TYPE_CHECKING:
     from tvm import ir, te
 
+    from edgecompile.storage.operators import Attributes
+
 _BYTE = 8
 
 
-def widen(values: te.Tensor) -> te.Tensor:
-    """float32 of float16 or bfloat16."""
-    from tvm import te, tirx
+def formula_of(numbers: Attributes) -> Callable[..., te.Tensor]:
+    """That of a call of `decode`, which takes its arguments, and row numbers if rows are asked for."""
+    if numbers.method == "half":
+        return widen
+    decode = decode_uniform if numbers.method == "uniform" else decode_table
+    return functools.partial(decode, bits=numbers.bits, shape=numbers.shape)
 
-    return te.compute(values.shape, lambda *indices: tirx.Cast("float32", values(*indices)), name="decoded")
+
+def widen(values: te.Tensor, rows: te.Tensor | None = None) -> te.Tensor:
+    """float32 of float16 or bfloat16."""
+    from tvm import tirx
+
+    return _computed(values.shape, rows, lambda indices: tirx.Cast("float32", values(*indices)))
 
 
 def decode_uniform(
-    stream: te.Tensor, scale: te.Tensor, zero_point: te.Tensor, *, bits: int, shape: Sequence[int]
+    stream: te.Tensor,
+    scale: te.Tensor,
+    zero_point: te.Tensor,
+    rows: te.Tensor | None = None,
+    *,
+    bits: int,
+    shape: Sequence[int],
 ) -> te.Tensor:
     """`scale * float32(code - zero_point)`; arguments as of `CodedWeight`, the codes in a stream."""
     from tvm import tirx
@@ -30,18 +51,24 @@ def decode_uniform(
         zero = tirx.Cast("int32", zero_point(*_block(indices, zero_point.shape, shape)))
         return scale(*_block(indices, scale.shape, shape)) * tirx.Cast("float32", code - zero)
 
-    return _decoded(stream, bits, shape, value)
+    return _decoded(stream, bits, shape, value, rows)
 
 
 def decode_table(
-    stream: te.Tensor, scale: te.Tensor, table: te.Tensor, *, bits: int, shape: Sequence[int]
+    stream: te.Tensor,
+    scale: te.Tensor,
+    table: te.Tensor,
+    rows: te.Tensor | None = None,
+    *,
+    bits: int,
+    shape: Sequence[int],
 ) -> te.Tensor:
     """`scale * table[code]`."""
 
     def value(code: ir.Expr, indices: Sequence[ir.Expr]) -> ir.Expr:
         return scale(*_block(indices, scale.shape, shape)) * table(code)
 
-    return _decoded(stream, bits, shape, value)
+    return _decoded(stream, bits, shape, value, rows)
 
 
 def code_at(stream: te.Tensor, place: ir.Expr, bits: int) -> ir.Expr:
@@ -61,18 +88,39 @@ def code_at(stream: te.Tensor, place: ir.Expr, bits: int) -> ir.Expr:
     return tirx.bitwise_and(tirx.shift_right(both, shift), tirx.const(mask, "int32"))
 
 
-def _decoded(stream: te.Tensor, bits: int, shape: Sequence[int], value: object) -> te.Tensor:
-    from tvm import te, tirx
+def _decoded(
+    stream: te.Tensor,
+    bits: int,
+    shape: Sequence[int],
+    value: Callable[[ir.Expr, Sequence[ir.Expr]], ir.Expr],
+    rows: te.Tensor | None,
+) -> te.Tensor:
+    from tvm import tirx
 
-    assert callable(value)
-
-    def element(*indices: ir.Expr) -> ir.Expr:
+    def element(indices: Sequence[ir.Expr]) -> ir.Expr:
         place: ir.Expr = tirx.IntImm("int64", 0)
         for index, extent in zip(indices, shape, strict=True):
             place = place * extent + index
         return value(code_at(stream, place, bits), indices)
 
-    return te.compute([tirx.IntImm("int64", extent) for extent in shape], element, name="decoded")
+    return _computed([tirx.IntImm("int64", extent) for extent in shape], rows, element)
+
+
+def _computed(
+    shape: Sequence[ir.Expr], rows: te.Tensor | None, element: Callable[[Sequence[ir.Expr]], ir.Expr]
+) -> te.Tensor:
+    from tvm import te, tirx
+
+    if rows is None:
+        return te.compute(shape, lambda *indices: element(indices), name="decoded")
+    outer = len(rows.shape)
+
+    def of_row(*indices: ir.Expr) -> ir.Expr:
+        asked = tirx.Cast("int64", rows(*indices[:outer]))
+        row = tirx.min(tirx.max(asked, tirx.IntImm("int64", 0)), shape[0] - 1)
+        return element([row, *indices[outer:]])
+
+    return te.compute([*rows.shape, *shape[1:]], of_row, name="decoded_rows")
 
 
 def _block(indices: Sequence[ir.Expr], blocks: Sequence[ir.Expr], shape: Sequence[int]) -> list[ir.Expr]:

@@ -121,6 +121,21 @@ def long_products() -> DotProduct:
 def wrapping_products(facts: CpuFacts) -> list[DotProduct]:
     """`smlal` whose sums are modulo 2^32; none where the CPU has no NEON.
 
+    For Winograd's transforms, whose results need words. What they are worth, in multiply-adds of the convolution per
+    instruction, before the transforms themselves:
+
+        F(4, 3) by smlal     4 products of words,  9 * 16 / 36 = 4 times fewer are needed        16
+        F(2, 3) by smlal     4 products of words,  9 * 4 / 16 = 2.25 times fewer                  9
+        F(2, 3) along rows   4 products of words,  3 * 2 / 4 = 1.5 times fewer                    6
+        smull, sadalp        3 instructions for 16 products of bytes                           5.33
+        sdot                16 products of bytes                                                 16
+        smmla               32 products of bytes                                                 32
+
+    By sdot each transformed pixel of F(2, 3) would be two bytes (10 bits; 9 along rows only), and each whole weight
+    too, up to nine times a byte's range (three times along rows): four products for one, worth 16 * 2.25 / 4 = 9, or 6.
+    So none of these executes fewer instructions than sdot, whose 16 need no transforms: direct sums are the choice
+    where it is, and transforms pay where smull is the best there is.
+
     Cores with `sdot` multiply words in one of their two pipes only: Cortex-A76 Software Optimization Guide, section 3.
     """
 

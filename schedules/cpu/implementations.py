@@ -141,8 +141,8 @@ class CpuImplementations:
         return stored_ways(rows, problem, weight, self.facts)
 
     def integer_block(self, channels: int) -> int:
-        """Sixteen where the channels divide by it; otherwise all of them."""
-        return integer_block(channels)
+        """Sixteen, or as many as a matrix instruction takes, where the channels divide by it; otherwise all of them."""
+        return integer_block(channels, self.facts)
 
     def integer_convolutions(
         self,
@@ -161,13 +161,15 @@ class CpuImplementations:
             in_block: channels side by side in x, `[N, ceil(C / b), H, W, b]` int8; those beyond C may hold anything.
                 The result is int32 in blocks of `integer_block(problem.out_channels)`.
         """
-        out_block = integer_block(problem.out_channels)
+        out_block = self.integer_block(problem.out_channels)
         direct = integer_ways(problem, zero_point, in_block, out_block, None, lowest_weight, self.facts)
-        if problem.groups != 1 or self.prefer == "size":
+        if problem.groups != 1:
             return direct
         taps = problem.in_channels * problem.kernel[0] * problem.kernel[1]
         most = taps * max(-lowest_weight, 127) if weight_sum is None else weight_sum
         winograd, note = integer_winograd_ways(problem, zero_point, in_block, out_block, most, self.facts)
+        if winograd and self.prefer == "size":
+            note, winograd = "integer Winograd refused: its weights grow in memory at load, and size is preferred", ()
         return tuple(dataclasses.replace(way, note=note) for way in (*direct, *winograd))
 
     def integer_products(

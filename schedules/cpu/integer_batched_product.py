@@ -292,8 +292,9 @@ class IntegerBatchedProduct:
 
         places = {row: place(row) for row in range(rows)}
         if self.dot.pixels == PIXELS:
-            pairs = {row: Pair((places[row], places.get(row + 1)), False) for row in range(0, rows, PIXELS)}
-            return pair_products(self.a, pairs, self.dot, self.config.neighbours, multiply)
+            pairs = {row: Pair((places[row], places.get(row + 1)), 0) for row in range(0, rows, PIXELS)}
+            inner = int(self.a.shape[-1])
+            return pair_products(self.a, pairs, inner, self.dot, self.config.neighbours, multiply)
         if self.dot.factor == "int16" and self.config.neighbours == 1:
             met = {(row, 0): (row, place) for row, place in places.items()}
             return line_products(self.a, met, self.dot, lambda row, word, column, step: multiply(row, word, step))

@@ -65,7 +65,9 @@ class IntegerConfig:
         return line * lines * panels * steps
 
     @staticmethod
-    def choose(problem: Convolution, in_block: int, dot: DotProduct, facts: CpuFacts) -> IntegerConfig:
+    def choose(
+        problem: Convolution, in_block: int, dot: DotProduct, facts: CpuFacts, most_vectors: int = MOST_VECTORS
+    ) -> IntegerConfig:
         """The tile that takes the fewest cycles by counting, and the order that keeps the weights near."""
         count = math.ceil(problem.out_channels // problem.groups / dot.lanes)
         pixels, _ = _lines(problem)
@@ -73,7 +75,9 @@ class IntegerConfig:
         step_bytes = dot.group * dot.lanes
         neighbours = dot.words if facts.multiplies_by_lane and in_block >= FETCHED_CHANNELS else 1
         # LLVM unrolls the columns of the kernel around a single step, and keeps factors that several of them share.
-        is_shared = in_block <= dot.group and problem.kernel[1] > problem.strides[1] and not facts.multiplies_by_lane
+        # Factors that are spread first take registers of their own.
+        is_kept = bool(dot.spread_instructions) or not facts.multiplies_by_lane
+        is_shared = in_block <= dot.group and problem.kernel[1] > problem.strides[1] and is_kept
 
         def price(tile: tuple[int, int]) -> tuple[float, ...]:
             """Cycles per vector of channels; of equally cheap tiles those that give every core as many panels, then
@@ -84,24 +88,34 @@ class IntegerConfig:
                 cycles = max(cycles, math.ceil(pixels / rows) * vectors * step_bytes / L2_BYTES_PER_CYCLE)
             panels = problem.groups * count // vectors
             uneven = math.ceil(panels / facts.num_cores) * facts.num_cores / panels
-            others = _loads(rows, vectors, dot, neighbours) + rows * dot.spread_instructions
-            return cycles / vectors, uneven, others / (rows * vectors)
+            others = sum(
+                count * (_loads(size, vectors, dot, neighbours) + size * dot.spread_instructions)
+                for _, size, count in strips(pixels, rows)
+            )
+            return cycles / vectors, uneven, others / (pixels * vectors)
 
         tiles = [
             (rows, vectors)
-            for vectors in range(1, min(count, MOST_VECTORS) + 1)
-            if count % vectors == 0
+            for vectors in range(1, min(count, most_vectors) + 1)
+            if count % vectors == 0 and (dot.pixels == 1 or vectors % 2 == 0 or count % 2)  # eight bytes of a store
             for rows in range(1, min(pixels, MOST_ROWS) + 1)
-            if registers_needed(rows, vectors, dot, neighbours) + is_shared * rows <= facts.vector_registers
+            if registers_needed(rows, vectors, dot, neighbours, problem) + is_shared * rows <= facts.vector_registers
         ]
         rows, vectors = min(tiles, key=price)
         pixels_outside = problem.groups * steps * count * step_bytes <= facts.l2_bytes // 2
         return IntegerConfig(dot.name, rows, vectors, dot.lanes, pixels_outside, neighbours)
 
 
-def registers_needed(rows: int, vectors: int, dot: DotProduct, neighbours: int) -> int:
-    """What a tile holds at once: its sums, a step's weights, and its factors."""
+def registers_needed(rows: int, vectors: int, dot: DotProduct, neighbours: int, problem: Convolution) -> int:
+    """What a tile holds at once: its sums, a step's weights, and its factors.
+
+    Of pairs of pixels, where a step brings no neighbours, columns of the kernel share factors. Without them two
+    operands can wait until others are done with; with a stride of two a load brings the pixels between a pair's too.
+    """
     held = held_rows(rows, dot)
+    if dot.pixels > 1 and neighbours == 1:
+        factors = held // dot.pixels * min(problem.strides[1], 2)
+        return held * vectors + factors + dot.pixels * vectors - (2 if problem.kernel[1] == 1 else 0)
     factors = held if neighbours > 1 else 0
     return held * vectors + (vectors if neighbours == 1 else 2) + factors + dot.operands
 
@@ -126,8 +140,8 @@ def _tile_cycles(rows: int, vectors: int, dot: DotProduct, facts: CpuFacts, neig
 
 
 def _loads(rows: int, vectors: int, dot: DotProduct, neighbours: int) -> float:
-    """Of one step, of a register each; two pixels' weights take twice as many."""
-    return rows / neighbours + vectors * dot.pixels
+    """Of one step, of a register each; two pixels' weights take twice as many, and their factors half as many."""
+    return held_rows(rows, dot) / (dot.pixels if neighbours == 1 else neighbours) + vectors * dot.pixels
 
 
 def _lines(problem: Convolution) -> tuple[int, int]:

@@ -39,6 +39,7 @@ from schedules.cpu.integer_borders import BorderKinds
 from schedules.cpu.integer_config import IntegerConfig, held_rows
 from schedules.cpu.integer_epilogue import store_integers
 from schedules.cpu.integer_products import line_products, tap_products, window_products
+from schedules.cpu.pair_loops import columns_inside, columns_outside
 from schedules.cpu.pixel_pairs import PIXELS, Pair, exchange_halves, pair_products
 from schedules.cpu.weight_stream import WeightStream
 from schedules.dot_product import DotProduct
@@ -71,6 +72,7 @@ class IntegerConvolution:
         weight, start: as `integer_formula` packs them.
         is_product: the rows of x are its pixels, and the result is `[*rows, K]`.
         facts: of the CPU.
+        fold: columns of x that are one of the problem's; see `folded_columns`.
     """
 
     problem: Convolution
@@ -82,6 +84,7 @@ class IntegerConvolution:
     epilogue: Epilogue
     is_product: bool
     facts: CpuFacts
+    fold: int = 1
 
     def emit(self) -> tirx.Stmt:
         """The loops that compute all of the epilogue's target."""
@@ -99,6 +102,11 @@ class IntegerConvolution:
     @property
     def _panels(self) -> int:
         return int(self.weight.shape[0])
+
+    @property
+    def _in_block(self) -> int:
+        """Channels of a pixel that lie side by side."""
+        return int(self.x.shape[-1]) * self.fold
 
     @property
     def _tiles(self) -> ImageTiles:
@@ -179,7 +187,8 @@ class IntegerConvolution:
             self.facts.multiplies_by_lane
             and self.dot.pixels == 1
             and self.dot.factor == "int8"
-            and int(self.x.shape[-1]) == self.dot.group
+            and not self.dot.spread_instructions  # LLVM keeps what it spread, for as long as a column meets it
+            and self._in_block == self.dot.group
             and tile.line is not None
         )
 
@@ -199,31 +208,18 @@ class IntegerConvolution:
 
         low, extent = self._tiles.kernel_rows(tile.line)
         if self.dot.pixels == PIXELS:
-            return self._columns_outside(task, tile, (low, extent), multiply)
+
+            def products(block: Expr, i: Expr, j: int) -> list[tirx.Stmt]:
+                return self._channels(task, tile, range(tile.rows), (block, i, j), multiply)
+
+            if self._in_block > self.dot.group:
+                return columns_outside(blocks, width, (low, extent), products)
+            return columns_inside(blocks, self.problem.kernel, (low, extent), products)
         if not columns(loops.index(0), loops.index(0)):
             return []  # the whole tile lies in the padding
         return [
             loops.serial(blocks, lambda block: [loops.serial(extent, lambda i: columns(block, i), "i", low)], "block")
         ]
-
-    def _columns_outside(
-        self, task: _Task, tile: Tile, kernel_rows: tuple[Index, Index], multiply: Multiply
-    ) -> list[tirx.Stmt]:
-        """Loops of their own for each column of the kernel: within one LLVM would keep what two of them share, and
-        spill. At the border each column knows the rows that it meets."""
-        blocks, rows, (low, extent) = int(self.weight.shape[1]), range(tile.rows), kernel_rows
-
-        def column(j: int) -> list[tirx.Stmt]:
-            def tap(block: Expr, i: Expr) -> list[tirx.Stmt]:
-                return self._channels(task, tile, rows, (block, i, j), multiply)
-
-            if not tap(loops.index(0), loops.index(0)):
-                return []
-            return [
-                loops.serial(blocks, lambda block: [loops.serial(extent, lambda i: tap(block, i), "i", low)], "block")
-            ]
-
-        return [statement for j in range(self.problem.kernel[1]) for statement in column(j)]
 
     def _channels(self, task: _Task, tile: Tile, rows: Sequence[int], tap: Tap, multiply: Multiply) -> list[tirx.Stmt]:
         """The products of one block of channels with one tap, for some of the tile's rows."""
@@ -233,8 +229,8 @@ class IntegerConvolution:
 
         pixels = {row: self._pixel(task, tile, row, *tap) for row in rows}
         if self.dot.pixels == PIXELS:
-            pairs = self._pairs(pixels)
-            return pair_products(self.x, pairs, self.dot, self.config.neighbours, by_tap)
+            pairs = self._pairs(pixels, tile, tap[2])
+            return pair_products(self.x, pairs, self._in_block, self.dot, self.config.neighbours, by_tap)
         met = {row: place for row, place in pixels.items() if place is not None}
         requests = self._requests(task, tile) if self.is_product else None
         return tap_products(self.x, met, self.dot, self.config.neighbours, by_tap, requests)
@@ -252,15 +248,28 @@ class IntegerConvolution:
         turn = loops.index(tile.start) // self.config.rows - task.band * bands.size
         return stream.strip, stream.requests([task.panel, block, i, j, group, zero, ahead], turn, zero)
 
-    def _pairs(self, pixels: Mapping[int, Sequence[Expr] | None]) -> dict[int, Pair]:
+    def _pairs(self, pixels: Mapping[int, Sequence[Expr] | None], tile: Tile, j: Index) -> dict[int, Pair]:
         """By their first row, those of which at least one pixel is there."""
-        has_no_gaps = self.problem.strides[1] == 1 and int(self.x.shape[-1]) == self.config.neighbours * self.dot.group
         pairs = {row: (pixels.get(row), pixels.get(row + 1)) for row in {row // PIXELS * PIXELS for row in pixels}}
         return {
-            row: Pair(places, has_no_gaps and None not in places)
+            row: Pair(places, self._apart(places, tile, row, j))
             for row, places in sorted(pairs.items())
             if any(place is not None for place in places)
         }
+
+    def _apart(
+        self, places: tuple[Sequence[Expr] | None, Sequence[Expr] | None], tile: Tile, row: int, j: Index
+    ) -> int:
+        """See `Pair`."""
+        problem, step = self.problem, self.problem.strides[1]
+        if None in places or self._in_block != self.config.neighbours * self.dot.group:
+            return 0
+        if step == PIXELS and self.config.neighbours == 1 and tile.line is not None:
+            if isinstance(tile.start, int) and isinstance(j, int):
+                column = (tile.start + row) * step + j * problem.dilations[1] - problem.padding[1]
+                return PIXELS if column + 2 * PIXELS <= problem.width else 0
+            return PIXELS if row + PIXELS < tile.rows else 0  # else a tile that touches the border may end with it
+        return 1 if step == 1 else 0
 
     def _line(
         self, task: _Task, tile: Tile, block: Expr, i: Expr, multiply: Multiply, products: LineProducts
@@ -297,7 +306,7 @@ class IntegerConvolution:
             pixel = tile.pixel(row)
             return [task.image, block, pixel // self.problem.width, pixel % self.problem.width]
         place = self._tiles.source(tile, row, i, j)
-        return None if place is None else [task.image, block, *place]
+        return None if place is None else [task.image, block, place[0], place[1] * self.fold]
 
     def _border_kinds(self, tile: Tile, row: int) -> list[Expr]:
         """The kinds of a pixel's line and column."""

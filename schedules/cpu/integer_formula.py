@@ -58,6 +58,7 @@ def convolve_integers(
     out_block: int,
     dot: DotProduct,
     attributes: dict[str, str],
+    fold: int = 1,
 ) -> te.Tensor:
     """The convolution as a formula: sums of `(x + offset) * w` over the taps within the image, then the corrections.
 
@@ -66,11 +67,13 @@ def convolve_integers(
         weight, start: as `pack_integer_weight` and `pack_corrections` make them.
         out_block: the result is `[N, K / out_block, OH, OW, out_block]` int32.
         attributes: annotations of the blocks, by which the schedule finds them again.
+        fold: columns of x that are one of the problem's; see `folded_columns`.
     """
     from tvm import te, tirx
 
     top, left, _, _ = problem.padding
-    in_block = int(x.shape[4])
+    size = int(x.shape[4])
+    in_block = size * fold
     chunk, row, column, inner = (
         te.reduce_axis((loops.index(0), loops.index(extent)), name)
         for extent, name in (
@@ -86,7 +89,8 @@ def convolve_integers(
         ih = h * problem.strides[0] + row * problem.dilations[0] - top
         iw = w * problem.strides[1] + column * problem.dilations[1] - left
         first = (block * out_block + lane) // (problem.out_channels // problem.groups) * int(weight.shape[1])
-        factor = x(n, first + chunk, ih, iw, inner).astype("int32") + dot.offset
+        at = [iw, inner] if fold == 1 else [iw * fold + inner // size, inner % size]
+        factor = x(n, first + chunk, ih, *at).astype("int32") + dot.offset
         if any(problem.padding):
             inside = tirx.all(ih >= 0, ih < problem.height, iw >= 0, iw < problem.width)
             factor = tirx.if_then_else(inside, factor, tirx.const(0, "int32"))
@@ -125,6 +129,6 @@ def multiply_integers(
 
 def weight_place(weight: te.Tensor, dot: DotProduct, k: Expr, channel: Expr) -> list[Expr]:
     """The panel, group, vector and place of a weight of a block."""
-    panel = int(weight.shape[5]) * dot.lanes
+    panel = int(weight.shape[-2]) * dot.lanes
     place = dot.place(k % dot.lanes, channel % dot.group, dot.group)
     return [k // panel, channel // dot.group, k % panel // dot.lanes, place]

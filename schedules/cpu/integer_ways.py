@@ -15,6 +15,7 @@ from edgecompile.target import CpuFacts, Target
 
 from schedules.arm_cpu import dot_products as arm_cpu
 from schedules.cpu.epilogue import Epilogue
+from schedules.cpu.folded_columns import fold_problem, fold_weight, folded_columns
 from schedules.cpu.integer_batched_product import (
     BatchedNumbers,
     IntegerBatchedProduct,
@@ -53,9 +54,11 @@ LOWEST = -128  # of int8
 INTEGER_BLOCK = 16  # channels: one load of x brings all of them, on every CPU; as many sums as AVX-512 has in a vector
 
 
-def integer_block(channels: int) -> int:
+def integer_block(channels: int, facts: CpuFacts) -> int:
     """How many channels lie side by side in an int8 tensor of `channels`."""
-    return INTEGER_BLOCK if channels % INTEGER_BLOCK == 0 else channels
+    dots = dot_products(facts)
+    block = dots[0].group if dots and dots[0].pixels > 1 else INTEGER_BLOCK
+    return block if channels % block == 0 else channels
 
 
 def dot_products(facts: CpuFacts) -> Sequence[DotProduct]:
@@ -87,13 +90,20 @@ def integer_ways(
     offered = [
         dot
         for dot in dot_products(facts)
-        if dot.lowest_weight <= lowest_weight and (dot.pixels == 1 or (in_block >= dot.group and pixels > 1))
+        if dot.lowest_weight <= lowest_weight
+        and (dot.pixels == 1 or (pixels > 1 and in_block * _fold(problem, in_block, rows, dot) >= dot.group))
     ]
     if not offered:
         return ()
     if problem.groups > 1:
         problem = merge_groups(problem, in_block, out_block)
-    return (_way(problem, zero_point, in_block, out_block, rows is not None, offered[0], facts),)
+    fold = _fold(problem, in_block, rows, offered[0])
+    return (_way(problem, zero_point, in_block, out_block, rows is not None, fold, offered[0], facts),)
+
+
+def _fold(problem: Convolution, in_block: int, rows: tuple[int, ...] | None, dot: DotProduct) -> int:
+    """Columns of x that a step takes together; see `folded_columns`."""
+    return folded_columns(problem, in_block, dot.group) if dot.pixels > 1 and rows is None else 1
 
 
 def _way(
@@ -102,21 +112,26 @@ def _way(
     in_block: int,
     out_block: int,
     is_product: bool,
+    fold: int,
     dot: DotProduct,
     facts: CpuFacts,
 ) -> Implementation:
+    given, block = problem, in_block
+    if fold > 1:
+        problem, in_block = fold_problem(given, block, fold), fold * block
     config = IntegerConfig.choose(problem, in_block, dot, facts)
     template = INTEGER_PRODUCT if is_product else INTEGER
     numbers = {
         "problem": dataclasses.asdict(problem),
         "config": dataclasses.asdict(config),
         "is_product": is_product,
+        "fold": fold,
     }
     notes = attributes(template, numbers)
 
     def pack(weight: np.ndarray) -> Sequence[np.ndarray]:
         assert weight.dtype == np.int8 and not _exceeds(weight, dot)
-        weight = merge_weight(weight, problem)
+        weight = fold_weight(weight, given, block, fold) if fold > 1 else merge_weight(weight, problem)
         return [
             pack_integer_weight(weight, in_block, config, dot),
             pack_corrections(weight, problem, zero_point, config, dot),
@@ -125,7 +140,7 @@ def _way(
     def compute(x: te.Tensor, weight: te.Tensor, start: te.Tensor) -> te.Tensor:
         if is_product:
             return multiply_integers(x, weight, start, problem.out_channels, dot, notes)
-        return convolve_integers(x, weight, start, problem, out_block, dot, notes)
+        return convolve_integers(x, weight, start, problem, out_block, dot, notes, fold)
 
     return Implementation(
         name=f"{'matmul' if is_product else 'conv2d'}_int8 {dot.name} {config.rows}x{config.panel}",
@@ -238,4 +253,5 @@ def emit_integers(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.St
     problem, config = read_problem(anchor.numbers["problem"]), IntegerConfig(**anchor.numbers["config"])
     dot = next(dot for dot in dot_products(target.cpu) if dot.name == config.dot)
     is_product = bool(anchor.numbers["is_product"])
-    return IntegerConvolution(problem, config, dot, x, weight, start, epilogue, is_product, target.cpu).emit()
+    fold = int(anchor.numbers["fold"])
+    return IntegerConvolution(problem, config, dot, x, weight, start, epilogue, is_product, target.cpu, fold).emit()

@@ -2,8 +2,11 @@
 
     for block of tile rows in parallel(...):                       # what stays in the second-level cache
         for channels, tile in ...:         v[:, :, c, tile] = B^T x[c, tile] B                      # int16
-        for frequency, panel in ...:       u[f, panel, tiles] = sum over c of v[f, c, tiles] * weight[f, panel, c]
-        for channels, tile in ...:         y[k, tile] = epilogue((A^T u[:, :, k, tile] A) / scale^2 + start[k])
+        for panel of output channels:                              # its u stays there too
+            for frequency in ...:          u[k, tiles, f] = sum over c of v[f, c, tiles] * weight[panel, f, c]
+            for channels, tile in ...:     y[k, tile] = epilogue((A^T u[k, tile] A) / scale^2 + start[k])
+
+Weights are read once in a block, in order; the next frequency's are fetched while this one's are in use.
 
 Pixels beyond x count as its zero point, so that all of them have the same `start`. `integer_winograd_matrices` says why
 the division has no remainder, and that sums may wrap around.
@@ -12,6 +15,7 @@ the division has no remainder, and that sums may wrap around.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,12 +28,15 @@ from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators
 from schedules.cpu.block_vectors import over_vectors
 from schedules.cpu.epilogue import Epilogue
+from schedules.cpu.integer_epilogue import IntegerEpilogue, store_integers
 from schedules.cpu.integer_products import tap_products
 from schedules.cpu.integer_winograd_config import MOST_TRANSFORM_LANES, WORD_BYTES, IntegerWinogradConfig
 from schedules.cpu.integer_winograd_matrices import integer_transforms
+from schedules.cpu.weight_stream import WeightStream
 from schedules.cpu.winograd_blocks import TileBlock, TileBlocks
 from schedules.cpu.winograd_transforms import WRAPPING, Square, both_sides
 from schedules.dot_product import DotProduct
+from schedules.x86.words import has_words
 
 if TYPE_CHECKING:
     from tvm import tirx
@@ -44,8 +51,10 @@ class _Memory:
     """Where transformed tiles wait.
 
     Attributes:
-        v: of inputs, `[groups, n * n, C / b, tiles, b]` int16.
-        u: of results, `[groups, n * n, vectors of K, tiles, lanes]` int32.
+        v: of inputs, `[groups, n * n, C / b + 1, tiles, b]` int16. A tile has its n * n vectors in as many places. The
+            room between them is there so that their distance is no multiple of the first-level cache's ways, of which
+            few could hold them all.
+        u: of results, `[cores, vectors of a panel, tiles, n * n, lanes]` int32.
     """
 
     v: tirx.Buffer
@@ -77,7 +86,6 @@ class IntegerWinogradConvolution:
         """The loops that compute all of the epilogue's target."""
         config, blocks = self.config, self._blocks
         memory = self._memory()
-        whole, rest = divmod(self.problem.out_channels, config.tile.lanes)
 
         def transform_in(block: TileBlock, task: Expr) -> list[tirx.Stmt]:
             c, line = task // config.tile_rows, task % config.tile_rows
@@ -87,26 +95,57 @@ class IntegerWinogradConvolution:
 
             return blocks.read_line(block, line, tile)
 
-        def transform_out(block: TileBlock, task: Expr) -> list[tirx.Stmt]:
-            k, tile = task // blocks.tiles, task % blocks.tiles
-            return self._transform_out(memory, block, k, tile, config.tile.lanes)
-
-        def transform_last(block: TileBlock, tile: Expr) -> list[tirx.Stmt]:
-            return self._transform_out(memory, block, loops.index(whole), tile, rest)
-
         def steps(block: TileBlock) -> list[Tasks]:
-            panels = int(self.weight.shape[1])
-            found: list[Tasks] = [
+            return [
                 (int(self.x.shape[1]) * config.tile_rows, functools.partial(transform_in, block)),
-                (config.size**2 * panels, functools.partial(self._multiply, memory, block)),
+                (min(block.cores, self._panels), functools.partial(self._some_panels, memory, block)),
             ]
-            if whole:
-                found.append((whole * blocks.tiles, functools.partial(transform_out, block)))
-            if rest:
-                found.append((blocks.tiles, functools.partial(transform_last, block)))
-            return found
 
         return loops.sequence([*(loops.allocate(buffer) for buffer in (memory.v, memory.u)), *blocks.emit(steps)])
+
+    def _some_panels(self, memory: _Memory, block: TileBlock, core: Expr) -> list[tirx.Stmt]:
+        """The panels of one of the cores that work on a block."""
+        share = math.ceil(self._panels / min(block.cores, self._panels))
+
+        def one(index: Expr) -> list[tirx.Stmt]:
+            panel = core * share + index
+            statements = self._panel(memory, block, block.group + core, panel)
+            is_even = self._panels % share == 0
+            return statements if is_even else [loops.when(panel < self._panels, statements)]
+
+        return [loops.serial(share, one, "panel")]
+
+    def _panel(self, memory: _Memory, block: TileBlock, room: Expr, panel: Expr) -> list[tirx.Stmt]:
+        """All results of a panel of output channels; its terms wait in u's `room`."""
+        config, blocks = self.config, self._blocks
+        whole, rest = divmod(self.problem.out_channels, config.tile.lanes)
+        vectors = config.tile.vectors
+
+        def transform(v: Expr, channels: int) -> tirx.Stmt:
+            def one(tile: Expr) -> list[tirx.Stmt]:
+                return self._transform_out(memory, block, room, panel * vectors + v, (v, tile), channels)
+
+            return loops.serial(blocks.tiles, one, "tile")
+
+        def out(v: Expr) -> list[tirx.Stmt]:
+            k = panel * vectors + v
+            statements = []
+            if whole:
+                is_whole = self._panels * vectors == whole
+                every = transform(v, config.tile.lanes)
+                statements.append(every if is_whole else loops.when(k < whole, [every]))
+            if rest:
+                statements.append(loops.when(k == whole, [transform(v, rest)]))
+            return statements
+
+        frequencies = loops.serial(
+            config.size**2, lambda frequency: self._multiply(memory, block, room, panel, frequency), "frequency"
+        )
+        return [frequencies, loops.serial(vectors, out, "v")]
+
+    @property
+    def _panels(self) -> int:
+        return int(self.weight.shape[0])
 
     @property
     def _blocks(self) -> TileBlocks:
@@ -115,15 +154,10 @@ class IntegerWinogradConvolution:
 
     def _memory(self) -> _Memory:
         config, blocks = self.config, self._blocks
-
-        def buffer(count: int, lanes: int, dtype: str, name: str) -> tirx.Buffer:
-            return loops.local_buffer([blocks.groups, config.size**2, count, blocks.tiles, lanes], dtype, name)
-
-        vectors = int(self.weight.shape[1]) * config.tile.vectors
-        return _Memory(
-            buffer(int(self.x.shape[1]), int(self.x.shape[4]), "int16", "v"),
-            buffer(vectors, config.tile.lanes, "int32", "u"),
-        )
+        size, (_, in_blocks, _, _, in_block) = config.size**2, (int(extent) for extent in self.x.shape)
+        inputs = [blocks.groups, size, in_blocks + 1, blocks.tiles, in_block]
+        results = [self.facts.num_cores, config.tile.vectors, blocks.tiles, size, config.tile.lanes]
+        return _Memory(loops.local_buffer(inputs, "int16", "v"), loops.local_buffer(results, "int32", "u"))
 
     def _tile_in(
         self, memory: _Memory, block: TileBlock, c: Expr, tile: Expr, place: tuple[Expr, Expr], *, guarded: bool
@@ -169,76 +203,133 @@ class IntegerWinogradConvolution:
         most = min(MOST_TRANSFORM_LANES, self.facts.vector_bytes // WORD_BYTES)
         return over_vectors(int(self.x.shape[4]), most, some)
 
-    def _multiply(self, memory: _Memory, block: TileBlock, task: Expr) -> list[tirx.Stmt]:
+    def _multiply(self, memory: _Memory, block: TileBlock, room: Expr, panel: Expr, frequency: Expr) -> list[tirx.Stmt]:
         """All tiles of a frequency and a panel of output channels."""
-        panels = int(self.weight.shape[1])
-        frequency, panel = task // panels, task % panels
+        steps, step_elements = math.prod(int(n) for n in self.weight.shape[2:4]), math.prod(self.weight.shape[4:])
+        is_near = 2 * steps * int(step_elements) * WORD_BYTES <= self.facts.l1d_bytes
+        runs = math.ceil(self._blocks.tiles / self.config.tile.rows)
+        stream = WeightStream(self.weight, runs, steps, int(step_elements), is_near)
 
         def tiles(first: Expr, rows: int) -> list[tirx.Stmt]:
-            return self._product(memory, [block.group, frequency], panel, first, rows)
+            return self._product(memory, block.group, (room, panel, frequency), first, rows, stream)
 
         return self._blocks.over_rows(self.config.tile.rows, tiles)
 
-    def _product(self, memory: _Memory, place: list[Expr], panel: Expr, first: Expr, rows: int) -> list[tirx.Stmt]:
-        """The sums of some tiles at one place, a group and a frequency, for a panel of output channels."""
+    def _product(
+        self,
+        memory: _Memory,
+        group: Expr,
+        place: tuple[Expr, Expr, Expr],
+        first: Expr,
+        rows: int,
+        stream: WeightStream,
+    ) -> list[tirx.Stmt]:
+        """The sums of some tiles for one frequency and a panel of output channels; `place` is u's room and these."""
         from tvm import tirx
 
         config, dot = self.config.tile, self.dot
+        room, panel, frequency = place
         sums = Accumulators.make(rows, config.vectors, config.lanes, "int32")
+        groups, zero = int(self.weight.shape[3]), loops.index(0)
 
         def products(index: Expr) -> list[tirx.Stmt]:
             def multiply(row: int, factor: Expr, step: Expr) -> list[tirx.Stmt]:
                 operand = dot.spread(factor)
 
                 def add(before: Expr, v: int) -> Expr:
-                    at = [place[1], panel, index, step, v, loops.ramp(0, dot.lanes * dot.group)]
+                    at = [panel, frequency, index, step, v, loops.ramp(0, dot.lanes * dot.group)]
                     return dot.add(before, operand, dot.weight(loops.load(self.weight, at)))
 
                 return [sums.update(row, v, functools.partial(add, v=v)) for v in range(config.vectors)]
 
-            met = {row: [*place, index, first + row] for row in range(rows)}
-            return tap_products(memory.v, met, dot, config.neighbours, multiply)
+            met = {row: [group, frequency, index, first + row] for row in range(rows)}
+            following = [panel, frequency + 1, zero, zero, zero, zero]
+            requests = stream.requests(following, first // config.rows, index * groups)
+            streamed = (stream.strip, requests) if stream.pays(self.facts) else None
+            return tap_products(memory.v, met, dot, config.neighbours, multiply, streamed)
 
         def keep(row: int, v: int, lane: Expr) -> tirx.Stmt:
-            target = [*place, panel * config.vectors + v, first + row, lane]
-            return loops.store(memory.u, sums.get(row, v, lane), target)
+            return loops.store(memory.u, sums.get(row, v, lane), [room, loops.index(v), first + row, frequency, lane])
 
         reduction = loops.serial(int(self.x.shape[1]), products, "block")
         return [*sums.start(tirx.const(0, "int32")), reduction, *sums.each(keep)]
 
-    def _transform_out(self, memory: _Memory, block: TileBlock, k: Expr, tile: Expr, channels: int) -> list[tirx.Stmt]:
-        """One tile of one vector of output channels, of which the first `channels` count."""
+    def _transform_out(
+        self, memory: _Memory, block: TileBlock, room: Expr, k: Expr, place: tuple[Expr, Expr], channels: int
+    ) -> list[tirx.Stmt]:
+        """One tile of one vector of output channels, of which the first `channels` count.
+
+        Args:
+            room: of u.
+            k: the vector's number.
+            place: its number in the panel, and the tile.
+        """
         from tvm import tirx
 
         config, u = self.config, memory.u
         size, outputs, lanes = config.size, config.outputs, config.tile.lanes
         matrices = integer_transforms(outputs)
+        v, tile = place
         oh, ow = self._blocks.result(block, tile)
         results = Square(outputs, outputs, lanes, "int32", "results", WRAPPING)
         out_block = int(self.epilogue.anchor.shape[4])
         first = k * lanes
 
         def read(i: int, j: int) -> Vector:
-            return lambda lane: loops.load(u, [block.group, i * size + j, k, tile, lane])
+            return lambda lane: loops.load(u, [room, v, tile, loops.index(i * size + j), lane])
 
         def keep(a: int, b: int, value: Vector) -> tirx.Stmt:
             return results.put(a, b, lambda lane: wrapping.multiply(value(lane), matrices.inverse))
+
+        def at(a: Expr, b: Expr) -> list[Expr]:
+            """Where the first lane's result lies: a vector is in one block, or there is one block only."""
+            return [block.image, first // out_block, oh + a, ow + b, first % out_block]
+
+        def store(value: Expr, a: Expr, b: Expr, lane: Expr) -> tirx.Stmt:
+            *outer, channel = at(a, b)
+            indices = [*outer, channel + lane]
+            return loops.store(self.epilogue.target, self.epilogue.apply(value, indices), indices)
 
         def finish(a: Expr, b: Expr) -> tirx.Stmt:
             def one(lane: Expr) -> tirx.Stmt:
                 scaled = loops.load(results.buffer, [(a * outputs + b) * lanes + lane])
                 exact = tirx.shift_right(scaled, tirx.const(matrices.shift, "int32"))
-                value = exact + loops.load(self.start, [first + lane])
-                # A vector lies in one block, or there is one block only.
-                place = [first // out_block, oh + a, ow + b, first % out_block + lane]
-                indices = [block.image, *place]
-                return loops.store(self.epilogue.target, self.epilogue.apply(value, indices), indices)
+                return store(exact + loops.load(self.start, [first + lane]), a, b, lane)
 
             return self._blocks.within((oh, ow), a, b, loops.vector(channels, one))
+
+        def finish_row(a: Expr) -> list[tirx.Stmt]:
+            """The results of a row together, by vectors of bytes."""
+            sums = Accumulators.make(outputs, 1, lanes, "int32")
+            start = loops.load(self.start, [loops.ramp(first, lanes)])
+            places = tirx.Broadcast(tirx.const(matrices.shift, "int32"), lanes)
+            values = [
+                tirx.shift_right(loops.load(results.buffer, [loops.ramp((a * outputs + b) * lanes, lanes)]), places)
+                for b in range(outputs)
+            ]
+            stores = store_integers(
+                self.epilogue,
+                sums,
+                lambda b, _: at(a, loops.index(b)),
+                [channels],
+                lambda value, b, _, lane: store(value, a, loops.index(b), lane),
+                1,
+                self.facts,
+            )
+            kept = [sums.replace(value + start, b, 0) for b, value in enumerate(values)]
+            return [loops.allocate(sums.buffer), *kept, *stores]
 
         return [
             loops.allocate(results.buffer),
             *both_sides(matrices.output, read, keep, lanes, "int32", WRAPPING),
-            # A loop: the epilogue's code, once instead of for each result, takes LLVM a fraction of the time.
-            loops.serial(outputs, lambda a: [loops.serial(outputs, lambda b: [finish(a, b)], "b")], "a"),
+            # Loops: the epilogue's code, once instead of for each result, takes LLVM a fraction of the time.
+            loops.serial(outputs, finish_row, "a")
+            if self._packs(channels)
+            else loops.serial(outputs, lambda a: [loops.serial(outputs, lambda b: [finish(a, b)], "b")], "a"),
         ]
+
+    def _packs(self, channels: int) -> bool:
+        """True where instructions turn whole vectors of sums into bytes, and all results of a tile belong to y."""
+        problem, outputs = self.problem, self.config.outputs
+        is_whole = problem.out_height % outputs == problem.out_width % outputs == 0
+        return is_whole and has_words(self.facts, channels) and IntegerEpilogue.of(self.epilogue) is not None

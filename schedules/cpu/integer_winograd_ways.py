@@ -15,7 +15,11 @@ from schedules.arm_cpu import dot_products as arm_cpu
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.integer_winograd_config import IntegerWinogradConfig, fits_integers
 from schedules.cpu.integer_winograd_convolution import IntegerWinogradConvolution
-from schedules.cpu.integer_winograd_formula import convolve_integer_winograd, pack_integer_winograd
+from schedules.cpu.integer_winograd_formula import (
+    convolve_integer_winograd,
+    pack_integer_winograd,
+    pack_integer_winograd_at_load,
+)
 from schedules.cpu.integer_winograd_matrices import WHOLE_POINTS, integer_transforms, is_exact
 from schedules.cpu.problem_numbers import read_problem
 from schedules.cpu.template import Anchor, attributes
@@ -83,6 +87,7 @@ def _way(
         pack=pack,
         compute=compute,
         key=json.dumps({"template": INTEGER_WINOGRAD, "config": config.key}, sort_keys=True),
+        at_load=pack_integer_winograd_at_load(zero_point, in_block, config, dot),
     )
 
 

@@ -72,6 +72,18 @@ def when(condition: Expr, then: Sequence[tirx.Stmt], otherwise: Sequence[tirx.St
     return tirx.IfThenElse(condition, sequence(then), sequence(otherwise) if otherwise else None)
 
 
+def unknown_zero() -> tuple[Expr, tirx.Stmt]:
+    """A zero that LLVM's passes do not know and its code generators do, and the statement that binds it.
+
+    Added to an extent it keeps a loop from being unrolled, for which TVM 0.27 has no annotation. LLVM takes the
+    intrinsic for one that writes memory, so it should stand outside of loops.
+    """
+    from tvm import ir, tirx
+
+    zero = tirx.Var("zero", ir.PrimType(INDEX_TYPE))
+    return zero, tirx.Bind(zero, tirx.call_llvm_intrin(INDEX_TYPE, "llvm.get.dynamic.area.offset.i64"))
+
+
 def load(buffer: tirx.Buffer, indices: Sequence[Index]) -> Expr:
     """`buffer[indices]`."""
     from tvm import tirx

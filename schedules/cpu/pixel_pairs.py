@@ -37,11 +37,12 @@ class Pair:
 
     Attributes:
         places: None for a pixel that lies in the padding or beyond the tile.
-        are_neighbours: the second one begins where the first one ends.
+        apart: pixels from the one to the other, all of which lie in x side by side, 1 or 2, and with 2 one behind them;
+            0 where nothing is known.
     """
 
     places: tuple[Sequence[Expr] | None, Sequence[Expr] | None]
-    are_neighbours: bool
+    apart: int
 
 
 def exchange_halves(sums: Accumulators) -> Statements:
@@ -61,24 +62,25 @@ def exchange_halves(sums: Accumulators) -> Statements:
 
 
 def pair_products(
-    x: tirx.Buffer, met: Mapping[int, Pair], dot: DotProduct, neighbours: int, multiply: Multiply
+    x: tirx.Buffer, met: Mapping[int, Pair], in_block: int, dot: DotProduct, neighbours: int, multiply: Multiply
 ) -> Statements:
     """All channels of a block with one tap of the kernel.
 
     Args:
         met: by the first row of each pair, the pixels that meet the tap.
+        in_block: channels of a pixel that lie side by side.
         neighbours: steps whose factors are loaded together: 2 or 1.
     """
     if not met:
         return []
-    in_block, size = int(x.shape[-1]), dot.group
+    size = dot.group
     whole, rest = divmod(in_block, size)
 
     def one(group: Expr) -> Statements:
         return [
             statement
             for row, pair in met.items()
-            for statement in multiply(row, _joined(pair, lambda place: load_word(x, place, group * size, dot)), group)
+            for statement in multiply(row, _step(x, pair, group * size, dot), group)
         ]
 
     def several(number: Expr) -> Statements:
@@ -127,6 +129,18 @@ def _joined(pair: Pair, load: Callable[[Sequence[Expr]], Expr]) -> Expr:
     return shuffled(words, range(PIXELS))
 
 
+def _step(x: tirx.Buffer, pair: Pair, first: Expr, dot: DotProduct) -> Expr:
+    """A word of each pixel; with one load where they lie side by side, or with one between them (`ld2`)."""
+    from tvm import tirx
+
+    if pair.apart and pair.places[0] is not None:
+        count = PIXELS * pair.apart
+        loaded = loops.load(x, [*pair.places[0], loops.ramp(first, count * dot.group)])
+        words = tirx.reinterpret(f"{dot.word}x{count}", loaded)
+        return words if pair.apart == 1 else shuffled([words], [0, pair.apart])
+    return _joined(pair, lambda place: load_word(x, place, first, dot))
+
+
 def _two_steps(x: tirx.Buffer, pair: Pair, first: Expr, dot: DotProduct) -> list[Expr]:
     """Two words of each pixel, to be multiplied one after the other: LLVM loads neighbours with one `ld2`."""
     from tvm import tirx
@@ -136,7 +150,7 @@ def _two_steps(x: tirx.Buffer, pair: Pair, first: Expr, dot: DotProduct) -> list
 
     (a, b), steps = pair.places, range(PIXELS)
     if a is not None and b is not None:
-        both = [load(a, 2 * PIXELS)] if pair.are_neighbours else [load(a, PIXELS), load(b, PIXELS)]
+        both = [load(a, 2 * PIXELS)] if pair.apart == 1 else [load(a, PIXELS), load(b, PIXELS)]
         return [shuffled(both, [step, PIXELS + step]) for step in steps]
     nothing = tirx.Broadcast(tirx.const(0, dot.word), PIXELS)
     loaded = [nothing if place is None else load(place, PIXELS) for place in (a, b)]

@@ -35,11 +35,13 @@ class TileBlock:
         group: whose part of the memory it uses.
         image: of the batch.
         first: row of tiles.
+        cores: that work on it.
     """
 
     group: Expr
     image: Expr
     first: Expr
+    cores: int
 
 
 @dataclass(frozen=True)
@@ -100,25 +102,23 @@ class TileBlocks:
         if share:
 
             def group(index: Expr) -> Statements:
-                return [
-                    loops.serial(share, lambda i: self._block(steps, index * share + i, index, loops.serial), "block")
-                ]
+                return [loops.serial(share, lambda i: self._block(steps, index * share + i, index, 1), "block")]
 
             statements.append(loops.parallel(groups, group, "group"))
         left = self._count - share * groups
         if left:
 
             def block(index: Expr) -> Statements:
-                return self._block(steps, index + share * groups, loops.index(0), loops.parallel)
+                return self._block(steps, index + share * groups, loops.index(0), self.cores)
 
             statements.append(loops.serial(left, block, "block"))
         return statements
 
-    def _block(
-        self, steps: Callable[[TileBlock], Sequence[Tasks]], index: Expr, group: Expr, loop: _Loop
-    ) -> Statements:
+    def _block(self, steps: Callable[[TileBlock], Sequence[Tasks]], index: Expr, group: Expr, cores: int) -> Statements:
         blocks = self.rows // self.tile_rows
-        block = TileBlock(group, index // blocks, index % blocks * self.tile_rows)
+        block = TileBlock(group, index // blocks, index % blocks * self.tile_rows, cores)
+        # Where one core does whole blocks, their steps are within its loop.
+        loop: _Loop = loops.serial if self._share and cores == 1 else loops.parallel
         return [loop(tasks, body, "task") for tasks, body in steps(block)]
 
     def read_line(

@@ -58,7 +58,7 @@ def pack_winograd_at_load(config: WinogradConfig) -> PackingAtLoad:
         return te.compute([loops.index(size * size), panels, channels, weight.shape[4]], value, name="transformed")
 
     others = [matrices.input.astype(np.float32), matrices.output.astype(np.float32)]
-    return PackingAtLoad(move, transform, [factors], others)
+    return PackingAtLoad(move, transform, [factors], lambda weight: others)
 
 
 def convolve_winograd(

@@ -76,7 +76,7 @@ def _write_headers(network: Network, work: Path) -> None:
 
 def _compile_table(network: Network, toolchain: Toolchain, work: Path) -> str:
     (work / "network.c").write_text(network_source(network))
-    arguments = [*COMPILE_FLAGS, *include_flags(), "-Iinclude", "-c", "network.c", "-o", "network.o"]
+    arguments = [*COMPILE_FLAGS, *include_flags(), "-c", "network.c", "-o", "network.o"]
     toolchain.compile(arguments, work, f"compiling the table of network '{network.name}'")
     return "network.o"
 

@@ -182,7 +182,7 @@ def network_source(network: Network) -> str:
 #define EC_STEP_DONE {network.symbol("ec_internal_step_done")}
 #include "bridge.h"
 
-#include "{network.name}.h"
+#include "include/{network.name}.h"
 
 __attribute__((visibility("hidden"))) int32_t {entry}({parameters});
 

@@ -54,6 +54,12 @@ def test_an_option_reaches_the_rules_that_a_name_brings() -> None:
     assert step.operators["matmul"].weights.group_size is None
 
 
+def test_weights_and_activations_have_their_own_symmetry() -> None:
+    scheme = default_of("int8,symmetric_weights=off,symmetric")
+    assert (scheme.weights.symmetric, scheme.activations.symmetric) == (False, True)
+    assert not default_of("w4,symmetric_weights=false").weights.symmetric
+
+
 def test_names_are_joined_in_order() -> None:
     steps = Recipe.parse("w4+int8,calibration=kl").steps
     assert [step.default.weights.dtype for step in steps if isinstance(step, QuantizeStep)] == ["int4", "int8"]

@@ -10,6 +10,8 @@ from tvm import relax
 from edgecompile.errors import UnsupportedModelError
 from edgecompile.integer import FixedPoint, operators
 from edgecompile.integer.reference import run_reference
+from edgecompile.integer.resampling import linear_taps, window_taps
+from edgecompile.resizing import Axis
 
 RNG = np.random.default_rng(3)
 
@@ -112,3 +114,30 @@ def test_the_reference_names_what_it_does_not_know() -> None:
     x, array = variable("x", np.zeros((2, 2), np.float32))
     with pytest.raises(UnsupportedModelError, match=r"needs a definition of relax\.sin"):
         run_reference(module_of(relax.op.sin(x), x), [array])
+
+
+@pytest.mark.parametrize("shapes", [((2, 5, 3, 7), (2, 5, 1, 1)), ((2, 1, 3, 7), (2, 5, 3, 7)), ((4, 9), (9,))])
+@pytest.mark.parametrize("factor", [2e-3, 0.4, 7.0, 1e-6])
+def test_multiply(shapes: tuple[tuple[int, ...], tuple[int, ...]], factor: float) -> None:
+    a, b = (variable(name, int8(*shape)) for name, shape in zip("ab", shapes, strict=True))
+    numbers = {"zero_points": (-128, 5), "zero_point": -3, "low": -120, "high": 127}
+    check(operators.multiply(a[0], b[0], FixedPoint.of(factor), **numbers), a, b)
+
+
+def test_multiply_at_the_ends() -> None:
+    """255 * 255 times the largest multiplier."""
+    a, b = variable("a", np.array([-128, 127], np.int8)), variable("b", np.array([127, 127], np.int8))
+    factor = FixedPoint.of((2**15 - 1) / 2**15 / 2**9)
+    got = check(operators.multiply(a[0], b[0], factor, zero_points=(127, -128), zero_point=0), a, b)
+    np.testing.assert_array_equal(got, [-127, 0])
+
+
+@pytest.mark.parametrize(
+    "axes", [(Axis(5, 9, "linear", "half_pixel", ""), 3), (Axis(5, 13, "linear", "align_corners", ""), 5)]
+)
+def test_resample(axes: tuple[Axis, int]) -> None:
+    axis, size = axes
+    x = variable("x", int8(2, 3, 5, 8))
+    columns = window_taps(8, 8, size=size, stride=1, dilation=1, before=size // 2, counts_padding=False)
+    assert columns is not None
+    check(operators.resample(x[0], linear_taps(axis), columns, zero_point=-128), x)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,9 @@ def test_each_layer_is_measured_in_several_ways(tuned: ec.Artifact) -> None:
     assert kinds == {"convolution", "product"}
     templates = {json.loads(record.way)["template"] for record in records}
     assert templates >= {"direct convolution", "packed product"}
-    assert len({(record.workload, record.way) for record in records}) == len(records) > 4
+    assert len({(record.workload, record.way) for record in records}) == len(records)
+    ways = Counter(record.workload for record in records)
+    assert len(ways) == 2 and min(ways.values()) > 1  # how many more depends on what else the machine does
     for record in records:
         assert 0 < record.min_ns <= record.quartile_ns <= record.median_ns < 1e7
         assert record.repeats >= 4

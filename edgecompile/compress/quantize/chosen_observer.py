@@ -14,8 +14,8 @@ from edgecompile.compress.quantize.scheme import (
 )
 
 
-def chosen_observer(calibration: Calibration) -> Observer:
-    """The observer with the recipe's parameters; equal calibrations make equal observers."""
+def chosen_observer(calibration: Calibration, bits: int = 8) -> Observer:
+    """The observer with the recipe's parameters, for integers of so many bits; equal calibrations make equal ones."""
     match calibration:
         case MinMax():
             return observers.MinMax()
@@ -24,6 +24,6 @@ def chosen_observer(calibration: Calibration) -> Observer:
         case Percentile(percent=percent):
             return observers.Percentile(percent)
         case MeanSquaredError():
-            return observers.MeanSquaredError()
+            return observers.MeanSquaredError(bits)
         case KullbackLeibler():
-            return observers.Entropy()
+            return observers.Entropy(bits)

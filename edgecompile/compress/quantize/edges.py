@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import tvm
 from tvm import relax
 
 from edgecompile.compress.quantize.quantizable import DYNAMIC_OPERATORS, ROW_OPERATORS
+from edgecompile.integer.elementwise import ELEMENTWISE, argument_of
+from edgecompile.integer.movements import is_movement
+from edgecompile.passes.channel_affine import read_channel_affine
 
 if TYPE_CHECKING:
     from edgecompile.compress.quantize.insert import ProductScheme
 
-# They take integers as they are: scale and zero point of the input are those of the result.
-_MOVEMENTS = ("reshape", "permute_dims", "nn.max_pool2d", "squeeze", "expand_dims", "flatten", "strided_slice")
-_JOINS = ("add", "mean", "nn.adaptive_avg_pool2d", "concat")
+_PAIRS = ("add", "subtract", "multiply")  # of two tensors, of which one may broadcast
+_AVERAGES = ("mean", "nn.adaptive_avg_pool2d", "nn.avg_pool2d", "image.resize2d")
 _BOUNDS = ("nn.relu", "nn.relu6", "clip")
 _PRODUCTS = ("nn.conv2d", "matmul")
 
@@ -113,11 +115,10 @@ class _Search:
             quantized.add(source)
             for tensor in (source, variable):
                 deciders.setdefault(tensor.name, variable.name)
-        for binding, sources in self._joins(static, quantized):
-            quantized.update(sources)
-            for source in sources:
-                deciders.setdefault(source.name, binding.var.name)
-            self._reasons.append((binding.var.name, True, "int8: all that it reads is quantized"))
+        functions, joins = self._candidates(static, quantized)
+        for reader, read in self._needed(functions, joins, quantized):
+            for source in read:
+                deciders.setdefault(source.name, reader.name)
         return Edges(
             frozenset(products),
             dynamic,
@@ -161,40 +162,118 @@ class _Search:
     def _operator_of(call: relax.Call) -> str:
         return str(call.op.name).removeprefix("relax.")
 
-    def _joins(
+    def _candidates(
         self, static: Sequence[relax.Var], quantized: Collection[relax.Var]
-    ) -> list[tuple[relax.VarBinding, list[relax.Var]]]:
-        """The joining operators between integers, with what they read, in order.
-
-        Of the others it notes why. Joins with a float result, which a normalization reads say, are no use in integers:
-        in transformers such sums have outliers that one scale for a tensor cannot hold.
+    ) -> tuple[dict[relax.Var, relax.Var], dict[relax.Var, list[relax.Var]]]:
+        """What could be computed between integers, in order.
 
         Args:
             static: products that read what calibration knows.
             quantized: what those read.
+
+        Returns:
+            For functions of one number, their arguments; for joining operators, what they read.
         """
-        carried, found = {self._end(product) for product in static}, []
+        carried = {self._end(product, is_product=True) for product in static}
+        known = set(quantized)
+        functions: dict[relax.Var, relax.Var] = {}
+        joins: dict[relax.Var, list[relax.Var]] = {}
         for binding in self._bindings:  # in order: a join may feed another
+            argument = self._argument(binding.var, carried, known)
+            if argument is not None:
+                if argument.name in self._ranges:
+                    functions[binding.var] = argument
+                continue
             operands = self._join_operands(binding)
             if operands is None:
                 continue
             sources = [self._source(operand) for operand in operands]
             missing = [source.name for source in sources if source.name not in self._ranges]
-            is_joined = not missing and all(source in carried or source in quantized for source in sources)
-            if is_joined:
-                carried.add(self._end(binding.var))
-            reason = f"no range for {', '.join(missing)}" if missing else "not all that it reads is quantized"
-            found.append((binding, sources, "" if is_joined else reason))
-        needed, kept = set(quantized), []
-        for binding, sources, reason in reversed(found):
-            if self._end(binding.var) not in needed:
-                reason = "nothing that reads its result is quantized"
-            if reason:
+            if missing or not all(any(source in found for found in (carried, known, functions)) for source in sources):
+                reason = f"no range for {', '.join(missing)}" if missing else "not all that it reads is quantized"
                 self._reasons.append((binding.var.name, False, reason))
                 continue
-            needed.update(sources)
-            kept.append((binding, sources))
+            joins[binding.var] = sources
+            known.update(sources)
+            carried.add(self._end(binding.var, is_product=False))
+        return functions, joins
+
+    def _needed(
+        self,
+        functions: Mapping[relax.Var, relax.Var],
+        joins: Mapping[relax.Var, Sequence[relax.Var]],
+        quantized: set[relax.Var],
+    ) -> list[tuple[relax.Var, Sequence[relax.Var]]]:
+        """The candidates whose result something quantized reads, with what they read, in order; that joins `quantized`.
+
+        A float result, which a normalization reads say, is no use in integers: in transformers such sums have outliers
+        that one scale for a tensor cannot hold. Nor are functions between two matrix products: the kernel of the first
+        computes the function of exact sums, and GELU of rounded ones has cost transformers accuracy.
+        """
+        kept: list[tuple[relax.Var, Sequence[relax.Var]]] = []
+        for variable in reversed([binding.var for binding in self._bindings]):
+            sources: Sequence[relax.Var]
+            if variable in joins:
+                if self._end(variable, is_product=False) not in quantized:
+                    self._reasons.append((variable.name, False, "nothing that reads its result is quantized"))
+                    continue
+                sources, how = joins[variable], "int8: all that it reads is quantized"
+            elif variable in functions and variable in quantized:
+                argument = functions[variable]
+                if self._readers.get(variable) and self._is_end_of_matrix_product(argument):
+                    continue
+                sources, how = [argument], "int8: computed from what it reads, number by number"
+            else:
+                continue
+            self._reasons.append((variable.name, True, how))
+            quantized.update(sources)
+            kept.append((variable, sources))
         return kept[::-1]
+
+    def _argument(
+        self, variable: relax.Var, carried: Collection[relax.Var], quantized: Collection[relax.Var]
+    ) -> relax.Var | None:
+        """The integer tensor of which another is a function, number by number: a table has its values."""
+        if variable in carried:
+            return None
+
+        def call_of(value: relax.Expr) -> relax.Call | None:
+            if self._operator(value) not in ELEMENTWISE:
+                return None
+            is_integer = value in carried or value in quantized
+            return None if is_integer and not value.same_as(variable) else self._definitions[value]
+
+        found = argument_of(variable, call_of)
+        if found is None:
+            found = self._argument_of_channels(variable)
+        if found is None or found.same_as(variable):
+            return None
+        source = self._source(found)
+        return source if source in carried or source in quantized else None
+
+    def _argument_of_channels(self, variable: relax.Var) -> relax.Var | None:
+        """What is multiplied, and moved, by a number for each channel; bounds may stand behind."""
+        while self._operator(variable) in _BOUNDS and isinstance(self._definitions[variable].args[0], relax.Var):
+            variable = self._definitions[variable].args[0]
+            if not self._is_used_once(variable):
+                return None
+
+        def call_of(value: relax.Expr) -> relax.Call | None:
+            return self._definitions[value] if self._operator(value) else None
+
+        found = read_channel_affine(variable, call_of, self._is_used_once)
+        return None if found is None else found.base
+
+    def _is_used_once(self, variable: relax.Expr) -> bool:
+        return len(self._uses[variable]) == 1
+
+    def _is_end_of_matrix_product(self, variable: relax.Var) -> bool:
+        while self._operator(variable) in (*_BOUNDS, "add", "minimum"):
+            found = [argument for argument in self._definitions[variable].args if isinstance(argument, relax.Var)]
+            if len(found) != 1:
+                return False
+            variable = found[0]
+        return self._operator(variable) == "matmul"
 
     def _takes_product(self, binding: relax.VarBinding) -> bool:
         call, name = binding.value, binding.var.name
@@ -210,9 +289,7 @@ class _Search:
         x, weight = call.args
         if name not in self._wanted:
             if isinstance(weight, relax.Var):
-                return (
-                    "a product of two activations: float, in one kernel with its softmax, unless asked for by attention"
-                )
+                return "a product of two activations: float, with softmax in its kernel, unless attention asks for int8"
             return "the recipe leaves it float"
         if name in self._dynamic and str(call.op.name).removeprefix("relax.") not in DYNAMIC_OPERATORS:
             return "scales at run time are for matrix products; static activations would make it int8"
@@ -242,44 +319,67 @@ class _Search:
 
     def _join_operands(self, binding: relax.VarBinding) -> list[relax.Var] | None:
         operator = self._operator(binding.var)
-        if operator not in _JOINS:
-            return None
         call = binding.value
-        operands = (
-            list(call.args[0].fields) if operator == "concat" else list(call.args[: 2 if operator == "add" else 1])
-        )
-        if not all(isinstance(operand, relax.Var) for operand in operands):
+        if operator == "concat":
+            operands = list(call.args[0].fields) if isinstance(call.args[0], relax.Tuple) else [call.args[0]]
+        elif operator in _PAIRS:
+            operands = list(call.args)
+        elif operator in _AVERAGES and _is_average(call):
+            operands = [call.args[0]]
+        else:
             return None
-        if operator == "add" and len({str(operand.ty.shape) for operand in operands}) > 1:
-            return None
-        return operands
+        return operands if all(_is_tensor(operand) for operand in operands) else None
 
     def _source(self, variable: relax.Var) -> relax.Var:
         """The variable whose numbers another one only moves."""
-        while self._operator(variable) in _MOVEMENTS and isinstance(self._definitions[variable].args[0], relax.Var):
-            variable = self._definitions[variable].args[0]
-        return variable
-
-    def _end(self, variable: relax.Var) -> relax.Var:
-        """The result of the bias and the bounds behind a product or a join: one integer kernel with it."""
         while True:
+            value = self._definitions.get(variable)
+            if isinstance(value, relax.TupleGetItem) and self._operator(value.tuple_value) == "split":
+                value = self._definitions[value.tuple_value]
+            if not _is_operator(value) or not is_movement(value) or not isinstance(value.args[0], relax.Var):
+                return variable
+            variable = value.args[0]
+
+    def _end(self, variable: relax.Var, *, is_product: bool) -> relax.Var:
+        """The result of the bias and the bounds behind a product or a join: one integer kernel with it.
+
+        Only products have a bias, right behind them; bounds of channels are the last.
+        """
+        takes_bias = is_product
+        while self._operator(variable) != "minimum":
             readers = self._uses[variable]
             if len(readers) != 1 or readers[0] is None:
                 return variable
             following = readers[0]
             operator = self._operator(following)
-            reads_constant = operator in ("add", "minimum") and any(
-                isinstance(argument, tvm.ir.GenericConst) for argument in self._definitions[following].args
-            )
-            if operator not in _BOUNDS and not reads_constant:
+            if operator in ("add", "minimum"):
+                constants = [isinstance(a, tvm.ir.GenericConst) for a in self._definitions[following].args]
+                if not any(constants) or (operator == "add" and not takes_bias):
+                    return variable
+            elif operator not in _BOUNDS:
                 return variable
+            takes_bias = False
             variable = following
+        return variable
 
-    def _operator(self, variable: relax.Var) -> str:
-        value = self._definitions.get(variable)
-        if not isinstance(value, relax.Call) or not isinstance(value.op, tvm.ir.Op):
-            return ""
-        return str(value.op.name).removeprefix("relax.")
+    def _operator(self, variable: relax.Expr) -> str:
+        value = self._definitions.get(variable) if isinstance(variable, relax.Var) else None
+        return str(value.op.name).removeprefix("relax.") if _is_operator(value) else ""
+
+
+def _is_operator(value: relax.Expr | None) -> TypeGuard[relax.Call]:
+    return isinstance(value, relax.Call) and isinstance(value.op, tvm.ir.Op)
+
+
+def _is_tensor(value: relax.Expr) -> bool:
+    return isinstance(value, relax.Var) and isinstance(value.ty, relax.TensorType) and str(value.ty.dtype) == "float32"
+
+
+def _is_average(call: relax.Call) -> bool:
+    """False for what integers cannot compute; what moves pixels is none either."""
+    return call.op.name != "relax.image.resize2d" or (
+        str(call.attrs.method) == "linear" and str(call.attrs.layout) == "NCHW"
+    )
 
 
 def _why_no_rows(x: relax.Var) -> str:

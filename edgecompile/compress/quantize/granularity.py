@@ -1,6 +1,7 @@
 """Which weights share a scale.
 
-A layer computes each output channel as a sum over its input channels (and, in a convolution, over the window):
+A layer computes each output channel as a sum over its input channels (and, in a convolution, over the window). A row
+of a table of embeddings is taken as a whole, so that the rows are its channels:
 
 | weight                                              | per_tensor | per_channel | per_group, size g    |
 |-----------------------------------------------------|------------|-------------|----------------------|
@@ -8,6 +9,7 @@ A layer computes each output channel as a sum over its input channels (and, in a
 | transposed convolution [C_in, C_out / groups, KH, KW] | []         | [C_out / groups] | [C_in/g, C_out / groups] |
 | matmul [K, N]                                       | []         | [N]         | [K/g, N]             |
 | matmul [K] (a vector)                               | []         | []          | [K/g]                |
+| embedding table [rows, N]                           | []         | [rows]      | [rows, N/g]          |
 | batched matmul [..., K, N]                          | []         | [N]         | [..., K/g, N]        |
 
 A window's weights of one pair of channels are in one group.
@@ -40,7 +42,7 @@ def scale_shape(
     """The shape of a weight's scales; see the table above.
 
     Args:
-        operator: "matmul", or of the family "nn.conv2d", "nn.conv2d_transpose".
+        operator: "matmul", "take" of an embedding table, or of the family "nn.conv2d", "nn.conv2d_transpose".
         weight_shape: as the operator takes it.
         granularity: what shares one scale.
         group_size: divides the input channels; with "per_group" only.

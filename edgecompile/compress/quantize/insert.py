@@ -37,11 +37,13 @@ class ProductScheme:
     Attributes:
         weight: its integers; None for a product of two activations.
         symmetric_activations: the zero point of its input is zero.
+        activation_bits: of its input; 16 have the zero point zero.
         scales: of its input: "static" ones are known from its range, others are found at run time.
     """
 
     weight: IntegerWeight | None
     symmetric_activations: bool = False
+    activation_bits: Literal[8, 16] = 8
     scales: Literal["static", "per_row", "per_tensor"] = "static"
 
 
@@ -135,10 +137,16 @@ class _Writer:
         return relax.Call(call.op, [x, self._weight(scheme.weight, axis)], call.attrs)
 
     def _by_integers(self, binding: relax.VarBinding) -> relax.Expr:
-        """Softmax or a layer normalization from int8 to int8; in float, rounded, where the numbers leave 32 bits."""
+        """Softmax or a layer normalization from int8 to int8; in float, rounded, where the numbers leave 32 bits.
+
+        Also in float where its tensors have 16 bits, for the sake of a product.
+        """
         call, old = binding.value, binding.var
         x, *tables = call.args
-        read, written = self._grid(self._edges.source_of(x)), self._grid(old)
+        source = self._edges.source_of(x)
+        if max(self._bits(source), self._bits(old)) > 8:
+            return self.renewed(call)
+        read, written = self._grid(source), self._grid(old)
         found: SoftmaxNumbers | LayerNormNumbers | None
         if call.op.name == "relax.nn.softmax":
             written = _UNIT
@@ -174,36 +182,40 @@ class _Writer:
         return self._rows[old, shared]
 
     def _weight(self, weight: IntegerWeight, axis: int) -> relax.Var:
-        grid = weight.grid
-        return self._dequantized(relax.const(weight.integers, "int8"), grid.scales, grid.zero_points, axis)
+        scales, zero_points = weight.grid.scales.squeeze(), weight.grid.zero_points.squeeze()
+        return self._dequantized(relax.const(weight.integers, "int8"), scales, zero_points, axis)
 
     def _rounded(self, old: relax.Var, value: relax.Expr) -> relax.Var:
+        dtype = f"int{self._bits(old)}"
         grid = self._grid(old)
-        integers = self._builder.emit(_quantized(value, grid), name_hint=f"{old.name}_int8")
-        return self._dequantized(integers, np.float32(grid.scale), np.int8(grid.zero_point), 0)
+        integers = self._builder.emit(_quantized(value, grid, dtype), name_hint=f"{old.name}_{dtype}")
+        return self._dequantized(integers, np.float32(grid.scale), np.dtype(dtype).type(grid.zero_point), 0)
+
+    def _bits(self, old: relax.Var) -> int:
+        """As the product says that decides about the tensor; what none reads, as few as any has."""
+        decider = self._schemes.get(self._edges.deciders[old.name])
+        if decider is not None:
+            return decider.activation_bits
+        return min((scheme.activation_bits for scheme in self._schemes.values()), default=8)
 
     def _grid(self, old: relax.Var) -> Affine:
-        found = self._ranges[old.name]
-        if not self._edges.is_symmetric(old, self._schemes):
+        found, bits = self._ranges[old.name], self._bits(old)
+        if bits == 8 and not self._edges.is_symmetric(old, self._schemes):
             return affine(found.low, found.high)
         largest = max(abs(found.low), abs(found.high))
-        scale = float(np.float32(largest / 127))
+        scale = float(np.float32(largest / (2 ** (bits - 1) - 1)))
         return Affine(scale if scale > 0 else 1.0, 0)
 
     def _dequantized(
-        self, integers: relax.Expr, scales: np.ndarray | np.float32, zero_points: np.ndarray | np.int8, axis: int
+        self, integers: relax.Expr, scales: np.ndarray | np.float32, zero_points: np.ndarray | np.integer, axis: int
     ) -> relax.Var:
-        call = relax.op.dequantize(
-            integers, relax.const(scales, "float32"), relax.const(zero_points, "int8"), axis=axis, out_dtype="float32"
-        )
+        parameters = relax.const(scales, "float32"), relax.const(zero_points, str(zero_points.dtype))
+        call = relax.op.dequantize(integers, *parameters, axis=axis, out_dtype="float32")
         return self._builder.emit(call)
 
 
-def _quantized(value: relax.Expr, grid: Affine) -> relax.Call:
+def _quantized(value: relax.Expr, grid: Affine, dtype: str = "int8") -> relax.Call:
+    scale, zero_point = np.float32(grid.scale), np.dtype(dtype).type(grid.zero_point)
     return relax.op.quantize(
-        value,
-        relax.const(np.float32(grid.scale), "float32"),
-        relax.const(np.int8(grid.zero_point), "int8"),
-        axis=0,
-        out_dtype="int8",
+        value, relax.const(scale, "float32"), relax.const(zero_point, dtype), axis=0, out_dtype=dtype
     )

@@ -9,16 +9,27 @@ from edgecompile.compress.step import Options
 from edgecompile.compress.strict import unknown
 from edgecompile.errors import InvalidRecipeError
 
+_ROWS: dict[str, Any] = {
+    "weights": {
+        "dtype": "int8", "bits": None, "symmetric": True, "granularity": "per_channel", "group_size": None,
+        "method": "uniform",
+    }
+}  # fmt: skip
+"""Of embedding tables, whatever the options say of other weights: int8 with a scale for each row."""
+
 NAMED: dict[str, dict[str, Any]] = {
-    "int8": {},
-    "int8-dynamic": {"default": {"activations": {"mode": "dynamic"}, "calibration": None}},
+    "int8": {"operators": {"take": _ROWS}},
+    "int8-dynamic": {
+        "default": {"activations": {"mode": "dynamic"}, "calibration": None},
+        "operators": {"take": _ROWS},
+    },
     "w4": {
         "default": {
             "weights": {"dtype": "int4"},
             "activations": {"dtype": "none"},
             "calibration": None,
         },
-        "operators": {"matmul": {"weights": {"granularity": "per_group", "group_size": 32}}},
+        "operators": {"matmul": {"weights": {"granularity": "per_group", "group_size": 32}}, "take": _ROWS},
     },
     "fp16": {
         "default": {"weights": {"dtype": "float16"}, "activations": {"dtype": "none"}, "calibration": None},
@@ -33,6 +44,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "weights": ("weights", "dtype"),
     "granularity": ("weights", "granularity"),
     "group_size": ("weights", "group_size"),
+    "symmetric_weights": ("weights", "symmetric"),
     "method": ("weights", "method"),
     "bits": ("weights", "bits"),
     "activations": ("activations", "dtype"),
@@ -61,7 +73,8 @@ def from_name(name: str, options: Options) -> dict[str, Any]:
     Args:
         name: a key of `NAMED`.
         options: settings of the default, and of the operators that the name itself has rules for; an option without a
-            value is a switch that it turns on. `skip=PATTERN` leaves layers as they are, and may be repeated.
+            value is a switch that it turns on. `skip=PATTERN` leaves layers as they are, and may be repeated;
+            `embeddings=DTYPE` is how tables of embeddings are stored, and no other option is for them.
 
     Raises:
         InvalidRecipeError: there is no such option.
@@ -70,10 +83,13 @@ def from_name(name: str, options: Options) -> dict[str, Any]:
     for key, text in options:
         if key == "skip" and text:
             data["layers"][text] = {"skip": True}
+        elif key == "embeddings" and text:
+            data["operators"]["take"] = {"weights": {**_ROWS["weights"], "dtype": text}}
         elif key in _OPTIONS:
-            _apply(key, True if text is None else _value(text), data["default"], list(data["operators"].values()))
+            rules = [rule for operator, rule in data["operators"].items() if operator != "take"]
+            _apply(key, True if text is None else _value(text), data["default"], rules)
         else:
-            raise InvalidRecipeError(unknown("option", key, [*_OPTIONS, "skip"]))
+            raise InvalidRecipeError(unknown("option", key, [*_OPTIONS, "embeddings", "skip"]))
     return data
 
 

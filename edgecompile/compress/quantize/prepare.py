@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from edgecompile.compress.quantize.improve.runs import Runs
 from edgecompile.compress.quantize.prepared import Prepared
 from edgecompile.compress.quantize.quantizable import (
+    EMBEDDING_OPERATORS,
     ROW_OPERATORS,
     WEIGHTED_OPERATORS,
     QuantizableLayer,
@@ -21,7 +22,7 @@ from edgecompile.compress.quantize.replay import Replay
 from edgecompile.compress.quantize.resolve import resolve
 from edgecompile.compress.quantize.scheme import ActivationScheme, LayerScheme
 from edgecompile.decision import Decision
-from edgecompile.errors import InvalidInputError, InvalidRecipeError
+from edgecompile.errors import InvalidInputError
 from edgecompile.frontend.model import Model
 from edgecompile.passes.simplify_model import simplify_model
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from edgecompile.compress.driver import Data
     from edgecompile.compress.quantize.insert import ProductScheme, TensorRange
+    from edgecompile.compress.quantize.weights import IntegerWeight
 
 Schemes = Mapping[str, LayerScheme]
 Progress = Callable[[str], None]
@@ -54,35 +56,40 @@ def prepare(
         keep: samples will be asked for again, so they stay.
 
     Raises:
-        InvalidRecipeError: the recipe asks for what is not built yet, or does not fit the model.
+        InvalidRecipeError: the recipe does not fit the model.
         InvalidInputError: neither data nor a table where some layer is static, or a table where the recipe needs data.
         InvalidCalibrationError: see `calibrate` and `load_table`.
     """
     simplified = simplify_model(model)
     layers = quantizable_layers(simplified)
     schemes = {name: found for name, found in resolve(step, layers).items() if not found.skip}
-    weighted = {layer.name for layer in layers if layer.operator in WEIGHTED_OPERATORS} & schemes.keys()
+    with_weights = (*WEIGHTED_OPERATORS, *EMBEDDING_OPERATORS)
+    with_constants = {layer.name for layer in layers if layer.weight_shape is not None}
+    weighted = {layer.name for layer in layers if layer.operator in with_weights} & schemes.keys()
     batched = {layer.name for layer in layers if layer.operator == "matmul" and layer.weight_shape is None}
+    computing = {name: layer for name, layer in schemes.items() if name in weighted and layer.activations.is_integer}
     products = {
-        name: layer
-        for name, layer in schemes.items()
-        if name in weighted and layer.activations.is_integer and (layer.attention or name not in batched)
+        name: layer for name, layer in computing.items() if name not in batched or _takes_two_activations(layer)
     }
-    stored = {name: layer for name, layer in schemes.items() if name in weighted - batched and name not in products}
+    stored = {name: layer for name, layer in schemes.items() if name in weighted and name not in computing}
     integer = _integer_rows(layers, schemes)
-    _refuse_unbuilt(products)
-    _refuse_unbuilt_storage(stored)
     decisions: list[Decision] = []
     equalized = _equalized(simplified, products | stored, decisions)
-    replay = _samples(model, products, data, samples, table, decisions, keep)
+    replay = _samples(model, products | stored, data, samples, table, decisions, keep)
     scaled = _smoothed(equalized, products, replay, progress, decisions)
     with Runs(scaled, replay, progress) as runs:
         ranges = _ranges(runs, products, schemes, integer, table, progress)
         rounded = {**_rounded(runs, products, progress, decisions), **_two_activations(products, batched)}
-        corrections = _corrections(runs, products, rounded, ranges, progress, decisions)
-    return Prepared(
-        scaled, rounded, stored, integer, ranges, corrections, _first_samples(replay, data, keep), decisions
-    )
+        constant = {name: stored[name] for name in stored if name in with_constants}
+        integers = _rounded_by_data(runs, constant, progress, decisions)
+        ready = Prepared(scaled, rounded, stored, integer, integers, ranges, {}, (), decisions)
+        corrections = _corrections(runs, products | stored, ready, progress, decisions)
+    return dataclasses.replace(ready, corrections=corrections, samples=_first_samples(replay, data, keep))
+
+
+def _takes_two_activations(layer: LayerScheme) -> bool:
+    """True where a recipe wants a product of two activations in integers; those are of 8 bits."""
+    return layer.attention and layer.activations.dtype != "int16"
 
 
 def _integer_rows(layers: Sequence[QuantizableLayer], schemes: Schemes) -> frozenset[str]:
@@ -115,32 +122,6 @@ def _scales(activations: ActivationScheme) -> Literal["static", "per_row", "per_
     return "per_row" if activations.has_row_scales else "per_tensor"
 
 
-def _refuse_unbuilt_storage(schemes: Schemes) -> None:
-    """Raises where a layer whose weights alone are stored in fewer bits asks for more than the nearest codes."""
-    for name, layer in schemes.items():
-        asked = [what for what in _improvements(layer) if what != "equalize"]
-        if asked:
-            raise InvalidRecipeError(
-                f"layer {name!r} asks for {', '.join(asked)}, which is not built yet for float activations: omit it"
-            )
-
-
-def _refuse_unbuilt(schemes: Schemes) -> None:
-    """Raises where a layer asks for more than integers of at most 8 bits."""
-    for name, layer in schemes.items():
-        weights, activations = layer.weights, layer.activations
-        is_integer = activations.is_integer
-        unbuilt = {
-            f"weights of {weights.dtype}": weights.dtype not in (("int8", "int4") if is_integer else ("int8",)),
-            f"weights by {weights.method}": weights.method != "uniform",
-            f"weights with {weights.granularity}": weights.granularity == "per_group",
-            f"activations of {activations.dtype}": activations.dtype not in ("int8", "uint8"),
-        }
-        asked = [what for what, is_asked in unbuilt.items() if is_asked]
-        if asked:
-            raise InvalidRecipeError(f"layer {name!r} asks for {', '.join(asked)}, which is not built yet: use int8")
-
-
 def _samples(
     model: Model,
     schemes: Schemes,
@@ -155,7 +136,7 @@ def _samples(
     Raises:
         InvalidInputError: neither data nor a table, or a table that does not do.
     """
-    if data is None and table is None and any(not layer.activations.is_dynamic for layer in schemes.values()):
+    if data is None and table is None and any(_is_static(layer) for layer in schemes.values()):
         raise InvalidInputError("static int8 needs calibration data or a table, found neither: give data= or table=")
     asked = {what: name for name, layer in schemes.items() for what in _improvements(layer)}
     if data is None and asked:
@@ -174,10 +155,14 @@ def _samples(
     return replay
 
 
+def _is_static(layer: LayerScheme) -> bool:
+    return layer.activations.is_integer and not layer.activations.is_dynamic
+
+
 def _improvements(layer: LayerScheme) -> list[str]:
-    """What a scheme asks for beside rounding to nearest."""
+    """What a scheme asks for beside rounding to nearest, of what needs data."""
     asked = {
-        "equalize": layer.equalize,
+        "equalize": layer.equalize and layer.activations.is_integer,
         "smooth": layer.smooth is not None,
         f"rounding {layer.rounding}": layer.rounding != "nearest",
         "bias_correction": layer.bias_correction,
@@ -217,7 +202,7 @@ def _ranges(
     from edgecompile.compress.quantize.ranges import ranges_from_data
     from edgecompile.compress.quantize.table import load_table
 
-    static = {name: layer for name, layer in products.items() if not layer.activations.is_dynamic}
+    static = {name: layer for name, layer in products.items() if _is_static(layer)}
     if not static:
         return {}
     progress("calibrate")
@@ -242,30 +227,46 @@ def _rounded(
         name: ProductScheme(
             weight,
             symmetric_activations=schemes[name].activations.symmetric,
+            activation_bits=16 if schemes[name].activations.dtype == "int16" else 8,
             scales=_scales(schemes[name].activations),
         )
         for name, weight in weights.items()
     }
 
 
+def _rounded_by_data(
+    runs: Runs, stored: Schemes, progress: Progress, decisions: list[Decision]
+) -> Mapping[str, IntegerWeight]:
+    """The integers of stored weights that are not just the nearest ones, by layer."""
+    import numpy as np
+
+    from edgecompile.compress.quantize.improve.choose_weights import STEP, choose_weights
+    from edgecompile.compress.quantize.improve.product import products_of
+
+    asking = {name: layer for name, layer in stored.items() if layer.rounding != "nearest"}
+    products = products_of(runs.model.module["main"], asking.keys())
+    finite = [product for product in products if np.isfinite(product.weight).all()]  # storing refuses the others
+    known = {product.name for product in products}
+    decisions += [
+        Decision(STEP, name, False, f"{layer.rounding} is for conv2d and matmul of a matrix: nearest")
+        for name, layer in asking.items()
+        if name not in known
+    ]
+    return choose_weights(finite, asking, runs, progress, decisions) if finite else {}
+
+
 def _corrections(
-    runs: Runs,
-    schemes: Schemes,
-    rounded: Mapping[str, ProductScheme],
-    ranges: Mapping[str, TensorRange],
-    progress: Progress,
-    decisions: list[Decision],
+    runs: Runs, schemes: Schemes, ready: Prepared, progress: Progress, decisions: list[Decision]
 ) -> Mapping[str, np.ndarray]:
     """Of the biases, with all layers quantized."""
     from edgecompile.compress.quantize.improve.correct_bias import bias_corrections
     from edgecompile.compress.quantize.improve.product import products_of
-    from edgecompile.compress.quantize.insert import insert_quantization
 
-    asking = {name for name, layer in schemes.items() if layer.bias_correction} & rounded.keys()
+    asking = {name for name, layer in schemes.items() if layer.bias_correction} & ready.layers
     if not asking:
         return {}
     found: list[Decision] = []
-    module = insert_quantization(runs.model.module, ranges, rounded, found)
+    module = ready.insert(ready.layers, found)
     quantized = asking & {decision.subject for decision in found if decision.kept}
     products = [
         product for product in products_of(runs.model.module["main"], schemes.keys()) if product.name in quantized

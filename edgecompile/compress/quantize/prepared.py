@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from edgecompile.compress.quantize.insert import ProductScheme, TensorRange
     from edgecompile.compress.quantize.scheme import LayerScheme
+    from edgecompile.compress.quantize.weights import IntegerWeight
     from edgecompile.frontend.model import Model
 
 
@@ -26,7 +27,8 @@ class Prepared:
         model: float, simplified, equalized and smoothed: what the names of layers and tensors speak of.
         products: the layers that compute in integers, by name.
         stored: the layers whose weights alone are in fewer bits, by name.
-        integer: the softmax and layer normalizations that compute in integers alone, by name.
+        rows: the softmax and layer normalizations that compute in integers alone, by name.
+        integers: of their weights, where data chose them; all others are the nearest.
         ranges: of each tensor that has a scale beforehand, by name.
         corrections: what is added to the results of layers, `[channels]` along theirs; see `bias_corrections`.
         samples: the first of the calibration data; none where a table was given.
@@ -36,7 +38,8 @@ class Prepared:
     model: Model
     products: Mapping[str, ProductScheme]
     stored: Mapping[str, LayerScheme]
-    integer: frozenset[str]
+    rows: frozenset[str]
+    integers: Mapping[str, IntegerWeight]
     ranges: Mapping[str, TensorRange]
     corrections: Mapping[str, np.ndarray]
     samples: Sequence[Mapping[str, np.ndarray]]
@@ -59,16 +62,18 @@ class Prepared:
         from edgecompile.compress.quantize.storage.store_weights import store_weights
 
         module = self.model.module
+        found: list[Decision] = []
         if self.products:
             chosen = {name: scheme for name, scheme in self.products.items() if name in layers}
-            found: list[Decision] = []
-            module = insert_quantization(module, self.ranges, chosen, found, self.integer)
-            kept = {decision.subject for decision in found if decision.kept}
-            corrections = {name: vector for name, vector in self.corrections.items() if name in kept & chosen.keys()}
-            module = with_corrections(module, corrections)
-            decisions += [decision for decision in found if decision.subject not in self.stored]
+            module = insert_quantization(module, self.ranges, chosen, found, self.rows)
+            found = [decision for decision in found if decision.subject not in self.stored]
         stored = {name: scheme for name, scheme in self.stored.items() if name in layers}
-        return store_weights(module, stored, decisions) if stored else module
+        if stored:
+            module = store_weights(module, stored, found, integers=self.integers)
+        kept = {decision.subject for decision in found if decision.kept}
+        decisions += found
+        corrections = {name: vector for name, vector in self.corrections.items() if name in kept & set(layers)}
+        return with_corrections(module, corrections)
 
     def renewed(self, model: Model, module: tvm.IRModule) -> Model:
         """The user's model with another module; the self-test should ask what the ranges were chosen for."""

@@ -21,6 +21,9 @@ WEIGHTED_OPERATORS = (
 )
 """Sums of products: what quantization is for."""
 
+EMBEDDING_OPERATORS = ("take",)
+"""Rows of a constant table: there is nothing to compute, but the table can be stored in fewer bits."""
+
 DYNAMIC_OPERATORS = ("matmul",)
 """Those whose activations may get their scales at run time."""
 
@@ -99,9 +102,26 @@ def _layer(name: str, call: relax.Call, constants: dict[relax.Var, bool]) -> Qua
         return QuantizableLayer(name, operator, shape)
     if operator in ROW_OPERATORS:
         return None if _is_constant(call.args[0], constants) else QuantizableLayer(name, operator)
+    if operator in EMBEDDING_OPERATORS:
+        return QuantizableLayer(name, operator, _shape(call.args[0].ty)) if _is_embedding(call, constants) else None
     if operator not in OTHER_OPERATORS or any(_is_constant(argument, constants) for argument in call.args):
         return None
     return QuantizableLayer(name, operator)
+
+
+def _is_embedding(call: relax.Call, constants: dict[relax.Var, bool]) -> bool:
+    """True where rows of a constant matrix are taken that are not known beforehand."""
+    import tvm
+
+    table, rows = call.args
+    return (
+        isinstance(table, tvm.ir.GenericConst)
+        and len(table.ty.shape.values) == 2
+        and not _is_constant(rows, constants)
+        and call.attrs.axis is not None
+        and int(call.attrs.axis) == 0
+        and str(call.attrs.mode) == "clip"
+    )
 
 
 def _is_constant(expression: relax.Expr, constants: dict[relax.Var, bool]) -> bool:

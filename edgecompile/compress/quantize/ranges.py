@@ -9,7 +9,7 @@ import numpy as np
 from edgecompile.compress.quantize.calibrate import calibrate_each
 from edgecompile.compress.quantize.chosen_observer import chosen_observer
 from edgecompile.compress.quantize.improve.runs import Runs
-from edgecompile.compress.quantize.scheme import Calibration, LayerScheme
+from edgecompile.compress.quantize.scheme import INTEGER_BITS, Calibration, LayerScheme
 from edgecompile.compress.quantize.table import TensorRange
 
 
@@ -27,13 +27,17 @@ def ranges_from_data(
     """
     from edgecompile.compress.quantize.edges import Edges
 
-    calibrations = {name: layer.calibration for name, layer in schemes.items() if layer.calibration is not None}
+    calibrations = {
+        name: (layer.calibration, INTEGER_BITS[layer.activations.dtype])
+        for name, layer in schemes.items()
+        if layer.calibration is not None and layer.activations.is_integer
+    }
     usual = calibrations[next(iter(products))]
-    wanted: list[Calibration] = []
+    wanted: list[tuple[Calibration, int]] = []
     for calibration in (usual, *calibrations.values()):
         if calibration not in wanted:
             wanted.append(calibration)
-    observers = [chosen_observer(calibration) for calibration in wanted]
+    observers = [chosen_observer(calibration, bits) for calibration, bits in wanted]
     tables = calibrate_each(runs.model, runs.samples, observers=observers, observed=runs.observed)
     edges = Edges.of(runs.model.module["main"], tables[0].tensors.keys(), products.keys(), integer=integer)
     return {

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from edgecompile.compress.quantize.combinations import why_impossible
 from edgecompile.compress.quantize.named import NAMED, from_name
-from edgecompile.compress.quantize.quantizable import OTHER_OPERATORS, WEIGHTED_OPERATORS
+from edgecompile.compress.quantize.quantizable import EMBEDDING_OPERATORS, OTHER_OPERATORS, WEIGHTED_OPERATORS
 from edgecompile.compress.quantize.scheme import LayerScheme
 from edgecompile.compress.step import Options, Step
 from edgecompile.compress.strict import unknown
@@ -51,7 +51,7 @@ class QuantizeStep(Step):
 
     @model_validator(mode="after")
     def _check(self) -> QuantizeStep:
-        known = (*WEIGHTED_OPERATORS, *OTHER_OPERATORS)
+        known = (*WEIGHTED_OPERATORS, *EMBEDDING_OPERATORS, *OTHER_OPERATORS)
         for operator in self.operators:
             if operator not in known:
                 raise ValueError(unknown("operator", operator, known))

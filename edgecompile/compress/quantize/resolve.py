@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from edgecompile.compress.quantize.combinations import why_impossible, why_unfit
-from edgecompile.compress.quantize.quantizable import QuantizableLayer
+from edgecompile.compress.quantize.quantizable import EMBEDDING_OPERATORS, QuantizableLayer
 from edgecompile.compress.quantize.recipe import QuantizeStep
-from edgecompile.compress.quantize.scheme import LayerScheme
+from edgecompile.compress.quantize.scheme import ActivationScheme, LayerScheme
 from edgecompile.errors import InvalidRecipeError
 
 _SHOWN = 3
+
+_OF_TABLES = LayerScheme(activations=ActivationScheme(dtype="none"), calibration=None)
+"""Of embeddings, which compute nothing: only how weights are stored is for a recipe to say."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ def _resolve(step: QuantizeStep, layer: QuantizableLayer) -> ResolvedLayer:
     for name, rule in matching:
         scheme = scheme.changed_by(rule)
         rules.append(name)
+    if layer.operator in EMBEDDING_OPERATORS:
+        scheme = _OF_TABLES.model_copy(update={"weights": scheme.weights, "skip": scheme.skip})
     reason = why_impossible(scheme) or why_unfit(scheme, layer)
     if reason:
         raise InvalidRecipeError(f"layer {layer.name!r} ({layer.operator}), by {', '.join(rules)}: {reason}")

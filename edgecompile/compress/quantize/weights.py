@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgecompile.compress.quantize.scheme import INTEGER_BITS, LayerScheme
+from edgecompile.storage.runs import run_axes, split, spread
 
 
 @dataclass(frozen=True)
 class WeightForm:
-    """How a layer's weight becomes integers; they are stored as int8 whatever the bits.
+    """How a layer's weight becomes integers; they are kept as int8 whatever the bits.
 
     Attributes:
-        axis: of the channels that have a scale each; None for one scale.
+        blocks: how many scales there are along each axis of the weight; see `edgecompile.storage.runs`.
         lowest, highest: integers.
         symmetric: the zero point is 0.
     """
 
-    axis: int | None
+    blocks: tuple[int, ...]
     lowest: int = -127
     highest: int = 127
     symmetric: bool = True
 
     @staticmethod
-    def of(scheme: LayerScheme, axis: int) -> WeightForm:
-        """The form that a scheme asks for; `axis` is that of the output channels.
+    def of(scheme: LayerScheme, blocks: Sequence[int]) -> WeightForm:
+        """The form that a scheme asks for; its blocks are those of `blocks_of`.
 
         Symmetric weights leave out the lowest integer, so that both sides reach equally far.
         """
         bits = 7 if scheme.reduce_range else INTEGER_BITS[scheme.weights.dtype]
         highest = (1 << (bits - 1)) - 1
         symmetric = scheme.weights.symmetric
-        channel = axis if scheme.weights.granularity == "per_channel" else None
-        return WeightForm(channel, -highest if symmetric else -highest - 1, highest, symmetric)
+        return WeightForm(tuple(blocks), -highest if symmetric else -highest - 1, highest, symmetric)
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class WeightGrid:
     """weight = scale * (integer - zero point).
 
     Attributes:
-        form: the axis and the bounds.
-        scales: float32 `[]`, or `[channels]`; positive.
-        zero_points: int8 of the same shape.
+        form: the blocks and the bounds.
+        scales: float32 of the blocks; positive.
+        zero_points: int8 of the blocks.
     """
 
     form: WeightForm
@@ -52,8 +53,9 @@ class WeightGrid:
     zero_points: np.ndarray
 
     def steps(self, weight: np.ndarray) -> np.ndarray:
-        """float32: where each number is on the grid, between integers and beyond its ends."""
-        return weight / self._along(self.scales, weight.ndim) + self._along(self.zero_points, weight.ndim)
+        """float64: where each number is on the grid, between integers and beyond its ends."""
+        scales, zero_points = (spread(numbers, weight.shape) for numbers in (self.scales, self.zero_points))
+        return weight / scales.astype(np.float64) + zero_points
 
     def nearest(self, weight: np.ndarray) -> np.ndarray:
         """int8 of the same shape."""
@@ -65,13 +67,8 @@ class WeightGrid:
 
     def real(self, integers: np.ndarray) -> np.ndarray:
         """float32 of the same shape."""
-        centred = integers.astype(np.float32) - self._along(self.zero_points, integers.ndim)
-        return np.asarray(centred * self._along(self.scales, integers.ndim), np.float32)
-
-    def _along(self, parameter: np.ndarray, rank: int) -> np.ndarray:
-        if not parameter.ndim:
-            return parameter
-        return parameter.reshape([-1 if axis == self.form.axis else 1 for axis in range(rank)])
+        centred = integers.astype(np.float32) - spread(self.zero_points, integers.shape)
+        return np.asarray(centred * spread(self.scales, integers.shape), np.float32)
 
 
 @dataclass(frozen=True)
@@ -91,12 +88,14 @@ def widest_grid(weight: np.ndarray, form: WeightForm, part: np.ndarray | float =
     """The finest grid that holds every number of the weight, or the given part of their range.
 
     Args:
-        weight: float32 of any shape, finite.
-        part: of each range, from 0 to 1; a number, or `[channels]`.
+        weight: floats of any shape, finite.
+        form: its blocks divide that shape.
+        part: of each range, from 0 to 1; a number, or one for each of the blocks.
     """
-    others = None if form.axis is None else tuple(axis for axis in range(weight.ndim) if axis != form.axis)
-    low = np.minimum(weight.min(axis=others, initial=0.0), 0).astype(np.float64) * part
-    high = np.maximum(weight.max(axis=others, initial=0.0), 0).astype(np.float64) * part
+    runs, axes = split(weight, form.blocks), run_axes(weight.ndim)
+    # In float64, as a span of float32 may be more than float32 holds.
+    low = np.minimum(runs.min(axis=axes, initial=0.0), 0).astype(np.float64) * part
+    high = np.maximum(runs.max(axis=axes, initial=0.0), 0).astype(np.float64) * part
     if form.symmetric:
         scales = _positive(np.maximum(-low, high) / form.highest)
         return WeightGrid(form, scales, np.zeros(scales.shape, np.int8))

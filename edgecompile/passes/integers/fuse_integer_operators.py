@@ -59,18 +59,19 @@ class FuseIntegerOperators:
 
         from edgecompile.passes.integers.dynamic_products import centred_product, row_product
         from edgecompile.passes.integers.products import float_product
+        from edgecompile.passes.integers.word_products import word_product
 
         variable = binding.var
         call = graph.call(variable, "quantize")
         if call is None:
-            products = (form(variable, graph) for form in (float_product, row_product, centred_product))
+            products = (form(variable, graph) for form in (float_product, row_product, word_product, centred_product))
             found = next((product for product in products if product is not None), None)
             return graph.renewed(binding.value) if found is None else found
         found = _integer_form(call, graph)
         if found is None:
-            decisions.append(
-                Decision(self.name, variable.name, False, f"quantizes the float result of {_producer(call, graph)}")
-            )
+            if str(call.ty.dtype) != "int16":  # those are rounded in float by design, see `word_products`
+                reason = f"quantizes the float result of {_producer(call, graph)}"
+                decisions.append(Decision(self.name, variable.name, False, reason))
             return graph.renewed(binding.value)
         if str(call.ty.dtype) == "int8":
             return found
@@ -85,7 +86,7 @@ class FuseIntegerOperators:
 def _integer_form(call: relax.Call, graph: Graph) -> relax.Expr | None:
     from tvm import relax
 
-    from edgecompile.passes.integers import others, products
+    from edgecompile.passes.integers import averages, channels, others, pairs, products, tables
     from edgecompile.passes.integers.output import read_output
 
     output = read_output(call, graph)
@@ -94,10 +95,13 @@ def _integer_form(call: relax.Call, graph: Graph) -> relax.Expr | None:
     forms = (
         products.requantized_product,
         others.rescaled,
-        others.added,
-        others.averaged,
+        tables.looked_up,
+        pairs.added,
+        pairs.multiplied,
+        channels.scaled_channels,
+        averages.averaged,
+        averages.resampled,
         others.joined,
-        others.looked_up,
     )
     found = next((found for form in forms if (found := form(output, graph)) is not None), None)
     if found is None or output.most is None:

@@ -11,13 +11,10 @@ import tvm
 from tvm import relax
 from tvm_ffi.structural import structural_mutate, structural_walk
 
-from edgecompile.passes.integers.quantized import Quantized, QuantizedRows, read_parameters
+from edgecompile.integer.movements import MOVEMENTS, is_movement, moved
+from edgecompile.passes.integers.quantized import Quantized, QuantizedRows, QuantizedWords, read_parameters
 
-# They put numbers elsewhere or choose among them; scale and zero point stay.
-MOVEMENTS = (
-    *("reshape", "permute_dims", "squeeze", "expand_dims", "flatten", "strided_slice", "broadcast_to", "max"),
-    "nn.max_pool2d",
-)
+_OF_WHOLE_NUMBERS = ("max", "min", "nn.max_pool2d", "split")  # movements that bytes of words do not follow
 
 
 class Graph:
@@ -29,7 +26,8 @@ class Graph:
         self._uses: Counter[relax.Var] = Counter()
         self._new: dict[relax.Var, relax.Expr] = {parameter: parameter for parameter in main.params}
         self._signed: dict[relax.Var, relax.Expr] = {}
-        self._moved: dict[relax.Var, Quantized] = {}
+        self._moved: dict[relax.Var, Quantized | None] = {}
+        self._words: dict[relax.Var, QuantizedWords | None] = {}
         for binding in main.body.blocks[0].bindings:
             self._definitions[binding.var] = binding.value
             self._count(binding.value)
@@ -82,6 +80,9 @@ class Graph:
         movement = self.call(value, *MOVEMENTS)
         if movement is not None:
             return self._moved_form(value, movement)
+        field = self.definition(value)
+        if isinstance(field, relax.TupleGetItem):
+            return self._field(value, field)
         call = self.call(value, "dequantize")
         if call is None:
             return None
@@ -108,6 +109,42 @@ class Graph:
             return None
         return QuantizedRows(self.renewed(wide.args[0]), self.renewed(scales))
 
+    def quantized_words(self, value: relax.Expr) -> QuantizedWords | None:
+        """What a float tensor is the dequantized int16 form of, perhaps moved; None where it is not."""
+        if not isinstance(value, relax.Var):
+            return None
+        if value not in self._words:
+            movement, call = self.call(value, *MOVEMENTS), self.call(value, "dequantize")
+            if movement is not None:
+                self._words[value] = self._moved_words(value, movement)
+            else:
+                self._words[value] = None if call is None else self._split(call)
+        return self._words[value]
+
+    def _split(self, call: relax.Call) -> QuantizedWords | None:
+        source = call.args[0]
+        parameters = read_parameters(call, str(source.ty.dtype)) if isinstance(source, relax.Var) else None
+        if parameters is None or not parameters.is_words:
+            return None
+        x, name = self._new[source], source.name
+        high = self.emit(relax.op.right_shift(x, relax.const(8, "int16")), f"{name}_shifted")
+        low = self.emit(relax.op.bitwise_and(x, relax.const(255, "int16")), f"{name}_masked")
+        signed = self.emit(relax.op.subtract(low, relax.const(128, "int16")), f"{name}_centred")
+        upper = self.emit(relax.op.astype(high, "int8"), f"{name}_high")
+        lower = self.emit(relax.op.astype(signed, "int8"), f"{name}_low")
+        return QuantizedWords(upper, lower, float(parameters.scale))
+
+    def _moved_words(self, variable: relax.Var, call: relax.Call) -> QuantizedWords | None:
+        found = self.quantized_words(call.args[0])
+        if found is None or not is_movement(call) or call.op.name.removeprefix("relax.") in _OF_WHOLE_NUMBERS:
+            return None
+        others = [self.renewed(argument) for argument in call.args[1:]]
+        high, low = (
+            self.emit(moved(call, [half, *others], found.scale, zero_point), f"{variable.name}_{part}")
+            for half, zero_point, part in ((found.high, 0, "high"), (found.low, -128, "low"))
+        )
+        return QuantizedWords(high, low, found.scale)
+
     def _moved_form(self, variable: relax.Var, call: relax.Call) -> Quantized | None:
         """A movement of a dequantized tensor is the same movement of its integers."""
         if variable in self._moved:
@@ -119,8 +156,24 @@ class Graph:
             return _transposed(found, call)
         if not found.is_per_tensor:
             return None
-        moved = self.emit(relax.Call(call.op, [found.value, *call.args[1:]], call.attrs), f"{variable.name}_integer")
-        self._moved[variable] = Quantized(moved, found.scale, found.zero_point, 0)
+        arguments = [found.value, *(self.renewed(argument) for argument in call.args[1:])]
+        movement = moved(call, arguments, float(found.scale), found.zero_point)
+        if movement is None:
+            self._moved[variable] = None
+        else:
+            integers = self.emit(movement, f"{variable.name}_integer")
+            self._moved[variable] = Quantized(integers, found.scale, found.zero_point, 0)
+        return self._moved[variable]
+
+    def _field(self, variable: relax.Var, field: relax.TupleGetItem) -> Quantized | None:
+        """One part of what is split."""
+        split = self.call(field.tuple_value, "split")
+        parts = self._moved_form(field.tuple_value, split) if split is not None else None
+        if parts is None or isinstance(parts.value, tvm.ir.GenericConst):
+            return None
+        if variable not in self._moved:
+            integers = self.emit(relax.TupleGetItem(parts.value, field.index), f"{variable.name}_integer")
+            self._moved[variable] = Quantized(integers, parts.scale, parts.zero_point, 0)
         return self._moved[variable]
 
     def signed(self, variable: relax.Var) -> relax.Expr:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import tvm
@@ -13,10 +14,11 @@ from edgecompile.layers import products_name, sums_name
 from edgecompile.passes.integers.graph import Graph
 from edgecompile.passes.integers.output import Output
 from edgecompile.passes.integers.quantized import Quantized
+from edgecompile.passes.integers.steps_of_bias import fit_steps_of_bias
 
 
 @dataclass(frozen=True)
-class _Product:
+class Product:
     """Integer sums that stand for `scale * sum`.
 
     Attributes:
@@ -58,33 +60,56 @@ def float_product(value: relax.Var, graph: Graph) -> relax.Expr | None:
     return relax.op.multiply(real, relax.const(product.scale.astype(np.float32).reshape(shape), "float32"))
 
 
-def _biased_product(value: relax.Expr, graph: Graph) -> _Product | None:
-    """A product, or the sum of one that nothing else reads and a constant."""
+class Found(NamedTuple):
+    """A real product in the old `main`.
+
+    Attributes:
+        call: of conv2d or matmul.
+        bias: the constant that is added to it, None where there is none.
+        layer: its name.
+    """
+
+    call: relax.Call
+    bias: np.ndarray | None
+    layer: str
+
+
+def find_product(value: relax.Expr, graph: Graph) -> Found | None:
+    """The product that a variable is, or that it is the sum of with a constant where nothing else reads the product."""
     call = graph.call(value, "add")
-    if call is not None:
-        for data, other in (call.args, reversed(call.args)):
-            if isinstance(other, tvm.ir.GenericConst) and graph.is_used_once(data):
-                return _product(data, other.value.numpy(), graph)
-    return _product(value, None, graph)
+    for data, other in (call.args, reversed(call.args)) if call is not None else ():
+        if isinstance(other, tvm.ir.GenericConst) and graph.is_used_once(data):
+            return _found(data, other.value.numpy(), graph)
+    return _found(value, None, graph)
 
 
-def _product(value: relax.Expr, bias: np.ndarray | None, graph: Graph) -> _Product | None:
+def integer_product(found: Found, a: Quantized, b: Quantized, graph: Graph) -> Product | None:
+    """The product of these tensors in integers; None where it is not built for them."""
+    if found.call.op.name == "relax.nn.conv2d":
+        return _convolution(found.call, a, b, found.bias, found.layer)
+    return _matmul(found.call, a, b, found.bias, found.layer, graph)
+
+
+def _found(value: relax.Expr, bias: np.ndarray | None, graph: Graph) -> Found | None:
     call = graph.call(value, "nn.conv2d", "matmul")
-    if call is None:
+    return None if call is None else Found(call, bias, value.name)
+
+
+def _biased_product(value: relax.Expr, graph: Graph) -> Product | None:
+    found = find_product(value, graph)
+    if found is None:
         return None
-    if call.op.name == "relax.matmul" and len(call.args[1].ty.shape.values) > 2:
-        return _batched(call, bias, value.name, graph)
-    a, b = (graph.quantized(argument) for argument in call.args)
+    if found.call.op.name == "relax.matmul" and len(found.call.args[1].ty.shape.values) > 2:
+        return _batched(found.call, found.bias, found.layer, graph)
+    a, b = (graph.quantized(argument) for argument in found.call.args)
     if a is None or b is None or not a.is_per_tensor:
         return None
-    if call.op.name == "relax.nn.conv2d":
-        return _convolution(call, a, b, bias, value.name)
-    return _matmul(call, a, b, bias, value.name, graph)
+    return integer_product(found, a, b, graph)
 
 
 def _convolution(
     call: relax.Call, x: Quantized, weight: Quantized, bias: np.ndarray | None, layer: str
-) -> _Product | None:
+) -> Product | None:
     attributes = call.attrs
     layouts = (str(attributes.data_layout), str(attributes.kernel_layout))
     if layouts != ("NCHW", "OIHW") or not isinstance(weight.value, tvm.ir.GenericConst):
@@ -92,6 +117,7 @@ def _convolution(
     if weight.scale.ndim and weight.axis != 0:
         return None
     channels = int(weight.value.value.shape[0])
+    weight = fit_steps_of_bias(weight, 0, float(x.scale), bias)
     scale = x.scale * weight.scale
     added = _integer_bias(bias, scale, (1, channels, 1, 1))
     if added is None:
@@ -106,15 +132,17 @@ def _convolution(
         groups=int(attributes.groups),
         zero_point=x.zero_point,
     )
-    return _Product(sums, scale, 1, layer)
+    return Product(sums, scale, 1, layer)
 
 
 def _matmul(
     call: relax.Call, a: Quantized, b: Quantized, bias: np.ndarray | None, layer: str, graph: Graph
-) -> _Product | None:
+) -> Product | None:
     ranks = [len(argument.ty.shape.values) for argument in call.args]
     if min(ranks) < 2 or ranks[1] != 2 or (b.scale.ndim and b.axis != 1):
         return None
+    if isinstance(b.value, tvm.ir.GenericConst):
+        b = fit_steps_of_bias(b, 1, float(a.scale), bias)
     scale = a.scale * b.scale
     columns = int(call.args[1].ty.shape.values[-1])
     sums = operators.matmul(a.value, b.value, zero_point=a.zero_point, other_zero_point=b.zero_point)
@@ -123,10 +151,10 @@ def _matmul(
         if added is None:
             return None
         sums = relax.op.add(graph.emit(sums, products_name(layer)), relax.const(added.reshape(-1), "int32"))
-    return _Product(sums, scale, ranks[0] - 1, layer)
+    return Product(sums, scale, ranks[0] - 1, layer)
 
 
-def _batched(call: relax.Call, bias: np.ndarray | None, layer: str, graph: Graph) -> _Product | None:
+def _batched(call: relax.Call, bias: np.ndarray | None, layer: str, graph: Graph) -> Product | None:
     """The product of two activations, of the same batch; permutations of them are left to its kernel."""
     batches = [[int(n) for n in argument.ty.shape.values[:-2]] for argument in call.args]
     if batches[0] != batches[1] or bias is not None:
@@ -146,7 +174,7 @@ def _batched(call: relax.Call, bias: np.ndarray | None, layer: str, graph: Graph
         axes=axes,
         other_axes=other_axes,
     )
-    return _Product(sums, a.scale * b.scale, last, layer)
+    return Product(sums, a.scale * b.scale, last, layer)
 
 
 def _unpermuted(value: relax.Expr, graph: Graph) -> tuple[relax.Expr, tuple[int, ...]]:

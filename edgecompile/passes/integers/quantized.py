@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,20 @@ class QuantizedRows:
 
 
 @dataclass(frozen=True)
+class QuantizedWords:
+    """An int16 tensor as `256 * high + (low + 128)`; its zero point is zero.
+
+    Attributes:
+        high, low: in the new `main`, int8.
+        scale: of the int16 values.
+    """
+
+    high: relax.Expr
+    low: relax.Expr
+    scale: float
+
+
+@dataclass(frozen=True)
 class Parameters:
     """The scale and the zero point of a call of quantize or dequantize.
 
@@ -75,6 +90,13 @@ class Parameters:
     def is_usable(self) -> bool:
         """True for 8 bits and positive, finite scales."""
         return self.dtype in ("int8", "uint8") and bool(np.all(np.isfinite(self.scale)) and np.all(self.scale > 0))
+
+    @property
+    def is_words(self) -> bool:
+        """True for 16 bits, one positive, finite scale and a zero point of zero."""
+        return (
+            self.dtype == "int16" and self.scale.ndim == 0 and not self.zero_point and 0 < float(self.scale) < math.inf
+        )
 
 
 def read_parameters(call: relax.Call, dtype: str) -> Parameters | None:

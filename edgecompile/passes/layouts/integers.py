@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _DOT = 4  # channels that one instruction multiplies: of fewer, a plain image is padded to them on its way into blocks
 _PLAIN_SHARE = 1.0  # of the price of float loops
+_BLOCKED_SHARE = 0.25  # of sums of weighted pixels
 
 
 def integer_convolution_ways(call: relax.Call, implementations: Implementations) -> Sequence[Way]:
@@ -101,9 +102,11 @@ def _batched_ways(call: relax.Call, implementations: Implementations) -> Sequenc
 
 
 def integer_elementwise_ways(call: relax.Call, implementations: Implementations) -> Sequence[Way]:
-    """requantize, add and lookup: on blocks where all tensors have the same, or plain."""
+    """requantize, add, multiply and lookup: on blocks where all tensors have the same, or plain."""
     plain, block = plain_way(call, joins=True), block_of(call.ty, implementations)
     tensors = [argument for argument in call.args if isinstance(argument, relax.Var)]
+    if call.op.name in (operators.ADD, operators.MULTIPLY) and len(tensors) < len(call.args):
+        return [plain]  # a constant tensor
     axis = operators.attributes(call).get("axis", 1)
     per_channel = any(isinstance(argument, tvm.ir.GenericConst) and len(argument.value.shape) for argument in call.args)
     is_channel = call.op.name != operators.REQUANTIZE or axis == 1 or not per_channel
@@ -120,6 +123,20 @@ def quantize_ways(call: relax.Call, implementations: Implementations) -> Sequenc
     if block is None or not scalar or not isinstance(x, relax.Var) or block_of(x.ty, implementations) != block:
         return [plain]
     return [Way({x: block}, block, 0.0, partial(_on_blocks, call, block), joins=True), plain]
+
+
+def resample_ways(call: relax.Call, implementations: Implementations) -> Sequence[Way]:
+    """Sums of weighted pixels: on blocks vectors of channels share their places and weights."""
+    x, shape = call.args[0], blockable_shape(call)
+    block = block_of(x.ty, implementations)
+    if shape is None or block is None or block != block_of(call.ty, implementations) or not isinstance(x, relax.Var):
+        return [plain_way(call)]
+    taps = math.prod(int(table.value.shape[1]) for table in (call.args[1], call.args[3]))
+    cycles = implementations.plain_cycles(math.prod(shape) * taps)
+    return [
+        Way({x: block}, block, _BLOCKED_SHARE * cycles, partial(_resample, call, block)),
+        plain_way(call, _PLAIN_SHARE * cycles),
+    ]
 
 
 def sum_ways(call: relax.Call, implementations: Implementations) -> Sequence[Way]:
@@ -168,16 +185,13 @@ def _convolution(
     call: relax.Call, layout: Layout, in_block: int, offer: Implementation, workshop: Workshop
 ) -> relax.Expr:
     x, weight, bias = call.args
-    packed, start, *rest = offer.pack(weight.value.numpy())
-    biased = start.copy()
-    biased[..., : bias.value.numpy().size] += bias.value.numpy()
+    packed, others = workshop.packed_integers(weight.value.numpy(), bias.value.numpy(), offer)
     blocked = workshop.read(x, layout)
     if layout == PLAIN:
         blocked = workshop.emit(
             workshop.movement("to_padded_blocks", partial(padded_blocks, block=in_block), [blocked]), f"{x.name}_padded"
         )
-    constants = [relax.const(array, str(array.dtype)) for array in (packed, biased, *rest)]
-    return workshop.template(offer.name.split()[0], offer.compute, [blocked, *constants])
+    return workshop.template(offer.name.split()[0], offer.compute, [blocked, packed, *others])
 
 
 def _product(call: relax.Call, offer: Implementation, workshop: Workshop) -> relax.Expr:
@@ -194,7 +208,15 @@ def _batched(call: relax.Call, offer: Implementation, workshop: Workshop) -> rel
 def _elementwise(call: relax.Call, block: int, workshop: Workshop) -> relax.Expr:
     arguments = [workshop.read(a, block) if isinstance(a, relax.Var) else a for a in call.args]
     formula = operators.formula(call, channel_of_blocks(block))
-    return workshop.elementwise(call.op.name.replace("edgecompile.", "integer_"), formula, arguments)
+    name = call.op.name.replace("edgecompile.", "integer_")
+    if operators.is_elementwise(call):
+        return workshop.elementwise(name, formula, arguments)
+    return workshop.broadcast(name, formula, arguments)
+
+
+def _resample(call: relax.Call, block: int, workshop: Workshop) -> relax.Expr:
+    arguments = [workshop.read(call.args[0], block), *call.args[1:]]
+    return workshop.template("resample", operators.formula(call), arguments)
 
 
 def _on_blocks(call: relax.Call, block: int, workshop: Workshop) -> relax.Expr:

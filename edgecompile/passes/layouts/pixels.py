@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tvm import relax
 
 from edgecompile.implementation import Implementation, Implementations
-from edgecompile.passes.layouts.tensor_shapes import image_shape
+from edgecompile.passes.layouts.tensor_shapes import block_of, blockable_shape, image_shape
 from edgecompile.passes.layouts.way import Way, explain, plain_way
 from edgecompile.resizing import COORDINATES, METHODS, Axis, Resizing
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 def resize_ways(call: relax.Call, implementations: Implementations) -> Sequence[Way]:
     """Resizing height and width."""
-    x, shape, plain = call.args[0], image_shape(call), plain_way(call)
-    if shape is None or call.attrs.layout != "NCHW" or not isinstance(x, relax.Var) or image_shape(x) is None:
+    x, shape, plain = call.args[0], blockable_shape(call), plain_way(call)
+    block = block_of(x.ty, implementations)
+    if shape is None or call.attrs.layout != "NCHW" or not isinstance(x, relax.Var) or block is None:
         return [plain]
-    block = implementations.block(shape[1])
-    axes = _axes(call)
+    axes = _axes(call) if image_shape(x) is not None else None  # templates are for floats
     if axes is not None:
         rows, columns = axes
         taps = 1 if rows.method == "nearest_neighbor" else 2
@@ -44,12 +44,12 @@ def resize_ways(call: relax.Call, implementations: Implementations) -> Sequence[
 
 def pad_ways(call: relax.Call, implementations: Implementations) -> Sequence[Way]:
     """Padding with a number, of anything but channels."""
-    x, shape, plain = call.args[0], image_shape(call), plain_way(call)
-    if shape is None or not isinstance(x, relax.Var) or call.attrs.pad_mode != "constant":
+    x, plain = call.args[0], plain_way(call)
+    block = block_of(x.ty, implementations)
+    if blockable_shape(call) is None or not isinstance(x, relax.Var) or call.attrs.pad_mode != "constant":
         return [plain]
-    if any(int(width) for width in call.attrs.pad_width[2:4]):
+    if block is None or any(int(width) for width in call.attrs.pad_width[2:4]):
         return [plain]
-    block = implementations.block(shape[1])
     return [Way({x: block}, block, 0.0, partial(_build_pad, call, block)), plain]
 
 

@@ -16,6 +16,7 @@ from edgecompile.passes.layouts.integers import (
     integer_elementwise_ways,
     integer_product_ways,
     quantize_ways,
+    resample_ways,
     sum_ways,
 )
 from edgecompile.passes.layouts.joins import concat_ways, field_ways, split_ways
@@ -35,7 +36,10 @@ _BY_OPERATOR: Mapping[str, Callable[[relax.Call, Implementations], Sequence[Way]
     "relax.nn.pad": pad_ways,
     operators.CONV2D: integer_convolution_ways,
     operators.MATMUL: integer_product_ways,
-    **dict.fromkeys((operators.REQUANTIZE, operators.ADD, operators.LOOKUP), integer_elementwise_ways),
+    **dict.fromkeys(
+        (operators.REQUANTIZE, operators.ADD, operators.MULTIPLY, operators.LOOKUP), integer_elementwise_ways
+    ),
+    operators.RESAMPLE: resample_ways,
     **dict.fromkeys(("relax.quantize", "relax.dequantize"), quantize_ways),
     "relax.sum": sum_ways,
     **dict.fromkeys(UNARY, unary_ways),

@@ -15,13 +15,14 @@ from edgecompile.passes.layouts.blocked_tensors import blocked_shape, from_block
 from edgecompile.passes.layouts.tensor_shapes import blockable_shape
 from edgecompile.passes.layouts.way import PLAIN, Layout
 from edgecompile.plan.static_program import AT_LOAD
+from edgecompile.storage.kept import keep
 from edgecompile.storage.operators import decode, is_decode, stored_weight
 
 if TYPE_CHECKING:
     import numpy as np
     from tvm import te
 
-    from edgecompile.implementation import Implementation
+    from edgecompile.implementation import Implementation, PackingAtLoad
 
 # OpPatternKind: it joins another kernel and others join it; it moves elements; others join behind it; nothing joins.
 _BROADCAST, _INJECTIVE, _ELEMENTWISE_OUTPUT, _OPAQUE = 1, 2, 4, 8
@@ -69,6 +70,10 @@ class Workshop:
         """A call of a formula that may join the kernel before it."""
         return self._kernel(name, _BROADCAST, formula, arguments, {ELEMENTWISE: 1})
 
+    def broadcast(self, name: str, formula: Callable[..., te.Tensor], arguments: Sequence[relax.Expr]) -> relax.Call:
+        """The same, of a formula that reads some elements several times."""
+        return self._kernel(name, _BROADCAST, formula, arguments)
+
     def movement(self, name: str, formula: Callable[..., te.Tensor], arguments: Sequence[relax.Expr]) -> relax.Call:
         """A call of a formula that reads each element in another place; elementwise operators before it may join."""
         return self._kernel(name, _INJECTIVE, formula, arguments)
@@ -90,15 +95,39 @@ class Workshop:
             return [_constant(array) for array in offer.pack(turned(weight.value.numpy()))]
         if offer.pack_stored is not None:
             return [_constant(array) for array in offer.pack_stored(stored_weight(weight))]
+        stored = stored_weight(weight)
         move = offer.at_load.move if offer.at_load else lambda array: _only(offer.pack(array))
-        decoded = self.emit(
-            decode(stored_weight(weight).moved(lambda array: move(turned(array)))), f"{self.layer}_stored"
-        )
+        decoded = self.emit(decode(stored.moved(lambda array: move(turned(array)))), f"{self.layer}_stored")
         if offer.at_load is None:
             return [decoded]
-        arguments = [decoded, *map(_constant, offer.at_load.tables)]
-        packed = self._kernel("pack", _OPAQUE, offer.at_load.compute, arguments, {AT_LOAD: 1})
-        return [self.emit(packed, f"{self.layer}_packed"), *map(_constant, offer.at_load.others)]
+        others = offer.at_load.others(turned(stored.decode()))
+        return [self._packed_at_load(decoded, offer.at_load), *map(_constant, others)]
+
+    def packed_integers(
+        self, weight: np.ndarray, bias: np.ndarray, offer: Implementation
+    ) -> tuple[relax.Expr, list[relax.Expr]]:
+        """The packed weight, now or at load, and what the kernel reads behind it; sums begin with the bias too.
+
+        Args:
+            weight: `[K, C / groups, KH, KW]`.
+            bias: `[K]` int32.
+        """
+        if offer.at_load is None:
+            packed, *others = offer.pack(weight)
+            first = _constant(packed)
+        else:
+            others = [*offer.at_load.others(weight)]
+            kept = self.emit(keep(offer.at_load.move(weight)), f"{self.layer}_stored")
+            first = self._packed_at_load(kept, offer.at_load)
+        start, *rest = others
+        biased = start.copy()
+        biased[..., : bias.size] += bias
+        return first, [_constant(array) for array in (biased, *rest)]
+
+    def _packed_at_load(self, weight: relax.Var, packing: PackingAtLoad) -> relax.Var:
+        arguments = [weight, *map(_constant, packing.tables)]
+        packed = self._kernel("pack", _OPAQUE, packing.compute, arguments, {AT_LOAD: 1})
+        return self.emit(packed, f"{self.layer}_packed")
 
     def emit(self, value: relax.Expr, name: str) -> relax.Var:
         """Bind a value."""

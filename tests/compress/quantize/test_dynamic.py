@@ -125,7 +125,7 @@ def test_language_network(bert: Model, tmp_path: Path) -> None:
     results = [artifact.run(*inputs) for artifact in artifacts]
     for got, same, want in zip(*results, strict=True):
         np.testing.assert_array_equal(got, same)
-        assert signal_to_noise(got, want) > 33
+        assert signal_to_noise(got, want) > 30
     products = [step for step in artifacts[0].report.steps if step.decisions[-1].reason == "integer product"]
     assert len(products) == 2 * 6 + 1
     assert sum("nn.gelu" in step.operators for step in products) == 2
@@ -140,19 +140,20 @@ def test_language_network_on_an_emulated_board(bert: Model, tmp_path: Path) -> N
     host = ec.compile(bert, out=tmp_path / "host").run(*inputs)
     with ec.open(tmp_path / "board", emulate=True) as board:
         for got, want in zip(board.run(*inputs), host, strict=True):
-            assert signal_to_noise(got, want) > 33
+            assert signal_to_noise(got, want) > 30
 
 
 def test_sentences_keep_their_meaning(tmp_path: Path) -> None:
-    """A pretrained encoder: of all 200 sentences 0.9974, at least 0.9954; by one scale for a tensor 0.985."""
-    inputs = [encode(sentence) for sentence in comparable_sentences()[: 10 * WAYS]]
+    """A pretrained encoder: cosines to float of 0.997 on average and the same neighbours; by one scale 0.985."""
+    inputs = [encode(sentence) for sentence in comparable_sentences()]
     model = ec.load(zoo.trained("minilm"), example_inputs=tuple(map(torch.from_numpy, inputs[0])))
     artifacts = [ec.compile(m, out=tmp_path / name) for name, m in (("float", model), ("int8", dynamic(model)))]
     real, rounded = (np.concatenate([artifact.run(*x)[0] for x in inputs]) for artifact in artifacts)
     similar = (real * rounded).sum(1)  # all have length 1
     assert similar.mean() > 0.996 and similar.min() > 0.993
-    ranks = rounded @ rounded.T - 2 * np.eye(len(inputs))
-    np.testing.assert_array_equal(ranks.argmax(1) // WAYS, np.arange(len(inputs)) // WAYS)
+    nearest = [(x @ x.T - 2 * np.eye(len(inputs))).argmax(1) for x in (real, rounded)]
+    np.testing.assert_array_equal(nearest[1] // WAYS, np.arange(len(inputs)) // WAYS)
+    assert np.mean(nearest[0] == nearest[1]) > 0.94
 
 
 def test_a_file_is_read_where_nothing_was_quantized_before(products: Model, tmp_path: Path) -> None:

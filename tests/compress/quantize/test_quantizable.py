@@ -53,6 +53,6 @@ def test_the_preview_of_weights_alone() -> None:
     assert rows("fp16")["conv"][:3] == ("float16", "float", "-")
     dynamic = rows("int8-dynamic")
     assert dynamic["fc"][:4] == ("int8", "int8 dynamic per_row", "per_channel [5]", "-")
-    assert dynamic["conv"] == ("float", "float", "-", "-", "dynamic is for matmul", "default")
-    assert dynamic["relu"] == ("-", "float", "-", "-", "dynamic is for matmul", "default")
+    assert dynamic["conv"] == ("float", "float", "-", "-", "dynamic is for matmul", "432", "default")
+    assert dynamic["relu"] == ("-", "float", "-", "-", "dynamic is for matmul", "-", "default")
     assert rows("int8-dynamic,scales=per_tensor")["fc"][1] == "int8 dynamic"

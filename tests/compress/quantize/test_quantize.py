@@ -10,7 +10,7 @@ import pytest
 
 import edgecompile as ec
 from edgecompile.compress.quantize import calibrate
-from edgecompile.errors import InvalidCalibrationError, InvalidInputError, InvalidRecipeError
+from edgecompile.errors import InvalidCalibrationError, InvalidInputError
 from edgecompile.frontend.model import Model
 from edgecompile.integer.reference import run_reference
 from edgecompile.passes.integers import FuseIntegerOperators
@@ -111,12 +111,6 @@ def test_seven_bits(networks: dict[str, Model]) -> None:
 
     structural_walk(model.module["main"].body, (tvm.ir.GenericConst, visit))
     assert found and max(np.abs(array.astype(int)).max() for array in found) == 63
-
-
-@pytest.mark.parametrize("recipe", ["w4,rounding=gptq", "fp16,bias_correction"])
-def test_what_is_not_built_is_refused(networks: dict[str, Model], recipe: str) -> None:
-    with pytest.raises(InvalidRecipeError, match="not built yet"):
-        ec.compress(networks["digits_resnet"], recipe, calibration(2))
 
 
 def test_no_data(networks: dict[str, Model]) -> None:

@@ -20,49 +20,49 @@ WEIGHTS = {
 }
 
 
-@pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.parametrize("blocks", [(1, 1), (5, 1), (1, 7), (5, 7)])
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("bits", [4, 7, 8])
 @pytest.mark.parametrize("name", WEIGHTS)
-def test_nearest_errs_by_half_a_step(name: str, bits: int, symmetric: bool, axis: int | None) -> None:
+def test_nearest_errs_by_half_a_step(name: str, bits: int, symmetric: bool, blocks: tuple[int, ...]) -> None:
     """A whole one at the ends of asymmetric grids, whose zero point is rounded too."""
     weight = WEIGHTS[name]
+    blocks = tuple(min(extent, block) for extent, block in zip(weight.shape, blocks, strict=True))
     highest = (1 << (bits - 1)) - 1
-    form = WeightForm(axis, -highest if symmetric else -highest - 1, highest, symmetric)
+    form = WeightForm(blocks, -highest if symmetric else -highest - 1, highest, symmetric)
     found = nearest(weight, form)
     grid = found.grid
     assert found.integers.dtype == grid.zero_points.dtype == np.int8
     assert found.integers.min() >= form.lowest and found.integers.max() <= form.highest
-    assert grid.scales.shape == grid.zero_points.shape == (() if axis is None else (weight.shape[axis],))
+    assert grid.scales.shape == grid.zero_points.shape == blocks
     assert grid.scales.dtype == np.float32 and (grid.scales > 0).all()
-    scale = grid.scales.reshape([-1, 1] if axis == 0 else -1) if axis is not None else grid.scales
     steps = 0.501 if symmetric else 1.001
-    assert (np.abs(grid.real(found.integers) - weight) <= steps * scale).all()
+    assert (np.abs(grid.real(found.integers) - weight) <= steps * grid.scales).all()
     assert (grid.real(grid.nearest(np.zeros_like(weight))) == 0).all()
 
 
 def test_asymmetric_grids_are_finer() -> None:
     weight = WEIGHTS["positive"]
-    symmetric = widest_grid(weight, WeightForm(0, -127, 127))
-    asymmetric = widest_grid(weight, WeightForm(0, -128, 127, symmetric=False))
+    symmetric = widest_grid(weight, WeightForm((5, 1), -127, 127))
+    asymmetric = widest_grid(weight, WeightForm((5, 1), -128, 127, symmetric=False))
     assert (asymmetric.scales < 0.51 * symmetric.scales).all()
 
 
 @pytest.mark.parametrize(
     ("scheme", "form"),
     [
-        (LayerScheme(), WeightForm(1, -127, 127)),
-        (LayerScheme(reduce_range=True), WeightForm(1, -63, 63)),
-        (LayerScheme(weights=WeightScheme(dtype="int4", granularity="per_tensor")), WeightForm(None, -7, 7)),
-        (LayerScheme(weights=WeightScheme(symmetric=False)), WeightForm(1, -128, 127, symmetric=False)),
+        (LayerScheme(), WeightForm((3, 1), -127, 127)),
+        (LayerScheme(reduce_range=True), WeightForm((3, 1), -63, 63)),
+        (LayerScheme(weights=WeightScheme(dtype="int4")), WeightForm((3, 1), -7, 7)),
+        (LayerScheme(weights=WeightScheme(symmetric=False)), WeightForm((3, 1), -128, 127, symmetric=False)),
     ],
 )
 def test_form_of_a_scheme(scheme: LayerScheme, form: WeightForm) -> None:
-    assert WeightForm.of(scheme, 1) == form
+    assert WeightForm.of(scheme, [3, 1]) == form
 
 
 def test_a_part_of_the_range() -> None:
     weight = WEIGHTS["normal"]
-    parts = np.linspace(0.5, 1, 5)
-    whole, part = (widest_grid(weight, WeightForm(0), value) for value in (1.0, parts))
+    parts = np.linspace(0.5, 1, 5)[:, None]
+    whole, part = (widest_grid(weight, WeightForm((5, 1)), value) for value in (1.0, parts))
     np.testing.assert_allclose(part.scales, whole.scales * parts, rtol=1e-6)

@@ -20,7 +20,8 @@ FIRST = (rng.standard_normal((5, 3, 3, 3)) / 5).astype(np.float32)
 SECOND = (rng.standard_normal((5, 5, 3, 3)) / 7).astype(np.float32)
 LAYERS = ("first", "second")
 SCHEMES = {
-    name: ProductScheme(nearest(weight, WeightForm(0))) for name, weight in zip(LAYERS, (FIRST, SECOND), strict=True)
+    name: ProductScheme(nearest(weight, WeightForm((5, 1, 1, 1))))
+    for name, weight in zip(LAYERS, (FIRST, SECOND), strict=True)
 }
 RANGES = {name: TensorRange(low=-4.0, high=4.0) for name in ("x", "active", "second")}
 

@@ -31,8 +31,9 @@ def through(builder: relax.BlockBuilder, x: relax.Expr, low: float, high: float,
 
 
 def weight(builder: relax.BlockBuilder, array: np.ndarray, axis: int, zero_point: int = 0) -> relax.Var:
-    found = nearest(array, WeightForm(axis, -100, 100))
-    scales, integers = found.grid.scales, found.integers + np.int8(zero_point)
+    blocks = tuple(extent if index == axis else 1 for index, extent in enumerate(array.shape))
+    found = nearest(array, WeightForm(blocks, -100, 100))
+    scales, integers = found.grid.scales.reshape(-1), found.integers + np.int8(zero_point)
     zeros = np.full(scales.shape, zero_point, np.int8)
     constants = [relax.const(integers, "int8"), relax.const(scales, "float32"), relax.const(zeros, "int8")]
     return builder.emit(relax.op.dequantize(*constants, axis=axis, out_dtype="float32"))

@@ -116,6 +116,56 @@ def test_winograd_where_words_are_multiplied(tmp_path: Path) -> None:
     assert any("F(4,3) sums below" in reason for reason in choices), choices
 
 
+def winograd_network(batch: int | str = 1) -> Model:
+    """Two convolutions of 64 channels and a residual sum, which a core without byte products does by F(4,3)."""
+
+    def body(builder: relax.BlockBuilder, value: relax.Var, *others: relax.Var) -> relax.Expr | list[relax.Expr]:
+        weights = [RNG.integers(-40, 41, (64, 64, 3, 3)).astype(np.int8) for _ in range(2)]
+        result = convolution(builder, convolution(builder, value, weights[0]), weights[1])
+        numbers = {"multipliers": (20001, 30001), "shift": 15, "zero_points": (-5, -17), "zero_point": 3, "low": 3}
+        result = builder.emit(operators.add(result, value, **numbers))
+        return [result, *others]
+
+    specs = [TensorSpec("x", (1, 64, 12, 12), "int8")]
+    if isinstance(batch, str):
+        specs.append(TensorSpec("other", (batch, 3), "float32"))
+    return make_model(specs, body, [TensorSpec(f"y{at}", spec.shape, spec.dtype) for at, spec in enumerate(specs)])
+
+
+WORDS = "host,vector_bytes=32,vector_registers=16,features=avx2:fma:sse4_1"
+NEEDS_AVX2 = pytest.mark.skipif("avx2" not in find_target("host").cpu.features, reason="needs AVX2")
+
+
+@pytest.mark.parametrize(
+    "target", [pytest.param(WORDS, marks=NEEDS_AVX2), pytest.param("rpi4", marks=pytest.mark.board)]
+)
+def test_winograd_transforms_its_weights_at_load(target: str, tmp_path: Path) -> None:
+    model = winograd_network()
+    artifact = ec.compile(model, target=target, out=tmp_path / "net")
+    with ec.open(tmp_path / "net", emulate=target != WORDS) as network:
+        x = int8(1, 64, 12, 12)
+        np.testing.assert_array_equal(network.run(x)[0], run_reference(model.module, [x])[0])
+    int8_bytes = 2 * 64 * 64 * 9
+    assert int8_bytes < artifact.manifest.weight_bytes < int8_bytes + 4096  # the small matrices, and biases
+    assert artifact.manifest.decoded_bytes == 2 * 64 * 64 * 36 * 2
+    kernels = [step.kernel for step in artifact.report.steps]
+    assert sum("conv2d_int8_winograd" in kernel for kernel in kernels) == 2 and not any("pack" in k for k in kernels)
+    told = [decision.reason for decision in artifact.report.decisions if decision.step == "DecodeWeights"]
+    assert told == ["36,864 bytes, packed to 294,912 when it is opened"] * 2
+
+
+@NEEDS_AVX2
+def test_winograd_in_the_virtual_machine_has_transformed_weights(tmp_path: Path) -> None:
+    """It opens nothing: its kernels would pack in every inference."""
+    model = winograd_network(batch="n")
+    with pytest.warns(UserWarning, match="virtual machine"):
+        artifact = ec.compile(model, target=WORDS, out=tmp_path / "net")
+    x, other = int8(1, 64, 12, 12), np.ones((2, 3), np.float32)
+    np.testing.assert_array_equal(artifact.run(x, other)[0], run_reference(model.module, [x, other])[0])
+    told = [decision.reason for decision in artifact.report.decisions if decision.step == "DecodeWeights"]
+    assert told == ["36,864 bytes, packed to 294,912 when it is compiled"] * 2
+
+
 @pytest.mark.parametrize("inner", [64, 30])
 def test_product(inner: int, tmp_path: Path) -> None:
     x = TensorSpec("x", (5, inner), "int8")

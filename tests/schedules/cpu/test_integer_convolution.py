@@ -127,6 +127,8 @@ def test_cpu_without_vectors_is_refused() -> None:
 def test_blocks() -> None:
     block = CpuImplementations(find_target("host").cpu).integer_block
     assert [block(channels) for channels in (16, 48, 24, 3, 1000)] == [16, 16, 24, 3, 1000]
+    block = CpuImplementations(find_target("armv9").cpu).integer_block  # a step of a matrix instruction
+    assert [block(channels) for channels in (16, 48, 24, 3, 1000)] == [8, 8, 8, 3, 8]
 
 
 def test_border_kinds() -> None:
@@ -146,8 +148,9 @@ def test_corrections() -> None:
 def test_tile_leaves_room_in_the_registers() -> None:
     facts = find_target("host").cpu
     for dot, channels, pixels in itertools.product(dot_products(facts), (1, 24, 64, 96, 1000), (7, 14, 56)):
-        config = IntegerConfig.choose(Convolution(1, 16, channels, pixels, pixels, (3, 3)), 16, dot, facts)
-        assert registers_needed(config.rows, config.vectors, dot, 1) <= facts.vector_registers
+        problem = Convolution(1, 16, channels, pixels, pixels, (3, 3))
+        config = IntegerConfig.choose(problem, 16, dot, facts)
+        assert registers_needed(config.rows, config.vectors, dot, 1, problem) <= facts.vector_registers
         assert -(-channels // config.lanes) % config.vectors == 0
 
 

@@ -63,5 +63,5 @@ def test_matrix_products_need_eight_channels_and_two_pixels() -> None:
 def test_weights_of_all_bytes_need_wider_products() -> None:
     """Two products of -128 by -128 are one more than 16 bits hold."""
     offered = CpuImplementations(find_target("rpi4").cpu)
-    (fast,), (wide,) = (offered.integer_convolutions(PROBLEMS[0], 0, 16, lowest) for lowest in (-127, -128))
+    (fast, *_), (wide, *_) = (offered.integer_convolutions(PROBLEMS[0], 0, 16, lowest) for lowest in (-127, -128))
     assert "smull" in fast.name and "smlal" in wide.name

@@ -31,7 +31,7 @@ def test_odd_sizes(problem: Convolution, name: str) -> None:
 
 
 @pytest.mark.board
-@pytest.mark.parametrize("name", ["rpi5", "armv7-neon"])
+@pytest.mark.parametrize("name", ["armv9", "rpi5", "armv7-neon"])
 def test_on_a_board(name: str) -> None:
     for problem in [PROBLEMS[0], PROBLEMS[3], *PROBLEMS[-3:-1]]:
         check(problem, find_target(name), -5)

@@ -7,6 +7,8 @@ import itertools
 
 import numpy as np
 import pytest
+import tvm
+from tvm import te
 
 from edgecompile.convolution import Convolution
 from edgecompile.target import find_target
@@ -18,7 +20,8 @@ from schedules.cpu.integer_winograd_matrices import (
     transform_integer_weight,
 )
 from schedules.cpu.integer_winograd_ways import word_products
-from tests.schedules.cpu.integers import check
+from targets.cpu.object_code import tvm_target
+from tests.schedules.cpu.integers import check, integer_way, placeholders
 from tests.schedules.cpu.test_integer_convolution import AVX2, target_with
 
 # By the instruction that the direct way uses, and of how many bytes.
@@ -106,6 +109,28 @@ def test_the_largest_sums(outputs: int, zero_point: int) -> None:
     check(problem, target_with(name, instruction), zero_point, name=way_name(outputs), arrays=(x, weight))
 
 
+@pytest.mark.parametrize(("outputs", "channels"), [(2, (24, 20)), (4, (16, 40))])
+def test_packing_at_load_is_packing(outputs: int, channels: tuple[int, int]) -> None:
+    instruction, name = TARGETS["AVX2"]
+    target = target_with(name, instruction)
+    problem = Convolution(1, *channels, 8, 8, (3, 3), padding=(1, 1, 1, 1))
+    way = integer_way(problem, target, 5, 8, way_name(outputs), 2**17)
+    weight = np.random.default_rng(0).integers(-128, 128, (channels[1], channels[0], 3, 3)).astype(np.int8)
+    weight[0] = -128
+    expected, *others = way.pack(weight)
+    assert way.at_load is not None
+    arrays = [way.at_load.move(weight), *way.at_load.tables]
+    sources = placeholders(arrays)
+    result = way.at_load.compute(*sources)
+    kernel = tvm.compile(te.create_prim_func([*sources, result]), target=tvm_target(target))
+    tensors = [tvm.runtime.tensor(array) for array in (*arrays, np.zeros_like(expected))]
+    kernel(*tensors)
+    np.testing.assert_array_equal(tensors[-1].numpy(), expected)
+    assert arrays[0].dtype == np.int8
+    for got, beside in zip(way.at_load.others(weight), others, strict=True):
+        np.testing.assert_array_equal(got, beside)
+
+
 def test_refused_where_sums_may_be_too_large() -> None:
     facts = find_target(TARGETS["AVX2"][1]).cpu
     problem = dataclasses.replace(LAYER, in_channels=240)
@@ -139,7 +164,8 @@ def test_refused() -> None:
         return len(offered.integer_convolutions(problem, 0, offered.integer_block(problem.in_channels), -127))
 
     assert [count(problem) for problem in (plain, *others)] == [3, 1, 1, 1, 1]
-    assert len(CpuImplementations(facts, prefer="size").integer_convolutions(plain, 0, 16, -127)) == 1
+    (direct,) = CpuImplementations(facts, prefer="size").integer_convolutions(plain, 0, 16, -127)
+    assert "size is preferred" in direct.note
     assert not word_products(dataclasses.replace(facts, features=()))
 
 

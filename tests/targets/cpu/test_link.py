@@ -169,6 +169,13 @@ def test_archive_names_carry_the_network(tmp_path: Path, host: Target) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["network", "weights", "edgecompile_"])
+def test_names_of_the_runtimes_own_headers(tmp_path: Path, host: Target, name: str) -> None:
+    built = dense.build(dense.describe(name, host), tmp_path)
+    defined, undefined = _dynamic_symbols(built.library)
+    assert f"{name}_network" in defined - undefined
+
+
 def test_runtime_comes_from_the_cache(tmp_path: Path, host: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "cache"
     monkeypatch.setenv("EDGECOMPILE_CACHE", str(cache))

@@ -19,9 +19,10 @@ HOSTILE = 'a"\\\n*/ ??/ %s \x01 9é漢 //'
 
 def _compile(network: Network, folder: Path) -> None:
     (folder / "network.c").write_text(network_source(network))
-    (folder / f"{network.name}.h").write_text(public_header(network))
+    (folder / "include").mkdir()
+    (folder / "include" / f"{network.name}.h").write_text(public_header(network))
     strict = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Wtrigraphs", "-Werror"]
-    includes = [f"-I{INCLUDE_FOLDER}", f"-I{SOURCE_FOLDER}", f"-I{folder}"]
+    includes = [f"-I{INCLUDE_FOLDER}", f"-I{SOURCE_FOLDER}"]
     subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", *strict, *includes, "-c", "network.c"], cwd=folder, check=True)
 
 

@@ -24,8 +24,10 @@ _BETAS = (20.0, 2.0)  # of the regulariser, from the first to the last round: fi
 _WEIGHT = 10.0
 
 
-def adaround(steps: np.ndarray, lowest: int, highest: int, rows: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Whole steps beside the given ones, for which `rows @ result` is near `rows @ steps`.
+def adaround(
+    steps: np.ndarray, lowest: int, highest: int, rows: np.ndarray, scales: np.ndarray | None = None, seed: int = 0
+) -> np.ndarray:
+    """Whole steps beside the given ones, for which `rows @ (scales * result)` is near `rows @ (scales * steps)`.
 
     Minimises, for each channel, the mean squared error of the sums plus `_WEIGHT * mean(1 - |2 h - 1|^beta)`, where `h`
     from 0 to 1 is how far each weight is rounded up.
@@ -34,6 +36,7 @@ def adaround(steps: np.ndarray, lowest: int, highest: int, rows: np.ndarray, see
         steps: float `[groups, channels, terms]`, weights in units of their scales, zero points added.
         lowest, highest: integers.
         rows: float32 `[groups, rows, terms]`, one row at least.
+        scales: float32 `[groups, channels, terms]`, where terms of a channel differ in theirs.
         seed: of the batches.
 
     Returns:
@@ -47,8 +50,9 @@ def adaround(steps: np.ndarray, lowest: int, highest: int, rows: np.ndarray, see
     data = torch.from_numpy(np.ascontiguousarray(rows, np.float32))
     exact = down + part
     usual = torch.round(exact).clamp(lowest, highest) - exact
+    relative = torch.ones(1) if scales is None else torch.from_numpy(scales / scales.max(axis=2, keepdims=True))
     # Per channel, so that one of large sums does not decide how long the others are looked at.
-    error = _mean_square(usual, data).clamp_min(torch.finfo(torch.float32).tiny)
+    error = _mean_square(usual * relative, data).clamp_min(torch.finfo(torch.float32).tiny)
     scaled = (part.clamp(1e-4, 1 - 1e-4) - _GAMMA) / (_ZETA - _GAMMA)
     choice = torch.log(scaled / (1 - scaled)).requires_grad_()
     optimizer = torch.optim.Adam([choice], lr=_RATE)
@@ -57,7 +61,7 @@ def adaround(steps: np.ndarray, lowest: int, highest: int, rows: np.ndarray, see
         optimizer.zero_grad()
         up = _rectified_sigmoid(choice)
         difference = (down + up).clamp(lowest, highest) - exact
-        loss = (_mean_square(difference, data[:, drawn]) / error).sum()
+        loss = (_mean_square(difference * relative, data[:, drawn]) / error).sum()
         done = (number / _ROUNDS - _WARM_UP) / (1 - _WARM_UP)
         if done > 0:
             beta = _BETAS[1] + 0.5 * (_BETAS[0] - _BETAS[1]) * (1 + np.cos(np.pi * done))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -12,8 +13,10 @@ from edgecompile.compress.quantize.improve.gptq import gptq
 from edgecompile.compress.quantize.improve.product import Product
 from edgecompile.compress.quantize.improve.runs import Runs
 from edgecompile.compress.quantize.scheme import LayerScheme
+from edgecompile.compress.quantize.storage.blocks import blocks_of
 from edgecompile.compress.quantize.weights import IntegerWeight, WeightForm, WeightGrid, nearest, widest_grid
 from edgecompile.decision import Decision
+from edgecompile.storage.runs import run_axes, split, spread
 
 STEP = "Rounding"
 
@@ -39,8 +42,7 @@ def choose_weights(
         runs: of the float model; None where all are rounded to nearest.
         decisions: receives one for each product that asks for another rounding.
     """
-    forms = {product.name: WeightForm.of(schemes[product.name], product.channel_axis) for product in products}
-    chosen = {product.name: nearest(product.weight, forms[product.name]) for product in products}
+    chosen = {product.name: nearest(product.weight, _form(product, schemes[product.name])) for product in products}
     methods = {name: schemes[name].rounding for name in chosen if schemes[name].rounding != "nearest"}
     if not methods:
         return chosen
@@ -57,6 +59,10 @@ def choose_weights(
     return chosen
 
 
+def _form(product: Product, scheme: LayerScheme) -> WeightForm:
+    return WeightForm.of(scheme, blocks_of(product.operator, product.weight.shape, scheme.weights))
+
+
 def _better(product: Product, usual: IntegerWeight, inputs: Inputs, method: str) -> tuple[IntegerWeight | None, str]:
     """What the method chooses and how much better it is; None and why where rounding to nearest stays."""
     if not inputs.is_finite:
@@ -70,13 +76,9 @@ def _better(product: Product, usual: IntegerWeight, inputs: Inputs, method: str)
     before = _error(product, usual, held_out)
     if not before > 0:
         return None, f"{method}: rounding to nearest makes no error on the data"
-    grid = _finest_grid(product, usual.grid.form, seen)
-    steps = product.matrix(grid.steps(product.weight))
-    bounds = (grid.form.lowest, grid.form.highest)
-    whole = adaround(steps, *bounds, seen) if inputs.gram is None else gptq(steps, *bounds, inputs.gram)
-    if whole is None:
+    candidate = _chosen(product, usual.grid.form, inputs, seen)
+    if candidate is None:
         return None, "gptq: the inputs' Gram matrix cannot be inverted: nearest"
-    candidate = IntegerWeight(grid, product.from_matrix(whole).astype(np.int8))
     ratio = _error(product, candidate, held_out) / before
     reason = f"{method}: squared error of the sums {ratio:.2f} times that of nearest, on data held out"
     return (candidate, reason) if ratio < 1 else (None, f"{reason}: nearest")
@@ -88,15 +90,42 @@ def _error(product: Product, weight: IntegerWeight, rows: np.ndarray) -> float:
     return float(np.square(rows @ difference.transpose(0, 2, 1), dtype=np.float64).sum())
 
 
-def _finest_grid(product: Product, form: WeightForm, rows: np.ndarray) -> WeightGrid:
-    """The grid with the least squared error of the sums if terms were independent, of several that span less."""
+def _chosen(product: Product, form: WeightForm, inputs: Inputs, rows: np.ndarray) -> IntegerWeight | None:
+    """What AdaRound chooses, or GPTQ where there is a Gram matrix; None where that cannot be inverted."""
+    weight = product.matrix(product.weight)
+    of_matrix = dataclasses.replace(form, blocks=product.matrix(np.empty(form.blocks)).shape)
     importance = np.square(rows, dtype=np.float64).mean(axis=1)[:, None, :]  # [groups, 1, terms]
+    if inputs.gram is None:
+        grid = _finest_grid(weight, of_matrix, importance)
+        scales = spread(grid.scales, weight.shape) if of_matrix.blocks[-1] > 1 else None
+        whole = adaround(grid.steps(weight), form.lowest, form.highest, rows, scales)
+        found = IntegerWeight(grid, whole.astype(np.int8))
+    else:
+        best = gptq(
+            weight, of_matrix, inputs.gram, lambda part, of, terms: _finest_grid(part, of, importance[..., terms])
+        )
+        if best is None:
+            return None
+        found = best
+    scales, zero_points = (
+        product.from_matrix(numbers, form.blocks) for numbers in (found.grid.scales, found.grid.zero_points)
+    )
+    return IntegerWeight(
+        WeightGrid(form, scales, zero_points), product.from_matrix(found.integers, product.weight.shape)
+    )
+
+
+def _finest_grid(weight: np.ndarray, form: WeightForm, importance: np.ndarray) -> WeightGrid:
+    """The grid with the least squared error of the sums if terms were independent, of several that span less.
+
+    Args:
+        weight: `[groups, channels, terms]`.
+        form: of such a matrix.
+        importance: `[groups, 1, terms]`, the mean square of what each term is multiplied by.
+    """
     errors = []
     for part in _PARTS:
-        grid = widest_grid(product.weight, form, part)
-        difference = product.matrix(grid.real(grid.nearest(product.weight)) - product.weight)
-        errors.append((np.square(difference, dtype=np.float64) * importance).sum(axis=2).reshape(-1))
-    by_part = np.stack(errors)  # [parts, channels]
-    if form.axis is None:
-        return widest_grid(product.weight, form, float(_PARTS[by_part.sum(axis=1).argmin()]))
-    return widest_grid(product.weight, form, _PARTS[by_part.argmin(axis=0)])
+        grid = widest_grid(weight, form, part)
+        error = np.square(grid.real(grid.nearest(weight)) - weight, dtype=np.float64) * importance
+        errors.append(split(error, form.blocks).sum(axis=run_axes(3)))
+    return widest_grid(weight, form, _PARTS[np.stack(errors).argmin(axis=0)])

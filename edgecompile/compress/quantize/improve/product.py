@@ -27,14 +27,14 @@ class Product:
     weight: np.ndarray
 
     @property
-    def is_convolution(self) -> bool:
-        """Else it is a matrix product."""
-        return bool(self.call.op.name == "relax.nn.conv2d")
+    def operator(self) -> str:
+        """Of Relax, without its prefix."""
+        return str(self.call.op.name).removeprefix("relax.")
 
     @property
-    def channel_axis(self) -> int:
-        """Of the output channels in the weight."""
-        return 0 if self.is_convolution else 1
+    def is_convolution(self) -> bool:
+        """Else it is a matrix product."""
+        return self.operator == "nn.conv2d"
 
     @property
     def result_axis(self) -> int:
@@ -46,15 +46,20 @@ class Product:
         """1 for a matrix product."""
         return int(self.call.attrs.groups) if self.is_convolution else 1
 
-    def matrix(self, weight: np.ndarray) -> np.ndarray:
-        """An array of the weight's shape as `[groups, channels, terms]`."""
-        if not self.is_convolution:
-            return weight.T[None]
-        return weight.reshape(self.groups, weight.shape[0] // self.groups, -1)
+    def matrix(self, array: np.ndarray) -> np.ndarray:
+        """An array of the weight's shape as `[groups, channels, terms]`.
 
-    def from_matrix(self, matrix: np.ndarray) -> np.ndarray:
-        """The inverse of `matrix`."""
-        return matrix.reshape(self.weight.shape) if self.is_convolution else np.ascontiguousarray(matrix[0].T)
+        One of numbers for blocks of the weight becomes one of numbers for blocks of that matrix: in a convolution as in
+        a product, terms that share a scale are consecutive.
+        """
+        if not self.is_convolution:
+            return array.T[None]
+        groups = self.groups if len(array) == len(self.weight) else 1
+        return array.reshape(groups, len(array) // groups, -1)
+
+    def from_matrix(self, matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """The inverse of `matrix` for an array of this shape."""
+        return matrix.reshape(shape) if self.is_convolution else np.ascontiguousarray(matrix[0].T)
 
     def rows(self, x: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray:
         """float32 `[groups, rows, terms]`: what the sums of some results are taken of, drawn without replacement.

@@ -11,20 +11,22 @@ from edgecompile.compress.quantize.storage.blocks import blocks_of
 from edgecompile.compress.quantize.storage.codebook import encode_codebook
 from edgecompile.compress.quantize.storage.half import encode_half, largest
 from edgecompile.compress.quantize.storage.power_of_two import encode_power_of_two
-from edgecompile.compress.quantize.storage.uniform import encode_uniform
+from edgecompile.compress.quantize.storage.uniform import coded
+from edgecompile.compress.quantize.weights import IntegerWeight, WeightForm, nearest
 from edgecompile.errors import InvalidRecipeError
 from edgecompile.storage.stored_weight import StoredWeight
 
-_SEVEN_BITS = 63
 
-
-def encode(layer: str, operator: str, weight: np.ndarray, scheme: LayerScheme) -> StoredWeight:
+def encode(
+    layer: str, operator: str, weight: np.ndarray, scheme: LayerScheme, integers: IntegerWeight | None = None
+) -> StoredWeight:
     """What the scheme makes of a layer's weight.
 
     Args:
         layer: its name, for errors.
         operator: as `granularity` names it.
         weight: float32, as the operator takes it.
+        integers: of a uniform weight; None means the nearest.
 
     Raises:
         InvalidRecipeError: the weight is not finite, or not in the range of the dtype.
@@ -41,7 +43,7 @@ def encode(layer: str, operator: str, weight: np.ndarray, scheme: LayerScheme) -
             )
         return encode_half(weight, weights.dtype)
     blocks = blocks_of(operator, weight.shape, weights)
-    stored = _coded(weight, blocks, scheme)
+    stored = _coded(weight, blocks, scheme) if integers is None else coded(integers, weights.code_bits)
     with np.errstate(over="ignore"):
         is_finite = np.isfinite(stored.decode()).all()
     if not is_finite:
@@ -57,5 +59,4 @@ def _coded(weight: np.ndarray, blocks: Sequence[int], scheme: LayerScheme) -> St
         return encode_codebook(weight, blocks, weights.code_bits)
     if weights.method == "power_of_two":
         return encode_power_of_two(weight, blocks, weights.code_bits)
-    highest = _SEVEN_BITS if scheme.reduce_range else None
-    return encode_uniform(weight, blocks, weights.code_bits, symmetric=weights.symmetric, highest=highest)
+    return coded(nearest(weight, WeightForm.of(scheme, blocks)), weights.code_bits)

@@ -9,12 +9,14 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from edgecompile.compress.quantize.quantizable import EMBEDDING_OPERATORS
 from edgecompile.compress.quantize.storage.encode import encode
 from edgecompile.decision import Decision
 from edgecompile.storage.operators import decode
 
 if TYPE_CHECKING:
     from edgecompile.compress.quantize.scheme import LayerScheme
+    from edgecompile.compress.quantize.weights import IntegerWeight
     from edgecompile.storage.stored_weight import StoredWeight
 
 STEP = "StoreWeights"
@@ -25,6 +27,7 @@ def store_weights(
     schemes: Mapping[str, LayerScheme],
     decisions: list[Decision],
     progress: Callable[[str], None] = lambda phase: None,
+    integers: Mapping[str, IntegerWeight] | None = None,
 ) -> tvm.IRModule:
     """The module with the weights of some layers in fewer bits; their operators stay float.
 
@@ -35,6 +38,7 @@ def store_weights(
         schemes: by the name of the variable that holds a layer's result; their activations are not quantized.
         decisions: receives one for each scheme.
         progress: told the name of each layer.
+        integers: of weights that shall not be the nearest ones, by the same names.
 
     Raises:
         InvalidRecipeError: see `encode`.
@@ -44,16 +48,19 @@ def store_weights(
     for block in main.body.blocks:
         bindings: list[relax.Binding] = []
         for binding in block.bindings:
-            scheme = schemes.get(binding.var.name)
-            made = None if scheme is None else _stored(binding, scheme, decisions, progress)
+            name = binding.var.name
+            scheme = schemes.get(name)
+            made = None if scheme is None else _stored(binding, scheme, decisions, progress, (integers or {}).get(name))
             if made is None:
                 bindings.append(binding)
                 continue
             kind = relax.DataflowVar if isinstance(block, relax.DataflowBlock) else relax.Var
-            variable = kind(f"{binding.var.name}_weight", made.ty)
+            variable = kind(f"{name}_weight", made.ty)
             bindings.append(relax.VarBinding(variable, made))
             call = binding.value
-            changed = relax.Call(call.op, [call.args[0], variable], call.attrs, call.ty_args, ret_ty=call.ty)
+            arguments = list(call.args)
+            arguments[_position(call)] = variable
+            changed = relax.Call(call.op, arguments, call.attrs, call.ty_args, ret_ty=call.ty)
             bindings.append(relax.VarBinding(binding.var, changed))
         blocks.append(type(block)(bindings))
     body = relax.SeqExpr(blocks, main.body.body)
@@ -64,20 +71,29 @@ def store_weights(
 
 
 def _stored(
-    binding: relax.Binding, scheme: LayerScheme, decisions: list[Decision], progress: Callable[[str], None]
+    binding: relax.Binding,
+    scheme: LayerScheme,
+    decisions: list[Decision],
+    progress: Callable[[str], None],
+    integers: IntegerWeight | None,
 ) -> relax.Call | None:
     """The call that stands for the layer's stored weight; None where the weight stays as it is."""
     name, call = binding.var.name, binding.value
-    weight = call.args[1]
+    weight = call.args[_position(call)]
     reason = _why_not(weight, scheme)
     if reason:
         decisions.append(Decision(STEP, name, False, reason))
         return None
     progress(f"store {name}")
     array = weight.value.numpy()
-    stored = encode(name, str(call.op.name).removeprefix("relax."), array, scheme)
+    stored = encode(name, str(call.op.name).removeprefix("relax."), array, scheme, integers)
     decisions.append(Decision(STEP, name, True, _describe(array, stored, scheme)))
     return decode(stored)
+
+
+def _position(call: relax.Call) -> int:
+    """Of the weight among a layer's arguments."""
+    return 0 if str(call.op.name).removeprefix("relax.") in EMBEDDING_OPERATORS else 1
 
 
 def _why_not(weight: relax.Expr, scheme: LayerScheme) -> str:

@@ -17,6 +17,9 @@ from edgecompile.frontend.onnx.emit import cast, normalized_axis, scalar
 from edgecompile.frontend.onnx.limits import check_dimensions
 from edgecompile.frontend.onnx.node import Node
 from edgecompile.frontend.onnx.registry import operator
+from edgecompile.resizing import COORDINATES, Axis
+
+_SAME_WEIGHT = 1e-5  # of float32 places in images of up to a hundred pixels
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,17 @@ def _resize(
     shape = context.require_static(node, x)
     check_dimensions(node.name, sizes)
     dtype = dtype_of(x)
+    if _is_of_image(node, shape, sizes, scales, rules) and dtype == "float32":
+        method = "nearest_neighbor" if rules.mode == "nearest" else "linear"
+        return context.emit(
+            relax.op.image.resize2d(
+                x,
+                tuple(sizes[2:]),
+                method=method,
+                coordinate_transformation_mode=rules.coordinates,
+                rounding_method=rules.nearest,
+            )
+        )
     wide = x if rules.mode == "nearest" or is_float(dtype) else cast(context, x, "float32")
     outside: list[np.ndarray | None] = []
     for axis, (size, new_size) in enumerate(zip(shape, sizes, strict=True)):
@@ -150,6 +164,33 @@ def _resize(
     return cast(
         context, context.emit(relax.op.clip(context.emit(relax.op.round(wide)), float(low), float(high))), dtype
     )
+
+
+def _is_of_image(node: Node, shape: tuple[int, ...], sizes: list[int], scales: list[float], rules: Rules) -> bool:
+    """True where `image.resize2d`, which has kernels on blocks and for integers, weighs the same pixels alike."""
+    if len(shape) != 4 or sizes[:2] != list(shape[:2]) or rules.coordinates not in COORDINATES or 1 in sizes[2:]:
+        return False
+    if rules.mode not in ("nearest", "linear") or rules.antialias or rules.exclude_outside:
+        return False
+    method = "nearest_neighbor" if rules.mode == "nearest" else "linear"
+    for axis in (2, 3):
+        size, new_size = shape[axis], sizes[axis]
+        at = _coordinates(node, size, new_size, scales[axis], (0.0, 1.0), rules.coordinates)
+        if rules.mode == "nearest":
+            ours = _nearest(node, at, size, rules.nearest)[:, None], np.ones((new_size, 1))
+        else:
+            ours = _taps(node, at, size, scales[axis], rules)
+        theirs = Axis(size, new_size, method, rules.coordinates, rules.nearest).taps()
+        if not np.allclose(_matrix(*ours, size), _matrix(*theirs, size), rtol=0, atol=_SAME_WEIGHT):
+            return False
+    return True
+
+
+def _matrix(places: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
+    """`[outputs, size]` of the weights of `[outputs, taps]`."""
+    matrix = np.zeros((len(places), size))
+    np.add.at(matrix, (np.arange(len(places))[:, None], places), weights)
+    return matrix
 
 
 def _coordinates(

@@ -5,9 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgecompile.compress.quantize.improve.gptq import gptq
+from edgecompile.compress.quantize.improve.gptq import gptq as real_gptq
+from edgecompile.compress.quantize.weights import IntegerWeight, WeightForm, WeightGrid, widest_grid
 
 RANDOM = np.random.default_rng(0)
+
+
+def gptq(steps: np.ndarray, lowest: int, highest: int, gram: np.ndarray) -> np.ndarray | None:
+    """Of weights in units of their scales."""
+
+    def unit(weight: np.ndarray, form: WeightForm, terms: slice) -> WeightGrid:
+        assert weight.shape == steps.shape and terms == slice(0, steps.shape[-1])
+        return WeightGrid(form, np.ones(form.blocks, np.float32), np.zeros(form.blocks, np.int8))
+
+    found = real_gptq(steps, WeightForm((1, 1, 1), lowest, highest), gram, unit)
+    return None if found is None else found.integers.astype(np.float64)
 
 
 def correlated(groups: int, rows: int, terms: int) -> np.ndarray:
@@ -72,3 +84,33 @@ def test_dead_and_equal_terms(gram: np.ndarray) -> None:
 
 def test_nan_has_no_answer() -> None:
     assert gptq(np.ones((1, 1, 2)), -7, 7, np.full((1, 2, 2), np.nan)) is None
+
+
+@pytest.mark.parametrize("run", [3, 10, 30])
+@pytest.mark.parametrize("block", [1, 8, 128])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_groups_have_the_scales_of_their_updated_weights(
+    run: int, block: int, symmetric: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Column by column, with scales of a group from the weights as they are when it begins."""
+    monkeypatch.setattr("edgecompile.compress.quantize.improve.gptq._BLOCK", block)
+    rows = correlated(2, 200, 30)
+    weight = RANDOM.standard_normal((2, 4, 30)) * np.exp(RANDOM.standard_normal(30))
+    gram = rows.transpose(0, 2, 1) @ rows
+    form = WeightForm((2, 4, 30 // run), -7 if symmetric else -8, 7, symmetric)
+    found = real_gptq(weight, form, gram, lambda part, of_run, terms: widest_grid(part, of_run))
+    assert isinstance(found, IntegerWeight) and found.grid.scales.shape == form.blocks
+    rest = weight.copy()
+    of_run = WeightForm((2, 4, 1), form.lowest, form.highest, symmetric)
+    for term in range(30):
+        if term % run == 0:
+            grid = widest_grid(rest[..., term : term + run], of_run)
+            np.testing.assert_allclose(found.grid.scales[..., term // run], grid.scales[..., 0], rtol=1e-5)
+        scales, zeros = grid.scales[..., 0].astype(np.float64), grid.zero_points[..., 0]
+        whole = np.clip(np.rint(rest[..., term] / scales + zeros), form.lowest, form.highest)
+        np.testing.assert_array_equal(found.integers[..., term], whole)
+        error = rest[..., term] - scales * (whole - zeros)
+        for group in range(2):
+            damped = gram[group] + 0.01 * np.trace(gram[group]) / 30 * np.eye(30)
+            inverse = np.linalg.inv(damped[term:, term:])
+            rest[group, :, term:] -= error[group][:, None] / inverse[0, 0] * inverse[0]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tvm
 from tvm import relax
 
 import edgecompile as ec
@@ -21,6 +22,7 @@ from edgecompile.passes.integers import FuseIntegerOperators
 from edgecompile.passes.pipeline import eliminate_dead_code
 from edgecompile.passes.simplify_model import simplify_model
 from tests.compress.quantize.improve.networks import Layers, convolutional, network
+from tests.compress.quantize.test_storage import with_floats
 from tests.relax_models import run_virtual_machine
 
 SHAPE = (2, 3, 10, 10)
@@ -67,6 +69,54 @@ def compressed(options: str) -> Model:
 def test_each_method_gains(options: str, gain: float) -> None:
     """Decibels over rounding to nearest; the gains of trained networks are in `scripts/rounding_gains.py`."""
     assert decibels(compressed(options)) > decibels(compressed("")) + gain
+
+
+STORED = {
+    "kind": "quantize",
+    "default": {"weights": {"dtype": "int4"}, "activations": {"dtype": "none"}, "calibration": None},
+    "layers": {
+        "grouped": {"weights": {"granularity": "per_group", "group_size": 3, "symmetric": False}},
+        "depthwise": {"weights": {"granularity": "per_tensor"}},
+        "hidden": {"weights": {"granularity": "per_group", "group_size": 4}},
+    },
+}
+"""Every granularity, float activations."""
+LIVELY = convolutional(leaky=False, seed=9)
+"""Whose answers differ much from image to image."""
+
+
+def stored(**options: object) -> Model:
+    step = {**STORED, "default": {**STORED["default"], **options}}  # type: ignore[dict-item]
+    return ec.compress(LIVELY, {"steps": [step]}, images(16))
+
+
+def answers(module: tvm.IRModule) -> np.ndarray:
+    machine = relax.VirtualMachine(tvm.compile(module, tvm.target.Target("llvm")), tvm.cpu())
+    return np.array([machine["main"](tvm.runtime.tensor(x)).numpy() for x in images(16, seed=1)])
+
+
+def stored_decibels(model: Model) -> float:
+    exact, found = (answers(module) for module in (LIVELY.module, with_floats(model).module))
+    return float(10 * np.log10(np.square(exact).sum() / np.square(found - exact).sum()))
+
+
+@pytest.mark.parametrize(
+    ("options", "gain"), [({"rounding": "gptq"}, 3), ({"rounding": "adaround"}, 3), ({"bias_correction": True}, 1)]
+)
+def test_each_method_gains_on_stored_weights(options: dict[str, object], gain: float) -> None:
+    """As above, with float activations."""
+    model = stored(**options)
+    assert stored_decibels(model) > stored_decibels(stored()) + gain
+    asked = [d for d in model.history[-1].decisions if d.step in (ROUNDING, CORRECTION)]
+    assert [d.subject for d in asked] == ["first", "grouped", "depthwise", "hidden", "scores"]
+    assert sum(d.kept for d in asked) >= 4
+
+
+def test_stored_weights_need_data_for_it() -> None:
+    for option in ("rounding=gptq", "rounding=adaround", "bias_correction"):
+        with pytest.raises(InvalidInputError, match=r"needs calibration data, found none: give data="):
+            ec.compress(MODEL, f"w4,granularity=per_channel,{option}")
+    assert ec.compress(MODEL, "w4,granularity=per_channel,equalize").history
 
 
 def test_the_same_integers_each_time() -> None:

@@ -10,6 +10,7 @@ from tvm import relax
 
 from edgecompile.compress.quantize.improve.product import products_of
 from edgecompile.frontend.model import TensorSpec
+from edgecompile.storage.runs import spread
 from tests.relax_models import constant, make_model, run_virtual_machine
 
 RANDOM = np.random.default_rng(0)
@@ -53,7 +54,15 @@ def _check(module: Any, x: np.ndarray, channels: int) -> None:
     rows = product.rows(x, 10_000, np.random.default_rng(0))
     found = np.einsum("gnk,gck->ngc", rows, product.matrix(product.weight))
     np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(product.from_matrix(product.matrix(product.weight)), product.weight)
+    shape = product.weight.shape
+    np.testing.assert_array_equal(product.from_matrix(product.matrix(product.weight), shape), product.weight)
+    channel, summed = (0, 1) if product.is_convolution else (1, 0)
+    for blocks in ({}, {channel: shape[channel]}, {channel: shape[channel], summed: shape[summed]}):
+        numbers = np.random.default_rng(2).random([blocks.get(axis, 1) for axis in range(len(shape))])
+        of_matrix = product.matrix(numbers)
+        whole = product.matrix(spread(numbers, shape))
+        np.testing.assert_array_equal(spread(of_matrix, whole.shape), whole)
+        np.testing.assert_array_equal(product.from_matrix(of_matrix, numbers.shape), numbers)
     few = product.rows(x, 3, np.random.default_rng(1))
     assert few.shape == (rows.shape[0], 3, rows.shape[2])
     assert all(any(np.array_equal(few[:, i], rows[:, j]) for j in range(rows.shape[1])) for i in range(3))
