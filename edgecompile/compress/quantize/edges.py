@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 import tvm
 from tvm import relax
@@ -74,6 +74,20 @@ class Edges:
         )
 
 
+class _Candidates(NamedTuple):
+    """What could be computed between integers.
+
+    Attributes:
+        functions: of one number, with their arguments.
+        joins: operators between tensors, with those.
+        refused: joining operators, with the reason.
+    """
+
+    functions: Mapping[relax.Var, relax.Var]
+    joins: Mapping[relax.Var, Sequence[relax.Var]]
+    refused: Mapping[relax.Var, str]
+
+
 class _Search:
     def __init__(
         self,
@@ -115,8 +129,7 @@ class _Search:
             quantized.add(source)
             for tensor in (source, variable):
                 deciders.setdefault(tensor.name, variable.name)
-        functions, joins = self._candidates(static, quantized)
-        for reader, read in self._needed(functions, joins, quantized):
+        for reader, read in self._needed(self._candidates(static, quantized), quantized):
             for source in read:
                 deciders.setdefault(source.name, reader.name)
         return Edges(
@@ -162,22 +175,18 @@ class _Search:
     def _operator_of(call: relax.Call) -> str:
         return str(call.op.name).removeprefix("relax.")
 
-    def _candidates(
-        self, static: Sequence[relax.Var], quantized: Collection[relax.Var]
-    ) -> tuple[dict[relax.Var, relax.Var], dict[relax.Var, list[relax.Var]]]:
-        """What could be computed between integers, in order.
+    def _candidates(self, static: Sequence[relax.Var], quantized: Collection[relax.Var]) -> _Candidates:
+        """What could be computed between integers, whoever reads it.
 
         Args:
             static: products that read what calibration knows.
             quantized: what those read.
-
-        Returns:
-            For functions of one number, their arguments; for joining operators, what they read.
         """
         carried = {self._end(product, is_product=True) for product in static}
         known = set(quantized)
         functions: dict[relax.Var, relax.Var] = {}
         joins: dict[relax.Var, list[relax.Var]] = {}
+        refused: dict[relax.Var, str] = {}
         for binding in self._bindings:  # in order: a join may feed another
             argument = self._argument(binding.var, carried, known)
             if argument is not None:
@@ -191,18 +200,15 @@ class _Search:
             missing = [source.name for source in sources if source.name not in self._ranges]
             if missing or not all(any(source in found for found in (carried, known, functions)) for source in sources):
                 reason = f"no range for {', '.join(missing)}" if missing else "not all that it reads is quantized"
-                self._reasons.append((binding.var.name, False, reason))
+                refused[binding.var] = reason
                 continue
             joins[binding.var] = sources
             known.update(sources)
             carried.add(self._end(binding.var, is_product=False))
-        return functions, joins
+        return _Candidates(functions, joins, refused)
 
     def _needed(
-        self,
-        functions: Mapping[relax.Var, relax.Var],
-        joins: Mapping[relax.Var, Sequence[relax.Var]],
-        quantized: set[relax.Var],
+        self, candidates: _Candidates, quantized: set[relax.Var]
     ) -> list[tuple[relax.Var, Sequence[relax.Var]]]:
         """The candidates whose result something quantized reads, with what they read, in order; that joins `quantized`.
 
@@ -210,12 +216,15 @@ class _Search:
         that one scale for a tensor cannot hold. Nor are functions between two matrix products: the kernel of the first
         computes the function of exact sums, and GELU of rounded ones has cost transformers accuracy.
         """
+        functions, joins, refused = candidates
         kept: list[tuple[relax.Var, Sequence[relax.Var]]] = []
         for variable in reversed([binding.var for binding in self._bindings]):
             sources: Sequence[relax.Var]
-            if variable in joins:
-                if self._end(variable, is_product=False) not in quantized:
-                    self._reasons.append((variable.name, False, "nothing that reads its result is quantized"))
+            if variable in joins or variable in refused:
+                is_read = self._end(variable, is_product=False) in quantized
+                if not is_read or variable in refused:
+                    reason = refused[variable] if is_read else "nothing that reads its result is quantized"
+                    self._reasons.append((variable.name, False, reason))
                     continue
                 sources, how = joins[variable], "int8: all that it reads is quantized"
             elif variable in functions and variable in quantized:
