@@ -148,6 +148,22 @@ class Implementations(Protocol):
     ) -> Sequence[Implementation]:
         """The same for `(x - zero_point) @ w`; arguments as of `products`."""
 
+    def integer_batched_products(
+        self,
+        rows: int,
+        inner: int,
+        columns: int,
+        zero_points: tuple[int, int],
+        axes: tuple[tuple[int, ...], tuple[int, ...]],
+    ) -> Sequence[Implementation]:
+        """The ways to compute the exact int32 sums of `(a - zero_points[0]) @ (w - zero_points[1])` of int8 tensors,
+        both known at run time only.
+
+        Args:
+            axes: the order in which the dimensions of a make `[*batch, rows, inner]`, and those of w
+                `[*batch, inner, columns]`; () leaves them as they are.
+        """
+
     def batched_products(self, rows: int, inner: int, columns: int) -> Sequence[Implementation]:
         """The ways to compute `a @ w` with both known at run time only; nothing is packed at compile time.
 

@@ -9,7 +9,7 @@ import functools
 import json
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     Channel: TypeAlias = Callable[[Sequence[ir.Expr]], ir.Expr]
     Index: TypeAlias = "int | te.tensor.IterVar"
+
+T = TypeVar("T")
 
 _WRITTEN_OUT = 16  # terms of a sum; those of more are a loop
 
@@ -84,25 +86,47 @@ def convolve(
     return te.compute(sums.shape, lambda n, k, h, w: sums[n, k, h, w] + bias[k], name="biased")
 
 
-def multiply(a: te.Tensor, b: te.Tensor, zero_point: int, other_zero_point: int) -> te.Tensor:
+def multiply(
+    a: te.Tensor,
+    b: te.Tensor,
+    zero_point: int,
+    other_zero_point: int,
+    axes: Sequence[int] = (),
+    other_axes: Sequence[int] = (),
+    notes: Mapping[str, str] | None = None,
+) -> te.Tensor:
     """int32 `(a - zero_point) @ (b - other_zero_point)`.
 
     Args:
         a: `[*batch, M, K]` int8.
         b: `[*batch, K, N]` int8 or int16 of the same batch, or `[K, N]`.
+        axes, other_axes: the order in which the dimensions of a and b make these shapes; () leaves them as they are.
+        notes: annotations of the block.
     """
     from tvm import te, tirx
 
-    k = _reduce(int(a.shape[-1]), "k")
+    shape, other = ordered(a.shape, axes), ordered(b.shape, other_axes)
+    k = _reduce(int(shape[-1]), "k")
     has_batch = len(b.shape) > 2
 
     def term(*indices: ir.Expr) -> ir.Expr:
         *batch, m, n = indices
-        left = tirx.Cast("int32", a(*batch, m, k)) - zero_point
-        right = tirx.Cast("int32", b(*batch, k, n) if has_batch else b(k, n)) - other_zero_point
+        place = [*batch, k, n] if has_batch else [k, n]
+        left = tirx.Cast("int32", a(*places_of([*batch, m, k], axes))) - zero_point
+        right = tirx.Cast("int32", b(*places_of(place, other_axes))) - other_zero_point
         return te.sum(left * right, axis=[k])
 
-    return te.compute([*a.shape[:-1], b.shape[-1]], term, name="integer_matmul")
+    return te.compute([*shape[:-1], other[-1]], term, name="integer_matmul", attrs=notes)
+
+
+def ordered(extents: Sequence[T], axes: Sequence[int]) -> list[T]:
+    """The extents of a tensor whose dimensions are taken in the order of `axes`; () leaves them as they are."""
+    return [extents[axis] for axis in axes] if axes else list(extents)
+
+
+def places_of(indices: Sequence[T], axes: Sequence[int]) -> list[T]:
+    """Where the element at `indices` of the tensor in that order lies in the tensor itself."""
+    return [indices[list(axes).index(at)] for at in range(len(axes))] if axes else list(indices)
 
 
 def requantize(

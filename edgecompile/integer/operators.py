@@ -5,6 +5,7 @@ Relax lets operators be registered from Python: `FInferType` answers the type of
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,7 +15,11 @@ import tvm
 from tvm import relax
 
 from edgecompile.integer import dynamic, formulas
+from edgecompile.integer.layer_norm import LayerNormNumbers
+from edgecompile.integer.layer_norm import layer_norm as layer_norm_formula
 from edgecompile.integer.requantization import FixedPoint
+from edgecompile.integer.softmax import SoftmaxNumbers
+from edgecompile.integer.softmax import softmax as softmax_formula
 from edgecompile.passes.annotate_elementwise import ELEMENTWISE
 
 if TYPE_CHECKING:
@@ -32,6 +37,8 @@ MULTIPLY = "edgecompile.multiply"
 RESAMPLE = "edgecompile.resample"
 LOOKUP = "edgecompile.lookup"
 QUANTIZE_ROWS = "edgecompile.quantize_rows"
+SOFTMAX = "edgecompile.softmax"
+LAYER_NORM = "edgecompile.layer_norm"
 _MOST_PRODUCT_SHIFT = 31  # of 2^31 and less
 
 
@@ -58,9 +65,24 @@ def conv2d(
     )
 
 
-def matmul(a: relax.Expr, b: relax.Expr, *, zero_point: int, other_zero_point: int) -> relax.Call:
+def matmul(
+    a: relax.Expr,
+    b: relax.Expr,
+    *,
+    zero_point: int,
+    other_zero_point: int,
+    axes: Sequence[int] = (),
+    other_axes: Sequence[int] = (),
+) -> relax.Call:
     """int32 sums, see `formulas.multiply`."""
-    return _call(MATMUL, [a, b], zero_point=zero_point, other_zero_point=other_zero_point)
+    return _call(
+        MATMUL,
+        [a, b],
+        zero_point=zero_point,
+        other_zero_point=other_zero_point,
+        axes=list(axes),
+        other_axes=list(other_axes),
+    )
 
 
 def requantize(
@@ -157,6 +179,17 @@ def quantize_rows(x: relax.Expr, *, shared_axes: int) -> relax.Call:
     return _call(QUANTIZE_ROWS, [x], shared_axes=shared_axes)
 
 
+def softmax(x: relax.Expr, numbers: SoftmaxNumbers) -> relax.Call:
+    """int8 of int8 x, along its last axis; see `edgecompile.integer.softmax`."""
+    return _call(SOFTMAX, [x], **dataclasses.asdict(numbers))
+
+
+def layer_norm(x: relax.Expr, numbers: LayerNormNumbers) -> relax.Call:
+    """int8 of int8 x, along its last axis; see `edgecompile.integer.layer_norm`."""
+    tables = [relax.const(table, "int32") for table in (numbers.gamma, numbers.beta)]
+    return _call(LAYER_NORM, [x, *tables], epsilon=numbers.epsilon, shift=numbers.shift)
+
+
 def attributes(call: relax.Call) -> dict[str, Any]:
     """The attributes of a call of an operator of this module, as Python numbers, tuples and strings."""
     return {str(name): _plain(value) for name, value in call.attrs.items()}
@@ -190,6 +223,8 @@ _FORMULAS: Mapping[str, Callable[[dict[str, Any], formulas.Channel | None], Form
     RESAMPLE: lambda numbers, channel: functools.partial(formulas.resample, **numbers),
     LOOKUP: lambda numbers, channel: formulas.lookup,
     QUANTIZE_ROWS: lambda numbers, channel: functools.partial(dynamic.quantize_rows, **numbers),
+    SOFTMAX: lambda numbers, channel: functools.partial(softmax_formula, **numbers),
+    LAYER_NORM: lambda numbers, channel: functools.partial(layer_norm_formula, **numbers),
 }
 
 
@@ -237,7 +272,10 @@ def _conv2d_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorT
 
 
 def _matmul_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorType:
-    a, b = (_shape(argument) for argument in call.args)
+    numbers = attributes(call)
+    a, b = (
+        formulas.ordered(_shape(x), numbers[axes]) for x, axes in zip(call.args, ("axes", "other_axes"), strict=True)
+    )
     return relax.TensorType((*a[:-1], b[-1]), "int32")
 
 
@@ -252,6 +290,10 @@ def _pair_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorTyp
 def _resample_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorType:
     (images, channels, *_), rows, _, columns, _ = (_shape(argument) for argument in call.args)
     return relax.TensorType((images, channels, rows[0], columns[0]), "int32")
+
+
+def _same_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorType:
+    return relax.TensorType(call.args[0].ty.shape, "int8")
 
 
 def _lookup_type(call: relax.Call, builder: relax.BlockBuilder) -> relax.TensorType:
@@ -278,6 +320,8 @@ _TYPES: Mapping[str, Callable[[relax.Call, relax.BlockBuilder], tvm.ir.Type]] = 
     RESAMPLE: _resample_type,
     LOOKUP: _lookup_type,
     QUANTIZE_ROWS: _quantize_rows_type,
+    SOFTMAX: _same_type,
+    LAYER_NORM: _same_type,
 }
 
 

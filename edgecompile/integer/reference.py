@@ -15,8 +15,10 @@ from tvm import relax
 from edgecompile.errors import UnsupportedModelError
 from edgecompile.integer import operators
 from edgecompile.integer.dynamic import quantize_rows_array
+from edgecompile.integer.layer_norm import layer_norm_array
 from edgecompile.integer.moved_arrays import MOVED_ARRAYS, axes_of
 from edgecompile.integer.requantization import FixedPoint, scale_array
+from edgecompile.integer.softmax import softmax_array
 
 _Operator = Callable[[relax.Call, Sequence[Any]], Any]
 
@@ -78,7 +80,10 @@ def _conv2d(call: relax.Call, arguments: Sequence[Any]) -> np.ndarray:
 
 def _matmul(call: relax.Call, arguments: Sequence[Any]) -> np.ndarray:
     numbers = operators.attributes(call)
-    a, b = (argument.astype(np.int64) for argument in arguments)
+    a, b = (
+        argument.astype(np.int64).transpose(numbers[axes] or range(argument.ndim))
+        for argument, axes in zip(arguments, ("axes", "other_axes"), strict=True)
+    )
     return _int32((a - numbers["zero_point"]) @ (b - numbers["other_zero_point"]))
 
 
@@ -156,6 +161,8 @@ _OPERATORS: Mapping[str, _Operator] = {
     operators.RESAMPLE: _resample,
     operators.LOOKUP: lambda call, values: values[1][values[0].astype(np.int32) + 128],
     operators.QUANTIZE_ROWS: lambda call, values: quantize_rows_array(values[0], **operators.attributes(call)),
+    operators.SOFTMAX: lambda call, values: softmax_array(*values, **operators.attributes(call)),
+    operators.LAYER_NORM: lambda call, values: layer_norm_array(*values, **operators.attributes(call)),
     "relax.quantize": _quantize,
     "relax.dequantize": _dequantize,
     "relax.add": lambda call, values: values[0] + values[1],

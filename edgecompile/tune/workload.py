@@ -147,6 +147,17 @@ class WatchedImplementations(ABC):
         """See `Implementations.products`."""
         return self.answer(Workload.product(rows, problem), self._offered.products(rows, problem))
 
+    def integer_batched_products(
+        self,
+        rows: int,
+        inner: int,
+        columns: int,
+        zero_points: tuple[int, int],
+        axes: tuple[tuple[int, ...], tuple[int, ...]],
+    ) -> Sequence[Implementation]:
+        """As they are: integer kernels are not measured."""
+        return self._offered.integer_batched_products(rows, inner, columns, zero_points, axes)
+
     def batched_products(self, rows: int, inner: int, columns: int) -> Sequence[Implementation]:
         """See `Implementations.batched_products`."""
         ways = self._offered.batched_products(rows, inner, columns)

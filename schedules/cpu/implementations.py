@@ -34,12 +34,15 @@ from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.grouped_convolution import GROUPED, emit_grouped, grouped_ways
 from schedules.cpu.integer_ways import (
     INTEGER,
+    INTEGER_BATCHED,
     INTEGER_DEPTHWISE,
     INTEGER_DEPTHWISE_PAIRS,
     INTEGER_PRODUCT,
+    emit_integer_batched,
     emit_integer_depthwise,
     emit_integer_pairs,
     emit_integers,
+    integer_batched_ways,
     integer_block,
     integer_ways,
 )
@@ -175,6 +178,17 @@ class CpuImplementations:
         """The same template; the rows of x, `[*rows, C]` int8, are its pixels."""
         channels, columns = problem.in_channels, problem.out_channels
         return integer_ways(problem, zero_point, channels, columns, tuple(rows), lowest_weight, self.facts)
+
+    def integer_batched_products(
+        self,
+        rows: int,
+        inner: int,
+        columns: int,
+        zero_points: tuple[int, int],
+        axes: tuple[tuple[int, ...], tuple[int, ...]],
+    ) -> Sequence[Implementation]:
+        """A packed panel per thread; none where it would be too large."""
+        return integer_batched_ways(rows, inner, columns, zero_points, axes, self.facts)
 
     def batched_products(self, rows: int, inner: int, columns: int) -> Sequence[Implementation]:
         """A packed panel per thread; none where it would be too large."""
@@ -349,6 +363,7 @@ EMITTERS: Mapping[str, Emitter] = {
     DEPTHWISE: _emit_depthwise,
     INTEGER: emit_integers,
     INTEGER_PRODUCT: emit_integers,
+    INTEGER_BATCHED: emit_integer_batched,
     INTEGER_DEPTHWISE: emit_integer_depthwise,
     INTEGER_WINOGRAD: emit_integer_winograd,
     INTEGER_DEPTHWISE_PAIRS: emit_integer_pairs,

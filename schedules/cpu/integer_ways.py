@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation
+from edgecompile.integer import formulas
 from edgecompile.target import CpuFacts, Target
 
 from schedules.arm_cpu import dot_products as arm_cpu
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.folded_columns import fold_problem, fold_weight, folded_columns
+from schedules.cpu.integer_batched_product import (
+    BatchedNumbers,
+    IntegerBatchedProduct,
+    batched_cycles,
+    choose_numbers,
+)
 from schedules.cpu.integer_config import IntegerConfig
 from schedules.cpu.integer_convolution import IntegerConvolution
 from schedules.cpu.integer_depthwise import (
@@ -40,8 +47,10 @@ if TYPE_CHECKING:
     from tvm import te, tirx
 
 INTEGER, INTEGER_PRODUCT = "integer convolution", "integer product"
+INTEGER_BATCHED = "integer batched product"
 INTEGER_DEPTHWISE = "integer depthwise convolution"
 INTEGER_DEPTHWISE_PAIRS = "integer depthwise convolution by pairs"
+LOWEST = -128  # of int8
 INTEGER_BLOCK = 16  # channels: one load of x brings all of them, on every CPU; as many sums as AVX-512 has in a vector
 
 
@@ -140,6 +149,53 @@ def _way(
         compute=compute,
         key=json.dumps({"template": template, "config": dataclasses.asdict(config)}, sort_keys=True),
     )
+
+
+def integer_batched_ways(
+    rows: int,
+    inner: int,
+    columns: int,
+    zero_points: tuple[int, int],
+    axes: tuple[tuple[int, ...], tuple[int, ...]],
+    facts: CpuFacts,
+) -> Sequence[Implementation]:
+    """The template with the fastest instruction that takes any bytes; none where a panel would be too large.
+
+    Arguments as of `Implementations.integer_batched_products`.
+    """
+    offered = [
+        dot
+        for dot in dot_products(facts)
+        if dot.lowest_weight == LOWEST and (dot.pixels == 1 or (inner >= dot.group and rows > 1))
+    ]
+    if not offered or (axes[0] and axes[0][-1] != len(axes[0]) - 1):
+        return ()
+    dot = offered[0]
+    config = choose_numbers(rows, inner, columns, zero_points[1], dot, facts)
+    if config is None:
+        return ()
+    numbers = BatchedNumbers(*zero_points, *axes)
+    notes = attributes(INTEGER_BATCHED, {"config": dataclasses.asdict(config), "numbers": dataclasses.asdict(numbers)})
+    return (
+        Implementation(
+            name=f"batch_matmul_int8 {dot.name} {config.rows}x{config.panel}",
+            cycles=batched_cycles((rows, inner, columns), config, dot, facts),
+            pack=lambda weight: [weight],
+            compute=lambda a, w: formulas.multiply(a, w, *zero_points, *axes, notes=notes),
+            key=json.dumps({"template": INTEGER_BATCHED, "config": dataclasses.asdict(config)}, sort_keys=True),
+        ),
+    )
+
+
+def emit_integer_batched(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.Stmt:
+    """The loops for blocks that `integer_batched_ways` annotated."""
+    a, w = anchor.reads[0], anchor.reads[-1]  # one buffer where a tensor is multiplied by itself
+    config, found = IntegerConfig(**anchor.numbers["config"]), anchor.numbers["numbers"]
+    numbers = BatchedNumbers(
+        found["zero_point"], found["other_zero_point"], tuple(found["axes"]), tuple(found["other_axes"])
+    )
+    dot = next(dot for dot in dot_products(target.cpu) if dot.name == config.dot)
+    return IntegerBatchedProduct(config, dot, numbers, a, w, epilogue, target.cpu).emit()
 
 
 def _exceeds(weight: np.ndarray, dot: DotProduct) -> bool:

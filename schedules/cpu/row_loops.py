@@ -54,7 +54,7 @@ class RowLoops:
     def __init__(self, group: RowGroup, vector_bytes: int) -> None:
         self.group = group
         self.sweeps = make_sweeps(group.stages)
-        bits = max(stage.target.dtype.bits for stage in group.stages)
+        bits = max(stage.target.dtype.bits for stage in group.stages if stage.kind != "scalar")
         lanes = vector_bytes * 8 // bits
         while lanes > group.width:
             lanes //= 2
@@ -225,7 +225,12 @@ class RowLoops:
             del mutator
             return places.get(variable, variable)
 
-        return structural_mutate(stage.value, ((ir.TensorLoad, on_load), (tirx.Var, on_variable)))
+        def on_let(let: tirx.Let, mutator: Any) -> Expr:
+            """Each copy of the stage binds variables of its own."""
+            places[let.var] = tirx.Var(let.var.name, let.var.ty)
+            return tirx.Let(places[let.var], mutator.mutate(let.value), mutator.mutate(let.body))
+
+        return structural_mutate(stage.value, ((ir.TensorLoad, on_load), (tirx.Let, on_let), (tirx.Var, on_variable)))
 
 
 def _combined(stage: RowStage, a: Expr, b: Expr) -> Expr:

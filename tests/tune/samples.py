@@ -65,5 +65,15 @@ class Offered:
     def products(self, rows: Sequence[int], problem: Convolution) -> Sequence[Implementation]:
         return self.ways
 
+    def integer_batched_products(
+        self,
+        rows: int,
+        inner: int,
+        columns: int,
+        zero_points: tuple[int, int],
+        axes: tuple[tuple[int, ...], tuple[int, ...]],
+    ) -> Sequence[Implementation]:
+        raise NotImplementedError
+
     def batched_products(self, rows: int, inner: int, columns: int) -> Sequence[Implementation]:
         return self.ways

@@ -6,7 +6,12 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgecompile.compress.quantize.granularity import scale_shape
-from edgecompile.compress.quantize.quantizable import DYNAMIC_OPERATORS, QuantizableLayer, quantizable_layers
+from edgecompile.compress.quantize.quantizable import (
+    DYNAMIC_OPERATORS,
+    ROW_OPERATORS,
+    QuantizableLayer,
+    quantizable_layers,
+)
 from edgecompile.compress.quantize.recipe import QuantizeStep
 from edgecompile.compress.quantize.resolve import ResolvedLayer, resolve_rules
 from edgecompile.compress.quantize.scheme import ActivationScheme, CalibrationMethod, LayerScheme, WeightScheme
@@ -62,6 +67,9 @@ def describe(resolved: ResolvedLayer) -> SchemeRow:
             layer.name, layer.operator, "float" if shape else "-", "float", "-", "-", "skip", _bytes(layer, None), why
         )
     activations = scheme.activations
+    stays = _why_float(layer, scheme)
+    if stays:
+        return SchemeRow(layer.name, layer.operator, "-", "float", "-", "-", stays, "-", why)
     if activations.is_dynamic and layer.operator not in DYNAMIC_OPERATORS:
         kept = "float" if shape is not None else "-"
         return SchemeRow(
@@ -79,6 +87,15 @@ def describe(resolved: ResolvedLayer) -> SchemeRow:
         weight_bytes=_bytes(layer, scheme),
         why=why,
     )
+
+
+def _why_float(layer: QuantizableLayer, scheme: LayerScheme) -> str:
+    """Of what stays float unless a recipe asks for integers; "" where it asks."""
+    if layer.operator in ROW_OPERATORS and scheme.nonlinear == "float":
+        return "nonlinear=float"
+    if layer.operator == "matmul" and layer.weight_shape is None and not scheme.attention:
+        return "attention=off"
+    return ""
 
 
 def _bytes(layer: QuantizableLayer, scheme: LayerScheme | None) -> str:

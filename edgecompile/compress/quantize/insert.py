@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -16,6 +16,8 @@ from edgecompile.compress.quantize.scale import Affine, affine
 from edgecompile.compress.quantize.weights import IntegerWeight
 from edgecompile.decision import Decision
 from edgecompile.integer import operators
+from edgecompile.integer.layer_norm import LayerNormNumbers
+from edgecompile.integer.softmax import SoftmaxNumbers
 
 
 class TensorRange(Protocol):
@@ -33,19 +35,20 @@ class ProductScheme:
     """How one convolution or matrix product is quantized.
 
     Attributes:
-        weight: its integers.
+        weight: its integers; None for a product of two activations.
         symmetric_activations: the zero point of its input is zero.
         activation_bits: of its input; 16 have the zero point zero.
         scales: of its input: "static" ones are known from its range, others are found at run time.
     """
 
-    weight: IntegerWeight
+    weight: IntegerWeight | None
     symmetric_activations: bool = False
     activation_bits: Literal[8, 16] = 8
     scales: Literal["static", "per_row", "per_tensor"] = "static"
 
 
 STEP = "InsertQuantization"
+_UNIT = affine(0.0, 1.0)  # of probabilities
 
 
 def insert_quantization(
@@ -53,6 +56,7 @@ def insert_quantization(
     ranges: Mapping[str, TensorRange],
     schemes: Mapping[str, ProductScheme],
     decisions: list[Decision],
+    integer: Collection[str] = (),
 ) -> tvm.IRModule:
     """The module in QDQ form.
 
@@ -68,10 +72,11 @@ def insert_quantization(
         ranges: by the variable's name; a tensor that is missing keeps its readers float.
         schemes: by the name of the variable that holds the product; a product that is missing stays float.
         decisions: receives one for each product and each joining operator.
+        integer: the names of softmax and layer normalizations that shall compute in integers alone.
     """
     main = module["main"]
     dynamic = [name for name, scheme in schemes.items() if scheme.scales != "static"]
-    edges = Edges.of(main, ranges.keys(), schemes.keys(), dynamic)
+    edges = Edges.of(main, ranges.keys(), schemes.keys(), dynamic, integer)
     decisions += [Decision(STEP, name, kept, reason) for name, kept, reason in edges.reasons]
     others = {variable: function for variable, function in module.functions_items() if variable.name_hint != "main"}
     builder = relax.BlockBuilder(tvm.IRModule(others))
@@ -99,12 +104,14 @@ class _Writer:
         self._builder, self._ranges, self._schemes, self._edges = builder, ranges, schemes, edges
         self._new: dict[relax.Var, relax.Expr] = {}
         self._real: dict[relax.Var, relax.Expr] = {}
+        self._integers: set[relax.Var] = set()  # dequantized integers already
         self._rows: dict[tuple[relax.Var, int], relax.Expr] = {}
 
     def bind(self, old: relax.Var, value: relax.Expr) -> None:
         """The new value of a variable, through quantize and dequantize where it is an edge."""
         self._real[old] = value
-        self._new[old] = self._rounded(old, value) if old in self._edges.quantized else value
+        is_rounded = old in self._edges.quantized and old not in self._integers
+        self._new[old] = self._rounded(old, value) if is_rounded else value
 
     def renewed(self, value: relax.Expr) -> relax.Expr:
         """A value in the new variables."""
@@ -117,13 +124,49 @@ class _Writer:
 
     def value(self, binding: relax.VarBinding) -> relax.Expr:
         """The new value of a binding; a quantized product reads its weight from int8."""
+        if binding.var in self._edges.integer:
+            return self._by_integers(binding)
         if binding.var not in self._edges.products:
             return self.renewed(binding.value)
         call = binding.value
         scheme = self._schemes[binding.var.name]
+        if scheme.weight is None:
+            return self.renewed(call)
         axis = 0 if call.op.name == "relax.nn.conv2d" else 1
         x = self._by_rows(call.args[0], scheme) if binding.var in self._edges.dynamic else self.renewed(call.args[0])
         return relax.Call(call.op, [x, self._weight(scheme.weight, axis)], call.attrs)
+
+    def _by_integers(self, binding: relax.VarBinding) -> relax.Expr:
+        """Softmax or a layer normalization from int8 to int8; in float, rounded, where the numbers leave 32 bits.
+
+        Also in float where its tensors have 16 bits, for the sake of a product.
+        """
+        call, old = binding.value, binding.var
+        x, *tables = call.args
+        source = self._edges.source_of(x)
+        if max(self._bits(source), self._bits(old)) > 8:
+            return self.renewed(call)
+        read, written = self._grid(source), self._grid(old)
+        found: SoftmaxNumbers | LayerNormNumbers | None
+        if call.op.name == "relax.nn.softmax":
+            written = _UNIT
+            found = SoftmaxNumbers.of(read.scale, written.scale, written.zero_point, int(call.ty.shape.values[-1]))
+        else:
+            gamma, beta = (table.value.numpy() for table in tables)
+            found = LayerNormNumbers.of(
+                read.scale, gamma, beta, float(call.attrs.epsilon), written.scale, written.zero_point
+            )
+        if found is None:
+            return self.renewed(call)
+        integers = self._builder.emit(_quantized(self.renewed(x), read), name_hint=f"{old.name}_input")
+        form = (
+            operators.softmax(integers, found)
+            if isinstance(found, SoftmaxNumbers)
+            else operators.layer_norm(integers, found)
+        )
+        self._integers.add(old)
+        result = self._builder.emit(form, name_hint=f"{old.name}_int8")
+        return self._dequantized(result, np.float32(written.scale), np.int8(written.zero_point), 0)
 
     def _by_rows(self, old: relax.Var, scheme: ProductScheme) -> relax.Expr:
         """A tensor through int8 with scales that are found at run time."""
@@ -145,17 +188,15 @@ class _Writer:
     def _rounded(self, old: relax.Var, value: relax.Expr) -> relax.Var:
         dtype = f"int{self._bits(old)}"
         grid = self._grid(old)
-        scale, zero_point = np.float32(grid.scale), np.dtype(dtype).type(grid.zero_point)
-        call = relax.op.quantize(
-            value, relax.const(scale, "float32"), relax.const(zero_point, dtype), axis=0, out_dtype=dtype
-        )
-        integers = self._builder.emit(call, name_hint=f"{old.name}_{dtype}")
-        return self._dequantized(integers, scale, zero_point, 0)
+        integers = self._builder.emit(_quantized(value, grid, dtype), name_hint=f"{old.name}_{dtype}")
+        return self._dequantized(integers, np.float32(grid.scale), np.dtype(dtype).type(grid.zero_point), 0)
 
     def _bits(self, old: relax.Var) -> int:
         """As the product says that decides about the tensor; what none reads, as few as any has."""
         decider = self._schemes.get(self._edges.deciders[old.name])
-        return decider.activation_bits if decider else min(scheme.activation_bits for scheme in self._schemes.values())
+        if decider is not None:
+            return decider.activation_bits
+        return min((scheme.activation_bits for scheme in self._schemes.values()), default=8)
 
     def _grid(self, old: relax.Var) -> Affine:
         found, bits = self._ranges[old.name], self._bits(old)
@@ -171,3 +212,10 @@ class _Writer:
         parameters = relax.const(scales, "float32"), relax.const(zero_points, str(zero_points.dtype))
         call = relax.op.dequantize(integers, *parameters, axis=axis, out_dtype="float32")
         return self._builder.emit(call)
+
+
+def _quantized(value: relax.Expr, grid: Affine, dtype: str = "int8") -> relax.Call:
+    scale, zero_point = np.float32(grid.scale), np.dtype(dtype).type(grid.zero_point)
+    return relax.op.quantize(
+        value, relax.const(scale, "float32"), relax.const(zero_point, dtype), axis=0, out_dtype=dtype
+    )

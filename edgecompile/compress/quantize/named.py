@@ -59,6 +59,8 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "rounding": ("rounding",),
     "smooth": ("smooth",),
     "reduce_range": ("reduce_range",),
+    "attention": ("attention",),
+    "nonlinear": ("nonlinear",),
 }
 
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from edgecompile.compress.quantize.improve.runs import Runs
 from edgecompile.compress.quantize.prepared import Prepared
-from edgecompile.compress.quantize.quantizable import EMBEDDING_OPERATORS, WEIGHTED_OPERATORS, quantizable_layers
+from edgecompile.compress.quantize.quantizable import (
+    EMBEDDING_OPERATORS,
+    ROW_OPERATORS,
+    WEIGHTED_OPERATORS,
+    QuantizableLayer,
+    quantizable_layers,
+)
 from edgecompile.compress.quantize.recipe import QuantizeStep
 from edgecompile.compress.quantize.replay import Replay
 from edgecompile.compress.quantize.resolve import resolve
@@ -60,20 +66,48 @@ def prepare(
     with_weights = (*WEIGHTED_OPERATORS, *EMBEDDING_OPERATORS)
     with_constants = {layer.name for layer in layers if layer.weight_shape is not None}
     weighted = {layer.name for layer in layers if layer.operator in with_weights} & schemes.keys()
-    products = {name: layer for name, layer in schemes.items() if name in weighted and layer.activations.is_integer}
-    stored = {name: layer for name, layer in schemes.items() if name in weighted and name not in products}
+    batched = {layer.name for layer in layers if layer.operator == "matmul" and layer.weight_shape is None}
+    computing = {name: layer for name, layer in schemes.items() if name in weighted and layer.activations.is_integer}
+    products = {
+        name: layer for name, layer in computing.items() if name not in batched or _takes_two_activations(layer)
+    }
+    stored = {name: layer for name, layer in schemes.items() if name in weighted and name not in computing}
+    integer = _integer_rows(layers, schemes)
     decisions: list[Decision] = []
     equalized = _equalized(simplified, products | stored, decisions)
     replay = _samples(model, products | stored, data, samples, table, decisions, keep)
     scaled = _smoothed(equalized, products, replay, progress, decisions)
     with Runs(scaled, replay, progress) as runs:
-        ranges = _ranges(runs, products, schemes, table, progress)
-        rounded = _rounded(runs, products, progress, decisions)
+        ranges = _ranges(runs, products, schemes, integer, table, progress)
+        rounded = {**_rounded(runs, products, progress, decisions), **_two_activations(products, batched)}
         constant = {name: stored[name] for name in stored if name in with_constants}
         integers = _rounded_by_data(runs, constant, progress, decisions)
-        ready = Prepared(scaled, rounded, stored, integers, ranges, {}, (), decisions)
+        ready = Prepared(scaled, rounded, stored, integer, integers, ranges, {}, (), decisions)
         corrections = _corrections(runs, products | stored, ready, progress, decisions)
     return dataclasses.replace(ready, corrections=corrections, samples=_first_samples(replay, data, keep))
+
+
+def _takes_two_activations(layer: LayerScheme) -> bool:
+    """True where a recipe wants a product of two activations in integers; those are of 8 bits."""
+    return layer.attention and layer.activations.dtype != "int16"
+
+
+def _integer_rows(layers: Sequence[QuantizableLayer], schemes: Schemes) -> frozenset[str]:
+    """The softmax and layer normalizations that the recipe wants in integers."""
+    rows = {layer.name for layer in layers if layer.operator in ROW_OPERATORS} & schemes.keys()
+    return frozenset(
+        name for name in rows if schemes[name].nonlinear == "integer" and schemes[name].activations.is_integer
+    )
+
+
+def _two_activations(products: Schemes, batched: Collection[str]) -> dict[str, ProductScheme]:
+    from edgecompile.compress.quantize.insert import ProductScheme
+
+    found = {name: layer.activations for name, layer in products.items() if name in batched}
+    return {
+        name: ProductScheme(None, symmetric_activations=activations.symmetric, scales=_scales(activations))
+        for name, activations in found.items()
+    }
 
 
 def _first_samples(replay: Replay, data: Data | None, keep: bool) -> list[Mapping[str, np.ndarray]]:
@@ -157,7 +191,12 @@ def _smoothed(model: Model, schemes: Schemes, replay: Replay, progress: Progress
 
 
 def _ranges(
-    runs: Runs, products: Schemes, schemes: Schemes, table: str | os.PathLike[str] | None, progress: Progress
+    runs: Runs,
+    products: Schemes,
+    schemes: Schemes,
+    integer: Collection[str],
+    table: str | os.PathLike[str] | None,
+    progress: Progress,
 ) -> Mapping[str, TensorRange]:
     """Of the tensors whose scales are known beforehand."""
     from edgecompile.compress.quantize.ranges import ranges_from_data
@@ -168,7 +207,7 @@ def _ranges(
         return {}
     progress("calibrate")
     if table is None:
-        return ranges_from_data(runs, static, schemes)
+        return ranges_from_data(runs, static, schemes, integer)
     loaded = load_table(table)
     loaded.check(runs.model)
     return loaded.tensors

@@ -27,6 +27,7 @@ class Prepared:
         model: float, simplified, equalized and smoothed: what the names of layers and tensors speak of.
         products: the layers that compute in integers, by name.
         stored: the layers whose weights alone are in fewer bits, by name.
+        rows: the softmax and layer normalizations that compute in integers alone, by name.
         integers: of their weights, where data chose them; all others are the nearest.
         ranges: of each tensor that has a scale beforehand, by name.
         corrections: what is added to the results of layers, `[channels]` along theirs; see `bias_corrections`.
@@ -37,6 +38,7 @@ class Prepared:
     model: Model
     products: Mapping[str, ProductScheme]
     stored: Mapping[str, LayerScheme]
+    rows: frozenset[str]
     integers: Mapping[str, IntegerWeight]
     ranges: Mapping[str, TensorRange]
     corrections: Mapping[str, np.ndarray]
@@ -63,7 +65,7 @@ class Prepared:
         found: list[Decision] = []
         if self.products:
             chosen = {name: scheme for name, scheme in self.products.items() if name in layers}
-            module = insert_quantization(module, self.ranges, chosen, found)
+            module = insert_quantization(module, self.ranges, chosen, found, self.rows)
             found = [decision for decision in found if decision.subject not in self.stored]
         stored = {name: scheme for name, scheme in self.stored.items() if name in layers}
         if stored:

@@ -27,7 +27,11 @@ EMBEDDING_OPERATORS = ("take",)
 DYNAMIC_OPERATORS = ("matmul",)
 """Those whose activations may get their scales at run time."""
 
+ROW_OPERATORS = ("nn.layer_norm", "nn.softmax")
+"""Those along rows that have a form in integer arithmetic alone; by default they stay float."""
+
 OTHER_OPERATORS = (
+    *ROW_OPERATORS,
     "add",
     "clip",
     "concat",
@@ -96,6 +100,8 @@ def _layer(name: str, call: relax.Call, constants: dict[relax.Var, bool]) -> Qua
         weight = call.args[1]
         shape = _shape(weight.ty) if _is_constant(weight, constants) else None
         return QuantizableLayer(name, operator, shape)
+    if operator in ROW_OPERATORS:
+        return None if _is_constant(call.args[0], constants) else QuantizableLayer(name, operator)
     if operator in EMBEDDING_OPERATORS:
         return QuantizableLayer(name, operator, _shape(call.args[0].ty)) if _is_embedding(call, constants) else None
     if operator not in OTHER_OPERATORS or any(_is_constant(argument, constants) for argument in call.args):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from edgecompile.compress.quantize.table import TensorRange
 
 
 def ranges_from_data(
-    runs: Runs, products: Mapping[str, LayerScheme], schemes: Mapping[str, LayerScheme]
+    runs: Runs, products: Mapping[str, LayerScheme], schemes: Mapping[str, LayerScheme], integer: Collection[str] = ()
 ) -> Mapping[str, TensorRange]:
     """The ranges of a model's tensors by name, all from one pass.
 
@@ -23,6 +23,7 @@ def ranges_from_data(
     Args:
         products: the schemes of those that shall be quantized.
         schemes: of all operators.
+        integer: softmax and layer normalizations that shall compute in integers alone.
     """
     from edgecompile.compress.quantize.edges import Edges
 
@@ -38,7 +39,7 @@ def ranges_from_data(
             wanted.append(calibration)
     observers = [chosen_observer(calibration, bits) for calibration, bits in wanted]
     tables = calibrate_each(runs.model, runs.samples, observers=observers, observed=runs.observed)
-    edges = Edges.of(runs.model.module["main"], tables[0].tensors.keys(), products.keys())
+    edges = Edges.of(runs.model.module["main"], tables[0].tensors.keys(), products.keys(), integer=integer)
     return {
         tensor: tables[wanted.index(calibrations.get(decider, usual))].tensors[tensor]
         for tensor, decider in edges.deciders.items()

@@ -161,6 +161,10 @@ class LayerScheme(Strict):
         smooth: move the activations' range into the weights by this exponent, from 0 to 1; None does not (G. Xiao et
             al., "SmoothQuant", ICML 2023).
         reduce_range: weights use 7 bits, from -63 to 63, so that sums of two products fit 16 bits.
+        attention: products of two activations are computed in int8 too; without it they stay float, and one kernel
+            takes a whole attention.
+        nonlinear: how softmax and layer normalization compute: "float", rounding what integers read of their results,
+            or "integer", from int8 to int8 by integer arithmetic alone, the same bits on every target.
         skip: the layer stays as it is; nothing else counts then.
     """
 
@@ -172,6 +176,8 @@ class LayerScheme(Strict):
     rounding: Literal["nearest", "adaround", "gptq"] = "nearest"
     smooth: Annotated[float, Field(ge=0, le=1)] | None = None
     reduce_range: bool = False
+    attention: bool = False
+    nonlinear: Literal["float", "integer"] = "float"
     skip: bool = False
 
     def changed_by(self, rule: LayerScheme) -> LayerScheme:

@@ -99,6 +99,8 @@ def _biased_product(value: relax.Expr, graph: Graph) -> Product | None:
     found = find_product(value, graph)
     if found is None:
         return None
+    if found.call.op.name == "relax.matmul" and len(found.call.args[1].ty.shape.values) > 2:
+        return _batched(found.call, found.bias, found.layer, graph)
     a, b = (graph.quantized(argument) for argument in found.call.args)
     if a is None or b is None or not a.is_per_tensor:
         return None
@@ -137,16 +139,10 @@ def _matmul(
     call: relax.Call, a: Quantized, b: Quantized, bias: np.ndarray | None, layer: str, graph: Graph
 ) -> Product | None:
     ranks = [len(argument.ty.shape.values) for argument in call.args]
-    if min(ranks) < 2 or ranks[1] not in (2, ranks[0]):
-        return None
-    if ranks[1] > 2 and [int(n) for n in call.args[0].ty.shape.values[:-2]] != [
-        int(n) for n in call.args[1].ty.shape.values[:-2]
-    ]:
-        return None
-    if b.scale.ndim and b.axis != ranks[1] - 1:
+    if min(ranks) < 2 or ranks[1] != 2 or (b.scale.ndim and b.axis != 1):
         return None
     if isinstance(b.value, tvm.ir.GenericConst):
-        b = fit_steps_of_bias(b, ranks[1] - 1, float(a.scale), bias)
+        b = fit_steps_of_bias(b, 1, float(a.scale), bias)
     scale = a.scale * b.scale
     columns = int(call.args[1].ty.shape.values[-1])
     sums = operators.matmul(a.value, b.value, zero_point=a.zero_point, other_zero_point=b.zero_point)
@@ -156,6 +152,41 @@ def _matmul(
             return None
         sums = relax.op.add(graph.emit(sums, products_name(layer)), relax.const(added.reshape(-1), "int32"))
     return Product(sums, scale, ranks[0] - 1, layer)
+
+
+def _batched(call: relax.Call, bias: np.ndarray | None, layer: str, graph: Graph) -> Product | None:
+    """The product of two activations, of the same batch; permutations of them are left to its kernel."""
+    batches = [[int(n) for n in argument.ty.shape.values[:-2]] for argument in call.args]
+    if batches[0] != batches[1] or bias is not None:
+        return None
+    (first, axes), (second, other_axes) = (_unpermuted(argument, graph) for argument in call.args)
+    last = len(batches[0]) + 1
+    if axes and axes[-1] != last:  # rows must lie as they are
+        first, axes = call.args[0], ()
+    a, b = graph.quantized(first), graph.quantized(second)
+    if a is None or b is None or not (a.is_per_tensor and b.is_per_tensor):
+        return None
+    sums = operators.matmul(
+        a.value,
+        b.value,
+        zero_point=a.zero_point,
+        other_zero_point=b.zero_point,
+        axes=axes,
+        other_axes=other_axes,
+    )
+    return Product(sums, a.scale * b.scale, last, layer)
+
+
+def _unpermuted(value: relax.Expr, graph: Graph) -> tuple[relax.Expr, tuple[int, ...]]:
+    """What a tensor is permutations of, and the order in which they take its dimensions; () where there are none."""
+    axes = tuple(range(len(value.ty.shape.values)))
+    while (call := graph.call(value, "permute_dims")) is not None:
+        order = (
+            [int(axis) for axis in call.attrs.axes] if call.attrs.axes is not None else [*reversed(range(len(axes)))]
+        )
+        axes = tuple(order[axis] for axis in axes)
+        value = call.args[0]
+    return value, () if axes == tuple(range(len(axes))) else axes
 
 
 def _integer_bias(bias: np.ndarray | None, scale: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -17,7 +17,7 @@ from tvm import relax
 from edgecompile.convolution import Convolution
 from edgecompile.implementation import Implementation, Implementations
 from edgecompile.integer import operators
-from edgecompile.integer.formulas import channel_of_blocks
+from edgecompile.integer.formulas import channel_of_blocks, ordered
 from edgecompile.passes.layouts.blocked_tensors import padded_blocks
 from edgecompile.passes.layouts.tensor_shapes import block_of, blockable_shape, static_shape
 from edgecompile.passes.layouts.way import PLAIN, Layout, Way, explain, explain_price, plain_way
@@ -60,6 +60,8 @@ def integer_convolution_ways(call: relax.Call, implementations: Implementations)
 def integer_product_ways(call: relax.Call, implementations: Implementations) -> Sequence[Way]:
     """The templates for a known matrix, and loops without a template; all on plain tensors."""
     x, weight = call.args
+    if isinstance(weight, relax.Var):
+        return _batched_ways(call, implementations)
     shape = static_shape(x)
     numbers = operators.attributes(call)
     is_known = isinstance(weight, tvm.ir.GenericConst) and str(weight.ty.dtype) == "int8"
@@ -73,6 +75,28 @@ def integer_product_ways(call: relax.Call, implementations: Implementations) -> 
         return [plain_way(call, cycles, "no template takes it")]
     ways = [
         Way({x: PLAIN}, PLAIN, offer.cycles, partial(_product, call, offer), explain(offer, offers)) for offer in offers
+    ]
+    return [*ways, plain_way(call, cycles, explain_price("loops without a template", cycles, offers))]
+
+
+def _batched_ways(call: relax.Call, implementations: Implementations) -> Sequence[Way]:
+    """The templates for a batch of products of two tensors, and loops without a template; all on plain tensors."""
+    numbers = operators.attributes(call)
+    axes = numbers["axes"], numbers["other_axes"]
+    shapes = [ordered(static_shape(x) or (), order) for x, order in zip(call.args, axes, strict=True)]
+    first, second = shapes
+    if len(first) < 3 or first[:-2] != second[:-2] or min([*first, *second]) == 0:
+        return [plain_way(call, reason="its operands are no batches of matrices")]
+    (*batch, rows, inner), columns = first, second[-1]
+    zero_points = numbers["zero_point"], numbers["other_zero_point"]
+    cycles = _PLAIN_SHARE * implementations.plain_cycles(math.prod(batch) * rows * inner * columns)
+    offers = implementations.integer_batched_products(rows, inner, columns, zero_points, axes)
+    if not offers or not all(isinstance(x, relax.Var) for x in call.args):
+        return [plain_way(call, cycles, "no template takes it")]
+    reads = dict.fromkeys(call.args, PLAIN)
+    ways = [
+        Way(reads, PLAIN, math.prod(batch) * offer.cycles, partial(_batched, call, offer), explain(offer, offers))
+        for offer in offers
     ]
     return [*ways, plain_way(call, cycles, explain_price("loops without a template", cycles, offers))]
 
@@ -174,6 +198,11 @@ def _product(call: relax.Call, offer: Implementation, workshop: Workshop) -> rel
     weight = np.ascontiguousarray(call.args[1].value.numpy().T[:, :, None, None])
     constants = [relax.const(array, str(array.dtype)) for array in offer.pack(weight)]
     return workshop.template(offer.name.split()[0], offer.compute, [workshop.read(call.args[0], PLAIN), *constants])
+
+
+def _batched(call: relax.Call, offer: Implementation, workshop: Workshop) -> relax.Expr:
+    operands = [workshop.read(argument, PLAIN) for argument in call.args]
+    return workshop.template(offer.name.split()[0], offer.compute, operands)
 
 
 def _elementwise(call: relax.Call, block: int, workshop: Workshop) -> relax.Expr:

@@ -24,6 +24,7 @@ class RememberedImplementations:
         self.integer_block = cache(implementations.integer_block)
         self.integer_convolutions = cache(implementations.integer_convolutions)
         self._integer_products = cache(implementations.integer_products)
+        self.integer_batched_products = cache(implementations.integer_batched_products)
         self._products = cache(implementations.products)
         self._batched_products = cache(implementations.batched_products)
         self.stored_products = implementations.stored_products  # each weight is another one
