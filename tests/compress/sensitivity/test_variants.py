@@ -70,8 +70,7 @@ def test_the_switches_of_a_choice() -> None:
         Switch("constants", "first"),
         Switch("tensor", "active"),
         Switch("constants", "second"),
-        Switch("tensor", "second"),  # the join reads it in int8
-    }
+    }  # the join, whose result is float, reads float
     assert [str(p.name) for p in merged.module["main"].params] == ["x", "switches"]
     relax.analysis.well_formed(merged.module)
 
