@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgecompile.cli.arguments import load_function, load_model, model_options
+from edgecompile.cli.arguments import check_data, data_options, load_function, load_model, model_options
 from edgecompile.cli.progress import counts
 from edgecompile.cli.tables import json_option, print_json, print_table
-from edgecompile.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from edgecompile.compress.sensitivity.record import Effect, Sensitivity
@@ -18,10 +17,7 @@ if TYPE_CHECKING:
 @click.command("analyze", short_help="Show what each layer would lose by a recipe.")
 @click.argument("model")
 @click.option("-r", "--recipe", default="int8", show_default=True, metavar="R", help="With one step; see `compress`.")
-@click.option("--calib", metavar="DIR|MOD:FN", help="Inputs like those in use: a folder of .npy, .npz or images.")
-@click.option("--samples", type=click.IntRange(1), help="Use at most so many of them.")
-@click.option("--table", metavar="FILE", help="A calibration table (JSON) in place of --calib.")
-@click.option("--eval", "evaluate", metavar="MOD:FN", help="A metric: takes the model as a function; more is better.")
+@data_options
 @click.option("-o", "--out", metavar="FILE.json", help="Written after each layer; a second run goes on from it.")
 @model_options
 @json_option
@@ -52,8 +48,7 @@ def command(
     from edgecompile.compress.recipe import Recipe
 
     parsed = Recipe.parse(recipe)  # a wrong recipe should cost no minute
-    if calib and table:
-        raise InvalidInputError("--table takes the place of --calib: give one of them")
+    check_data(calib, table)
     metric = load_function("--eval", evaluate) if evaluate else None
     with counts() as progress:
         if progress:

@@ -1,4 +1,4 @@
-"""Options of the form NAME=VALUE, and the model argument that several commands share."""
+"""Options that several commands share, and the model argument."""
 
 from __future__ import annotations
 
@@ -29,6 +29,33 @@ def model_options(function: Function) -> Function:
         "--freeze", multiple=True, metavar="NAME=FILE.npy", help="Turn an input into a constant (repeatable)."
     )
     return shape(freeze(function))
+
+
+def data_options(function: Function) -> Function:
+    """`--calib`, `--samples`, `--table` and `--eval`: what a recipe looks at; see `check_data`."""
+    options = (
+        click.option(
+            "--calib", metavar="DIR|MOD:FN", help="Inputs like those in use: a folder of .npy, .npz or images."
+        ),
+        click.option("--samples", type=click.IntRange(1), help="Use at most so many of them."),
+        click.option("--table", metavar="FILE", help="A calibration table (JSON) in place of --calib."),
+        click.option(
+            "--eval", "evaluate", metavar="MOD:FN", help="A metric: takes the model as a function; more is better."
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def check_data(calib: str | None, table: str | None) -> None:
+    """Refuse what does not go together before a model is loaded.
+
+    Raises:
+        InvalidInputError: both are given.
+    """
+    if calib and table:
+        raise InvalidInputError("--table takes the place of --calib: give one of them")
 
 
 def load_model(model: str, shapes: Sequence[str], freeze: Sequence[str]) -> Model:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecompile.cli.arguments import load_function, load_model, model_options
+from edgecompile.cli.arguments import check_data, data_options, load_function, load_model, model_options
 from edgecompile.cli.compression import show_compression
 from edgecompile.cli.progress import phases
 from edgecompile.cli.tables import json_option, print_json, print_table
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 @click.command("compress", short_help="Make a model smaller or faster by a recipe.")
 @click.argument("model")
 @click.option("-r", "--recipe", required=True, metavar="R", help="A .yaml file, or built-in names with options.")
-@click.option("--calib", metavar="DIR|MOD:FN", help="Inputs like those in use: a folder of .npy, .npz or images.")
-@click.option("--samples", type=click.IntRange(1), help="Use at most so many of them.")
-@click.option("--table", metavar="FILE", help="A calibration table (JSON) in place of --calib.")
-@click.option("--eval", "evaluate", metavar="MOD:FN", help="A metric: takes the model as a function; more is better.")
+@data_options
 @click.option("--max-drop", type=click.FloatRange(0), metavar="F", help="How far the metric may fall; needs --eval.")
 @click.option("-t", "--target", default="host", show_default=True, help="What --eval and --report measure for.")
 @click.option("--report", metavar="DIR", help="A folder for tables and plots of what was measured, and why.")
@@ -114,8 +111,7 @@ def _check(
         from edgecompile.compress.model_file.write import check_suffix
 
         check_suffix(Path(out))
-    if calib and table:
-        raise InvalidInputError("--table takes the place of --calib: give one of them")
+    check_data(calib, table)
     if max_drop is not None and not evaluate:
         raise InvalidInputError("--max-drop needs a metric: give --eval module:function")
 
