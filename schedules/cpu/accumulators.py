@@ -61,6 +61,14 @@ class Accumulators:
             if count
         ]
 
+    def each_of_panel(self, one: PerVector, panel: Expr, panels: int, channels: int) -> list[tirx.Stmt]:
+        """`one` for every vector, shortened in the last of the panels that hold `channels` together."""
+
+        def each(lanes: list[int]) -> list[tirx.Stmt]:
+            return self.each(one, lanes)
+
+        return by_panel_width(panel, panels, channels, self.vectors, self.lanes, each)
+
     def each_joined(self, one: PerValue, count: int, lanes: Sequence[int] | None = None) -> list[tirx.Stmt]:
         """`one` for every `count` vectors together, whose number divides by it; those that are short one by one."""
         counts = lanes or [self.lanes] * self.vectors
@@ -122,6 +130,22 @@ class Accumulators:
 def lanes_of_panel(channels: int, vectors: int, lanes: int) -> list[int]:
     """How many lanes of each vector hold channels, where only `channels` are left."""
     return [min(lanes, max(0, channels - v * lanes)) for v in range(vectors)]
+
+
+def by_panel_width(
+    panel: Expr, panels: int, channels: int, vectors: int, lanes: int, body: Callable[[list[int]], list[tirx.Stmt]]
+) -> list[tirx.Stmt]:
+    """What a body does for the lanes of each vector that hold channels, apart for a last panel that is narrower.
+
+    Args:
+        panel: which one it is, of `panels` that hold `channels` together.
+        vectors, lanes: of a whole panel.
+    """
+    left = channels - (panels - 1) * vectors * lanes
+    short = lanes_of_panel(left, vectors, lanes)
+    if left == vectors * lanes or panels == 1:
+        return body(short)
+    return [loops.when(panel.equal(panels - 1), body(short), body([lanes] * vectors))]
 
 
 def fill_panel(

@@ -14,6 +14,7 @@ for b, panel in parallel(...):
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from edgecompile.convolution import Convolution
 from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
-from schedules.cpu.accumulators import Accumulators, fill_panel, lanes_of_panel
+from schedules.cpu.accumulators import Accumulators, by_panel_width, fill_panel
 from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.factors import Step
@@ -74,12 +75,7 @@ class BatchedProduct:
         panels = math.ceil(self._columns / self.config.panel)
 
         def task(index: Expr) -> list[tirx.Stmt]:
-            place: list[Expr] = []
-            rest = index // panels
-            for extent in reversed(batch):
-                place.insert(0, rest % extent)
-                rest = rest // extent
-            return self._by_width(place, index % panels, panels)
+            return self._by_width(loops.unflatten(index // panels, batch), index % panels, panels)
 
         return loops.parallel(math.prod(batch) * panels, task)
 
@@ -89,14 +85,8 @@ class BatchedProduct:
 
     def _by_width(self, batch: list[Expr], panel: Expr, panels: int) -> list[tirx.Stmt]:
         """The panel, with code of its own where the last one is narrower."""
-        config = self.config
-        left = self._columns - (panels - 1) * config.panel
-        short = lanes_of_panel(left, config.vectors, config.lanes)
-        if left == config.panel or panels == 1:
-            return self._panel(batch, panel, short)
-        whole = [config.lanes] * config.vectors
-        last = panel.equal(panels - 1)
-        return [loops.when(last, self._panel(batch, panel, short), self._panel(batch, panel, whole))]
+        body = functools.partial(self._panel, batch, panel)
+        return by_panel_width(panel, panels, self._columns, self.config.vectors, self.config.lanes, body)
 
     def _panel(self, batch: list[Expr], panel: Expr, lanes: list[int]) -> list[tirx.Stmt]:
         config = self.config

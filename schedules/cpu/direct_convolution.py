@@ -26,7 +26,7 @@ from edgecompile.convolution import Convolution
 from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
-from schedules.cpu.accumulators import Accumulators, lanes_of_panel
+from schedules.cpu.accumulators import Accumulators
 from schedules.cpu.bands import Bands
 from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig
 from schedules.cpu.epilogue import Epilogue
@@ -294,17 +294,8 @@ class DirectConvolution:
 
     def _row(self, pixel: Expr) -> list[Expr]:
         """The index of a row of a matrix whose rows have several dimensions."""
-        found: list[Expr] = []
-        for extent in reversed([int(extent) for extent in self.x.shape[1:-1]]):
-            found.insert(0, pixel % extent)
-            pixel = pixel // extent
-        return [pixel, *found]
+        return loops.unflatten(pixel, [int(extent) for extent in self.x.shape[:-1]])
 
     def _by_vector(self, task: _Task, sums: Accumulators, one: PerVector) -> list[tirx.Stmt]:
         """`one` for every vector of the tile, shortened where the channels end within a vector."""
-        config = self.config
-        left = self.problem.out_channels - (self._panels - 1) * config.panel
-        short = lanes_of_panel(left, config.vectors, config.lanes)
-        if left == config.panel or self._panels == 1:
-            return sums.each(one, short)
-        return [loops.when(task.panel.equal(self._panels - 1), sums.each(one, short), sums.each(one))]
+        return sums.each_of_panel(one, task.panel, self._panels, self.problem.out_channels)

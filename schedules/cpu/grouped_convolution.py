@@ -28,7 +28,7 @@ from edgecompile.implementation import Implementation
 from edgecompile.target import CpuFacts, Target
 
 from schedules.cpu import loops
-from schedules.cpu.accumulators import Accumulators, lanes_of_panel
+from schedules.cpu.accumulators import Accumulators
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.factors import Step
 from schedules.cpu.grouped_config import GroupedConfig, group_outputs, lines_of, run_of_channels
@@ -224,12 +224,7 @@ class GroupedConvolution:
 
     def _by_vector(self, task: _Task, sums: Accumulators, one: PerVector) -> list[tirx.Stmt]:
         """`one` for every vector of the tile, shortened where the channels end within a vector."""
-        config, panels = self.config, int(self.weight.shape[0])
-        left = self.problem.out_channels - (panels - 1) * config.panel
-        short = lanes_of_panel(left, config.vectors, config.lanes)
-        if left == config.panel or panels == 1:
-            return sums.each(one, short)
-        return [loops.when(task.panel.equal(panels - 1), sums.each(one, short), sums.each(one))]
+        return sums.each_of_panel(one, task.panel, int(self.weight.shape[0]), self.problem.out_channels)
 
 
 def _ramp(first: Expr, lanes: int) -> Expr:

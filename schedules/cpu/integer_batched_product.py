@@ -33,7 +33,7 @@ from edgecompile.integer.formulas import ordered, places_of
 from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
-from schedules.cpu.accumulators import Accumulators, lanes_of_panel
+from schedules.cpu.accumulators import Accumulators, by_panel_width
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.integer_batched_packing import Neighbours, PanelPacking
 from schedules.cpu.integer_config import IntegerConfig, held_rows
@@ -115,13 +115,8 @@ class IntegerBatchedProduct:
 
     def _by_width(self, batch: list[Expr], panel: Expr, panels: int) -> Statements:
         """The panel, with code of its own where the last one is narrower."""
-        config = self.config
-        left = self._columns - (panels - 1) * config.panel
-        short = lanes_of_panel(left, config.vectors, config.lanes)
-        if left == config.panel or panels == 1:
-            return self._panel(batch, panel, short)
-        whole = [config.lanes] * config.vectors
-        return [loops.when(panel.equal(panels - 1), self._panel(batch, panel, short), self._panel(batch, panel, whole))]
+        body = functools.partial(self._panel, batch, panel)
+        return by_panel_width(panel, panels, self._columns, self.config.vectors, self.config.lanes, body)
 
     def _panel(self, batch: list[Expr], panel: Expr, lanes: Sequence[int]) -> Statements:
         config, (rows, inner) = self.config, self._shape[-2:]

@@ -31,7 +31,7 @@ from edgecompile.convolution import Convolution
 from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
-from schedules.cpu.accumulators import Accumulators, lanes_of_panel
+from schedules.cpu.accumulators import Accumulators, by_panel_width
 from schedules.cpu.bands import Bands
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.image_tiles import ImageTiles, Tile
@@ -138,21 +138,16 @@ class IntegerConvolution:
                 for part in range(self.dot.pixels)
             ]
 
-        left = self.problem.out_channels - (self._panels - 1) * config.panel
-        short = lanes_of_panel(left, config.vectors, config.lanes)
         joined, done = self._vectors_of_a_store, dataclasses.replace(sums, rows=tile.rows)
 
         def place(row: int, v: int) -> list[Expr]:
             return self._output(task, tile, row, v, loops.index(0))
 
-        def stores_of(counts: Sequence[int]) -> list[tirx.Stmt]:
+        def stores_of(counts: list[int]) -> list[tirx.Stmt]:
             return store_integers(self.epilogue, done, place, counts, finish, joined, self.facts)
 
-        if left == config.panel or self._panels == 1:
-            stores = stores_of(short)
-        else:
-            full = [config.lanes] * config.vectors
-            stores = [loops.when(task.panel.equal(self._panels - 1), stores_of(short), stores_of(full))]
+        channels = self.problem.out_channels
+        stores = by_panel_width(task.panel, self._panels, channels, config.vectors, config.lanes, stores_of)
         products = self._reduction(task, tile, multiply)
         if self.dot.pixels == PIXELS:
             products = [*exchange_halves(sums), *products, *exchange_halves(sums)]

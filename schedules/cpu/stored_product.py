@@ -33,7 +33,7 @@ from edgecompile.storage.stored_weight import CodedWeight, HalfWeight, StoredWei
 from edgecompile.target import CpuFacts, Target
 
 from schedules.cpu import loops
-from schedules.cpu.accumulators import Accumulators, lanes_of_panel
+from schedules.cpu.accumulators import Accumulators
 from schedules.cpu.direct_config import FLOAT_BYTES, FMA_LATENCY, LONGEST_SUM, MEMORY_BYTES_PER_CYCLE
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.stored_formula import HALF_BYTE, StoredConfig, multiply_stored, pack_stored
@@ -239,9 +239,4 @@ class StoredProduct:
 
     def _by_width(self, panel: Expr, sums: Accumulators, one: PerVector) -> list[tirx.Stmt]:
         """`one` for every vector, with code of its own for the last panel where that has fewer columns."""
-        config = self.config
-        left = self.columns - (self._panels - 1) * config.panel
-        short = lanes_of_panel(left, config.vectors, config.lanes)
-        if left == config.panel or self._panels == 1:
-            return sums.each(one, short)
-        return [loops.when(panel.equal(self._panels - 1), sums.each(one, short), sums.each(one))]
+        return sums.each_of_panel(one, panel, self._panels, self.columns)
