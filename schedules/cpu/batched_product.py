@@ -140,6 +140,6 @@ class BatchedProduct:
 
         def finish(row: int, v: int, lane: Expr) -> tirx.Stmt:
             indices = [*batch, loops.index(start) + row, panel * config.panel + v * config.lanes + lane]
-            return loops.store(self.epilogue.target, self.epilogue.apply(sums.get(row, v, lane), indices), indices)
+            return self.epilogue.store(sums.get(row, v, lane), indices)
 
         return [*sums.start(), *products, *sums.each(finish, lanes)]

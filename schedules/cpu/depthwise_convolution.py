@@ -134,7 +134,7 @@ class DepthwiseConvolution:
         def finish(row: int, v: int, lane: Expr) -> tirx.Stmt:
             assert tile.line is not None
             indices = [image, block, tile.line, tile.pixel(row), first + lane]
-            return loops.store(self.epilogue.target, self.epilogue.apply(sums.get(row, v, lane), indices), indices)
+            return self.epilogue.store(sums.get(row, v, lane), indices)
 
         def kernel_row(i: Expr) -> list[tirx.Stmt]:
             return [

@@ -155,7 +155,7 @@ class DirectConvolution:
 
         def finish(row: int, v: int, lane: Expr) -> tirx.Stmt:
             indices = self._output(task, tile, row, v, lane)
-            return loops.store(target, self.epilogue.apply(sums.get(row, v, lane), indices), indices)
+            return self.epilogue.store(sums.get(row, v, lane), indices)
 
         def multiply(row: int, v: int, factor: Expr, weight: Sequence[Index]) -> tirx.Stmt:
             def product(lane: Expr) -> Expr:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgecompile.integer.formulas import NOTE
 
+from schedules.cpu import loops
 from schedules.cpu.expression_sizes import MOST_NODES
 
 if TYPE_CHECKING:
@@ -72,14 +73,30 @@ class Epilogue:
         """What is stored."""
         return self.stages[-1].target if self.stages else self.anchor
 
-    def apply(self, value: Expr, indices: Sequence[Expr]) -> Expr:
-        """The final value at `indices`, from the anchor's value there."""
-        known: dict[Any, Expr] = {self.anchor: value}
-        result = value
+    def store(self, value: Expr, indices: Sequence[Expr]) -> tirx.Stmt:
+        """Store the final value at `indices`, from the anchor's value there.
+
+        What is read several times is computed once, in front of that: copies, and `Let` in them, would double with
+        each stage.
+        """
+        from tvm import ir
+
+        known: dict[Any, Expr] = {}
+        statements: list[tirx.Stmt] = []
+
+        def keep(buffer: tirx.Buffer, found: Expr) -> Expr:
+            reads = sum(load.source.same_as(buffer) for stage in self.stages for load in stage.loads)
+            if reads > 1 and not isinstance(found, ir.TensorLoad):
+                kept = loops.local_buffer([1], str(buffer.dtype), f"{buffer.name}_kept")
+                statements.extend([loops.allocate(kept), loops.store(kept, found, [0])])
+                found = loops.load(kept, [0])
+            known[buffer] = found
+            return found
+
+        result = keep(self.anchor, value)
         for stage in self.stages:
-            result = _substituted(stage, known, indices)
-            known[stage.target] = result
-        return result
+            result = keep(stage.target, _substituted(stage, known, indices))
+        return loops.sequence([*statements, loops.store(self.target, result, indices)])
 
 
 def read_stage(block: tirx.SBlock, anchor: tirx.Buffer, known: Sequence[tirx.Buffer]) -> Stage | None:
@@ -123,25 +140,16 @@ def _is_identity(indices: Sequence[Expr], axes: Sequence[tirx.Var]) -> bool:
 
 
 def _substituted(stage: Stage, known: dict[Any, Expr], indices: Sequence[Expr]) -> Expr:
-    """The stage's value with the known ones in it; one that is read several times is computed once."""
+    """The stage's value with the known ones in it."""
     from tvm import ir
     from tvm.tirx import Let, Var
-    from tvm_ffi.structural import structural_mutate, structural_walk
+    from tvm_ffi.structural import structural_mutate
 
     places = dict(zip(stage.axes, indices, strict=True))
-    reads: list[Any] = []
-    bound: dict[Any, Var] = {}
-
-    def find(read: ir.TensorLoad) -> Any:
-        return next((buffer for buffer in known if read.source.same_as(buffer)), None)
 
     def on_load(read: ir.TensorLoad, mutator: Any) -> Expr:
-        buffer = find(read)
-        if buffer is None:
-            return mutator.default_mutate(read)
-        if reads.count(buffer) == 1:
-            return known[buffer]
-        return bound.setdefault(buffer, Var(str(buffer.name), ir.PrimType(str(buffer.dtype))))
+        found = next((value for buffer, value in known.items() if read.source.same_as(buffer)), None)
+        return mutator.default_mutate(read) if found is None else found
 
     def on_variable(variable: Var, mutator: Any) -> Expr:
         del mutator
@@ -152,8 +160,4 @@ def _substituted(stage: Stage, known: dict[Any, Expr], indices: Sequence[Expr]) 
         places[let.var] = Var(let.var.name, let.var.ty)
         return Let(places[let.var], mutator.mutate(let.value), mutator.mutate(let.body))
 
-    structural_walk(stage.value, (ir.TensorLoad, lambda read: reads.append(find(read))))
-    result = structural_mutate(stage.value, ((ir.TensorLoad, on_load), (Let, on_let), (Var, on_variable)))
-    for buffer, variable in bound.items():
-        result = Let(variable, known[buffer], result)
-    return result
+    return structural_mutate(stage.value, ((ir.TensorLoad, on_load), (Let, on_let), (Var, on_variable)))

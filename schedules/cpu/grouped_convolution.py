@@ -124,7 +124,7 @@ class GroupedConvolution:
 
         def finish(row: int, v: int, lane: Expr) -> tirx.Stmt:
             indices = self._output(task, tile, row, v, lane)
-            return loops.store(self.epilogue.target, self.epilogue.apply(sums.get(row, v, lane), indices), indices)
+            return self.epilogue.store(sums.get(row, v, lane), indices)
 
         return [*sums.start(), *self._reduction(task, tile, sums), *self._by_vector(task, sums, finish)]
 

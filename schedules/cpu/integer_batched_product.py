@@ -209,7 +209,7 @@ class IntegerBatchedProduct:
         lanes: Sequence[int],
     ) -> Statements:
         """The sums of one tile, in registers from their start to their end."""
-        config, target, dot = self.config, self.epilogue.target, self.dot
+        config, dot = self.config, self.dot
         held = held_rows(rows, dot)
         sums = Accumulators.make(held, config.vectors, config.lanes, "int32")
         row_sums = Accumulators.make(held, 1, config.lanes, "int32")
@@ -243,7 +243,7 @@ class IntegerBatchedProduct:
         def finish(value: Expr, row: int, v: int, lane: Expr) -> tirx.Stmt:
             *outer, column = place(row, v)
             indices = [*outer, column + lane]
-            return loops.store(target, self.epilogue.apply(value, indices), indices)
+            return self.epilogue.store(value, indices)
 
         done = dataclasses.replace(sums, rows=rows)
         products = self._reduction(batch, first, rows, multiply)

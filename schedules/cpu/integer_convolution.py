@@ -114,7 +114,7 @@ class IntegerConvolution:
 
     def _tile(self, task: _Task, tile: Tile) -> list[tirx.Stmt]:
         """The sums of one tile, in registers from their start to their end."""
-        config, target = self.config, self.epilogue.target
+        config = self.config
         sums = Accumulators.make(held_rows(tile.rows, self.dot), config.vectors, config.lanes, "int32")
 
         def begin(row: int, v: int, lane: Expr) -> tirx.Stmt:
@@ -124,7 +124,7 @@ class IntegerConvolution:
 
         def finish(value: Expr, row: int, v: int, lane: Expr) -> tirx.Stmt:
             indices = self._output(task, tile, row, v, lane)
-            return loops.store(target, self.epilogue.apply(value, indices), indices)
+            return self.epilogue.store(value, indices)
 
         def multiply(row: int, factor: Expr, tap: Tap, group: Expr) -> list[tirx.Stmt]:
             operand = self.dot.spread(factor)

@@ -224,7 +224,7 @@ class IntegerDepthwise:
 
         def finish(value: Expr, row: int, v: int, lane: Expr) -> tirx.Stmt:
             indices = [*place(row, v)[:-1], first + lane]
-            return loops.store(self.epilogue.target, self.epilogue.apply(value, indices), indices)
+            return self.epilogue.store(value, indices)
 
         def kernel_row(i: Expr) -> list[tirx.Stmt]:
             if self.config.has_quads:

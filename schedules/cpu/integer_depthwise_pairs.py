@@ -205,7 +205,7 @@ class IntegerDepthwisePairs:
 
         def finish(value: Expr, row: int, v: int, lane: Expr) -> tirx.Stmt:
             indices = [image, block, line, tile.pixel(row), lane + v * _LANES]
-            return loops.store(self.epilogue.target, self.epilogue.apply(value, indices), indices)
+            return self.epilogue.store(value, indices)
 
         return [
             loops.allocate(sums.buffer),

@@ -257,7 +257,7 @@ class _Pack:
             def finish(lane: Expr, at: int = at, row: int = row, v: int = v) -> tirx.Stmt:
                 *before, first = self.place(row, v)
                 indices = [*before, first + lane]
-                return loops.store(rest.target, rest.apply(loops.load(bytes_, [lane + at * lanes]), indices), indices)
+                return rest.store(loops.load(bytes_, [lane + at * lanes]), indices)
 
             statements.append(loops.vector(lanes, finish))
         return statements

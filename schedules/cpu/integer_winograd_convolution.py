@@ -288,7 +288,7 @@ class IntegerWinogradConvolution:
         def store(value: Expr, a: Expr, b: Expr, lane: Expr) -> tirx.Stmt:
             *outer, channel = at(a, b)
             indices = [*outer, channel + lane]
-            return loops.store(self.epilogue.target, self.epilogue.apply(value, indices), indices)
+            return self.epilogue.store(value, indices)
 
         def finish(a: Expr, b: Expr) -> tirx.Stmt:
             def one(lane: Expr) -> tirx.Stmt:

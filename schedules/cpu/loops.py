@@ -7,7 +7,7 @@ tiles and partial sums have bodies of their own. So it builds statements, with t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from tvm import ir, tirx
@@ -57,12 +57,20 @@ def parallel(extent: Index, body: Body, name: str = "task") -> tirx.Stmt:
 
 
 def vector(lanes: int, body: Callable[[Expr], tirx.Stmt]) -> tirx.Stmt:
-    """`body(lane)` for all lanes at once."""
+    """`body(lane)` for all lanes at once; each lane has local buffers of its own, which are of one element."""
     from tvm import tirx
 
     if lanes == 1:
         return body(index(0))
-    return _loop(lanes, lambda lane: [body(lane)], tirx.ForKind.VECTORIZED, "lane", 0)
+    wide: list[tirx.Buffer] = []
+
+    def widened(lane: Expr) -> list[tirx.Stmt]:
+        statement, buffers = _widened(body(lane), lane, lanes)
+        wide.extend(buffers)
+        return [statement]
+
+    loop = _loop(lanes, widened, tirx.ForKind.VECTORIZED, "lane", 0)
+    return sequence([*map(allocate, wide), loop])
 
 
 def when(condition: Expr, then: Sequence[tirx.Stmt], otherwise: Sequence[tirx.Stmt] = ()) -> tirx.Stmt:
@@ -124,6 +132,40 @@ def allocate(buffer: tirx.Buffer) -> tirx.Stmt:
     from tvm import tirx
 
     return tirx.AllocBuffer(buffer)
+
+
+def _widened(statement: tirx.Stmt, lane: Expr, lanes: int) -> tuple[tirx.Stmt, list[tirx.Buffer]]:
+    """With room for all lanes in the buffers that a body allocates, and these, to be allocated in front of the loop.
+
+    `VectorizeLoop` of TVM 0.27 leaves a body's buffers as they are, and passes before it compact what is inside.
+    """
+    from tvm import ir, tirx
+    from tvm_ffi.structural import structural_mutate, structural_walk
+
+    wide: dict[tirx.Buffer, tirx.Buffer] = {}
+
+    def find(allocation: tirx.AllocBuffer) -> None:
+        buffer = allocation.buffer
+        wide[buffer] = local_buffer([lanes], str(buffer.dtype), str(buffer.name))
+
+    def on_allocation(allocation: tirx.AllocBuffer, _: Any) -> tirx.Stmt:
+        del allocation
+        return tirx.Evaluate(0)
+
+    def on_store(stored: tirx.BufferStore, mutator: Any) -> tirx.Stmt:
+        value = mutator.mutate(stored.value)
+        if stored.buffer in wide:
+            return store(wide[stored.buffer], value, [lane])
+        return store(stored.buffer, value, [mutator.mutate(place) for place in stored.indices])
+
+    def on_load(read: ir.TensorLoad, mutator: Any) -> Expr:
+        return load(wide[read.source], [lane]) if read.source in wide else mutator.default_mutate(read)
+
+    structural_walk(statement, (tirx.AllocBuffer, find))
+    if not wide:
+        return statement, []
+    handlers = ((tirx.AllocBuffer, on_allocation), (tirx.BufferStore, on_store), (ir.TensorLoad, on_load))
+    return structural_mutate(statement, handlers), list(wide.values())
 
 
 def _loop(extent: Index, body: Body, kind: int, name: str, start: Index) -> tirx.Stmt:

@@ -228,7 +228,7 @@ class PoolingLoops:
             if not self._is_max:
                 value = value * self._reciprocal(tile, row)
             indices = [*at, line, tile.pixel(row), first + lane]
-            return loops.store(self.epilogue.target, self.epilogue.apply(value, indices), indices)
+            return self.epilogue.store(value, indices)
 
         low, extent = self._tiles.kernel_rows(line)
         start = tirx.min_value(dtype) if self._is_max else tirx.const(0.0, dtype)

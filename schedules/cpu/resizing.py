@@ -160,7 +160,7 @@ class ResizingLoops:
                         ]
                     )
                 indices = [*at, line, w, first + lane]
-                return loops.store(self.epilogue.target, self.epilogue.apply(value, indices), indices)
+                return self.epilogue.store(value, indices)
 
             return [loops.vector(lanes, one)]
 

@@ -179,8 +179,7 @@ class StoredProduct:
 
         def finish(row: int, v: int, lane: Expr) -> tirx.Stmt:
             indices = [*self._row(row), panel * config.panel + v * config.lanes + lane]
-            value = self.epilogue.apply(sums.get(row, v, lane), indices)
-            return loops.store(self.epilogue.target, value, indices)
+            return self.epilogue.store(sums.get(row, v, lane), indices)
 
         return [
             *sums.start(),

@@ -201,7 +201,7 @@ class WinogradConvolution:
         def write(a: int, b: int, value: Vector) -> tirx.Stmt:
             def one(lane: Expr) -> tirx.Stmt:
                 indices = [block.image, k, oh + a, ow + b, lane]
-                return loops.store(self.epilogue.target, self.epilogue.apply(value(lane), indices), indices)
+                return self.epilogue.store(value(lane), indices)
 
             return self._blocks.within((oh, ow), a, b, loops.vector(lanes, one))
 
