@@ -2,7 +2,7 @@
 
     sum[lane] += x[0] * w[lane, 0] + ... + x[group - 1] * w[lane, group - 1]        for all lanes
 
-or, of two pixels and half as many lanes at a time, see `schedules.cpu.pixel_pairs`,
+or, of two pixels and half as many lanes at a time, see `schedules.cpu.integers.pixel_pairs`,
 
     sum[pixel, lane] += x[pixel, 0] * w[lane, 0] + ... + x[pixel, group - 1] * w[lane, group - 1]
 

@@ -6,7 +6,7 @@ from schedules.cpu.implementations import EMITTERS, CpuImplementations
 from schedules.cpu.layout_conversion import LayoutConversion
 from schedules.cpu.loop_nest import LoopNest
 from schedules.cpu.register_tile import RegisterTile
-from schedules.cpu.row_template import RowTemplate
+from schedules.cpu.rows.template import RowTemplate
 from schedules.cpu.template import Template
 from schedules.cpu.transposition import Transposition
 

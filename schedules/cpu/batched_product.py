@@ -24,7 +24,7 @@ from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators, by_panel_width, fill_panel
-from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig
+from schedules.cpu.direct.config import FLOAT_BYTES, DirectConfig
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.factors import Step
 

@@ -24,7 +24,7 @@ from edgecompile.target import CpuFacts
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators
 from schedules.cpu.block_vectors import over_lines, over_vectors
-from schedules.cpu.direct_config import FLOAT_BYTES
+from schedules.cpu.direct.config import FLOAT_BYTES
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.image_tiles import ImageTiles, Tile
 

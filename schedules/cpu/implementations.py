@@ -17,9 +17,9 @@ from edgecompile.storage.stored_weight import StoredWeight
 from edgecompile.target import CpuFacts, Target
 from edgecompile.transposed_convolution import TransposedConvolution
 
-from schedules.cpu.attention import AttentionLoops
-from schedules.cpu.attention_config import AttentionConfig, separate_cycles
-from schedules.cpu.attention_formula import attend
+from schedules.cpu.attention.config import AttentionConfig, separate_cycles
+from schedules.cpu.attention.formula import attend
+from schedules.cpu.attention.template import AttentionLoops
 from schedules.cpu.batched_product import BatchedProduct, choose_tile, fits_stack, multiply_batches
 from schedules.cpu.depthwise_convolution import (
     DepthwiseConfig,
@@ -27,12 +27,12 @@ from schedules.cpu.depthwise_convolution import (
     convolve_depthwise,
     pack_depthwise,
 )
-from schedules.cpu.direct_config import FLOAT_BYTES, DirectConfig, product_block
-from schedules.cpu.direct_convolution import DirectConvolution
-from schedules.cpu.direct_formula import convolve, multiply, pack_weight
+from schedules.cpu.direct.config import FLOAT_BYTES, DirectConfig, product_block
+from schedules.cpu.direct.convolution import DirectConvolution
+from schedules.cpu.direct.formula import convolve, multiply, pack_weight
 from schedules.cpu.epilogue import Epilogue
-from schedules.cpu.grouped_convolution import GROUPED, emit_grouped, grouped_ways
-from schedules.cpu.integer_ways import (
+from schedules.cpu.grouped.convolution import GROUPED, emit_grouped, grouped_ways
+from schedules.cpu.integers.ways import (
     INTEGER,
     INTEGER_BATCHED,
     INTEGER_DEPTHWISE,
@@ -46,19 +46,19 @@ from schedules.cpu.integer_ways import (
     integer_block,
     integer_ways,
 )
-from schedules.cpu.integer_winograd_ways import INTEGER_WINOGRAD, emit_integer_winograd, integer_winograd_ways
+from schedules.cpu.integers.winograd_ways import INTEGER_WINOGRAD, emit_integer_winograd, integer_winograd_ways
 from schedules.cpu.pooling import POOLING, emit_pooling, pooling_ways
 from schedules.cpu.problem_numbers import read_problem
 from schedules.cpu.resizing import RESIZING, emit_resizing, resizing_ways
-from schedules.cpu.stored_product import STORED_PRODUCT, emit_stored, stored_ways
+from schedules.cpu.stored.product import STORED_PRODUCT, emit_stored, stored_ways
 from schedules.cpu.template import Anchor, Emitter, attributes
-from schedules.cpu.transposed_convolution import TRANSPOSED, emit_transposed, transposed_ways
+from schedules.cpu.transposed.convolution import TRANSPOSED, emit_transposed, transposed_ways
 from schedules.cpu.variants import depthwise_variants, direct_variants, product_tiles, winograd_variants
-from schedules.cpu.winograd_config import WinogradConfig, fits
-from schedules.cpu.winograd_convolution import WinogradConvolution
-from schedules.cpu.winograd_error import LIMIT, error_ratio
-from schedules.cpu.winograd_formula import convolve_winograd, pack_winograd, pack_winograd_at_load
-from schedules.cpu.winograd_matrices import POINTS, weight_growth
+from schedules.cpu.winograd.config import WinogradConfig, fits
+from schedules.cpu.winograd.convolution import WinogradConvolution
+from schedules.cpu.winograd.error import LIMIT, error_ratio
+from schedules.cpu.winograd.formula import convolve_winograd, pack_winograd, pack_winograd_at_load
+from schedules.cpu.winograd.matrices import POINTS, weight_growth
 
 if TYPE_CHECKING:
     from tvm import te, tirx
@@ -83,7 +83,7 @@ class CpuImplementations:
     Attributes:
         prefer: "size" refuses ways whose constants are larger than the layer's weight.
         variants: offer each template with other numbers than its own choice too, for measuring.
-        error_limit: of one layer, as a multiple of a direct convolution's; see `winograd_error`.
+        error_limit: of one layer, as a multiple of a direct convolution's; see `winograd.error`.
     """
 
     facts: CpuFacts

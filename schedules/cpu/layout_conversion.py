@@ -18,7 +18,7 @@ from edgecompile.target import Target
 from schedules.cpu import loops
 from schedules.cpu.blocks import read_blocks
 from schedules.cpu.template import replace_loops
-from schedules.cpu.transposed_tile import transpose_tile
+from schedules.cpu.transposed.tile import transpose_tile
 
 if TYPE_CHECKING:
     import tvm

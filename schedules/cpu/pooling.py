@@ -29,7 +29,7 @@ from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators
 from schedules.cpu.block_vectors import over_vectors
 from schedules.cpu.depthwise_convolution import DepthwiseConfig
-from schedules.cpu.direct_config import FLOAT_BYTES, LOADS_PER_CYCLE
+from schedules.cpu.direct.config import FLOAT_BYTES, LOADS_PER_CYCLE
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.image_tiles import ImageTiles, Tile
 from schedules.cpu.problem_numbers import read_problem

@@ -23,7 +23,7 @@ from edgecompile.target import CpuFacts, Target
 
 from schedules.cpu import loops
 from schedules.cpu.block_vectors import over_vectors
-from schedules.cpu.direct_config import FLOAT_BYTES
+from schedules.cpu.direct.config import FLOAT_BYTES
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.template import Anchor, attributes
 

@@ -15,8 +15,8 @@ from edgecompile.convolution import Convolution
 from edgecompile.target import CpuFacts
 
 from schedules.cpu.depthwise_convolution import DepthwiseConfig
-from schedules.cpu.direct_config import MOST_ROWS, MOST_VECTORS, DirectConfig, exact_chunks, registers_needed
-from schedules.cpu.winograd_config import WinogradConfig
+from schedules.cpu.direct.config import MOST_ROWS, MOST_VECTORS, DirectConfig, exact_chunks, registers_needed
+from schedules.cpu.winograd.config import WinogradConfig
 
 Config = TypeVar("Config", DirectConfig, DepthwiseConfig, WinogradConfig)
 

@@ -15,7 +15,7 @@ from edgecompile.target import find_target
 from schedules.arm_cpu.requantization import use_neon_for_requantization
 from targets.cpu.object_code import tvm_target
 from tests.schedules.cpu.emulated_kernels import run_emulated
-from tests.schedules.cpu.integers import placeholders
+from tests.schedules.cpu.integer_kernels import placeholders
 
 ENDS = [-(2**31), -(2**31) + 1, -(2**15), -1, 0, 1, 2**15, 2**31 - 2, 2**31 - 1]
 

@@ -10,7 +10,7 @@ from tvm import te, tirx
 from edgecompile.passes.layouts.blocked_tensors import from_blocks, to_blocks
 from edgecompile.target import CpuFacts, Target
 from schedules.cpu import LayoutConversion
-from schedules.cpu.transposed_tile import rounds
+from schedules.cpu.transposed.tile import rounds
 from targets.cpu.object_code import tvm_target
 from tests.schedules.cpu import kernels
 

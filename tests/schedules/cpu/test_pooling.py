@@ -13,8 +13,8 @@ from edgecompile.pooling import Pooling, PoolingKind
 from edgecompile.target import find_target
 from schedules.cpu import CpuImplementations
 from tests.schedules.cpu.convolutions import check
-from tests.schedules.cpu.integers import from_blocks, placeholders
-from tests.schedules.cpu.integers import run as run_kernel
+from tests.schedules.cpu.integer_kernels import from_blocks, placeholders
+from tests.schedules.cpu.integer_kernels import run as run_kernel
 from tests.schedules.cpu.kernels import run_with_epilogue, to_blocks
 
 

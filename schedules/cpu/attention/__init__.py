@@ -1,0 +1,1 @@
+"""Attention in one pass: products, softmax and products again, block by block."""

@@ -1,0 +1,1 @@
+"""Direct convolutions and matrix products of floating-point numbers."""

@@ -1,0 +1,1 @@
+"""Matrix products that decode compressed weights as they read them."""
