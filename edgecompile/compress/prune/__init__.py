@@ -1,0 +1,1 @@
+"""Structured pruning: whole channels, heads and layers go."""

@@ -1,0 +1,1 @@
+"""Which channels of a module go together, and the module without them."""

@@ -1,0 +1,116 @@
+"""`find_groups`: a module to the channels of it that can go."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import tvm
+
+from edgecompile.compress.prune.channels.components import Components
+from edgecompile.compress.prune.channels.group import Coupling, FixedAxis, Group, Groups, Member
+from edgecompile.compress.prune.channels.tensor import Elements, Tensor
+from edgecompile.compress.prune.channels.trace import Program, trace
+
+_ALONE = "its channels can only go all at once"
+
+
+def find_groups(module: tvm.IRModule) -> Groups:
+    """The groups of a module: components that are in the same axes, equally often in each.
+
+    Raises:
+        UnsupportedModelError: the model has control flow.
+    """
+    program = trace(module)
+    components = Components(program.linker)
+    search = _Search(program, components)
+    groups = search.groups()
+    return Groups(
+        tuple(groups), tuple(search.fixed({int(c) for g in groups for c in g.components})), program, components
+    )
+
+
+class _Search:
+    def __init__(self, program: Program, components: Components) -> None:
+        self._program, self._labels, self._pinned = program, components.labels, components.pinned
+
+    def groups(self) -> list[Group]:
+        found: dict[tuple[tuple[int, int], ...], list[int]] = defaultdict(list)
+        for label, signature in self._signatures():
+            found[signature].append(label)
+        several = {signature: labels for signature, labels in found.items() if len(labels) > 1}
+        couplings = self._couplings([labels[0] for labels in several.values()])
+        groups, names = [], Counter[str]()
+        for labels in several.values():
+            members = self._members(labels)
+            if not members:
+                continue
+            name = next((member.layer for member in members if member.side == "output"), members[0].layer)
+            names[name] += 1
+            full = f"{name}:{names[name]}" if names[name] > 1 else name
+            groups.append(Group(full, members, couplings[labels[0]], np.array(labels)))
+        return groups
+
+    def fixed(self, free: Iterable[int]) -> Iterator[FixedAxis]:
+        """The outputs of layers that are in no group."""
+        pins = self._program.linker.pins
+        pin_of = np.full(len(self._pinned), len(pins))
+        for number, pin in reversed(list(enumerate(pins))):
+            pin_of[self._labels[pin.elements]] = number
+        is_free = np.zeros(len(self._pinned), bool)
+        is_free[list(free)] = True
+        for axis in self._program.linker.layer_axes:
+            if axis.side != "output":
+                continue
+            labels = self._labels[axis.tensor.elements(axis.axis)]
+            stays = labels[~is_free[labels]]
+            if len(stays):
+                number = int(pin_of[stays[0]])
+                yield FixedAxis(axis, len(stays), pins[number].reason if number < len(pins) else _ALONE)
+
+    def _couplings(self, labels: Sequence[int]) -> dict[int, tuple[Coupling, ...]]:
+        """Why components are what they are, by operators in order of execution."""
+        place_of = np.full(len(self._pinned), -1)
+        place_of[labels] = np.arange(len(labels))
+        found: list[dict[Coupling, None]] = [{} for _ in labels]
+        for link in self._program.linker.links:
+            if link.reason:
+                for place in np.unique(place_of[self._labels[link.one]]).tolist():
+                    if place >= 0:
+                        found[place][Coupling(link.layer, link.reason)] = None
+        return {label: tuple(couplings) for label, couplings in zip(labels, found, strict=True)}
+
+    def _signatures(self) -> Iterator[tuple[int, tuple[tuple[int, int], ...]]]:
+        """The components that can go, by their first element, with the axes that they are in and how often."""
+        movable = np.flatnonzero(~self._pinned[self._labels])
+        first_of_axes = np.unique(np.concatenate([np.array(tensor.first) for tensor in self._tensors()]))
+        axes = np.searchsorted(first_of_axes, movable, side="right")
+        pairs, counts = np.unique(self._labels[movable] * (len(first_of_axes) + 1) + axes, return_counts=True)
+        found: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for label, axis, count in zip(*np.divmod(pairs, len(first_of_axes) + 1), counts, strict=True):
+            found[int(label)].append((int(axis), int(count)))
+        for label in dict.fromkeys(self._labels[movable].tolist()):
+            yield label, tuple(found[label])
+
+    def _tensors(self) -> Iterator[Tensor]:
+        for tensors in self._program.variables.values():
+            yield from (tensor for tensor in tensors if tensor.rank)
+        yield from (tensor for tensor in self._program.constants.values() if tensor.rank)
+
+    def _members(self, labels: Sequence[int]) -> tuple[Member, ...]:
+        members = []
+        for axis in self._program.linker.layer_axes:
+            indices = _places(self._labels[axis.tensor.elements(axis.axis)], labels)
+            if indices is not None:
+                members.append(Member(axis, indices))
+        return tuple(members)
+
+
+def _places(found: Elements, labels: Sequence[int]) -> Elements | None:
+    """[channels, n]: where each label is among those of an axis; None where it is not."""
+    order = np.argsort(found, kind="stable")
+    low = np.searchsorted(found[order], labels, side="left")
+    high = np.searchsorted(found[order], labels, side="right")
+    count = int(high[0] - low[0])
+    return order[low[:, None] + np.arange(count)] if count else None

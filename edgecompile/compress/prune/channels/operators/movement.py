@@ -1,0 +1,59 @@
+"""Operators that put numbers elsewhere without taking axes apart."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgecompile.compress.prune.channels.rule import rule
+from edgecompile.compress.prune.channels.site import Site
+
+
+@rule("permute_dims")
+def link_permutation(site: Site) -> None:
+    """Axis i of y is axis axes[i] of x."""
+    x, axes = site.argument(0), site.call.attrs.axes
+    order = range(x.rank)[::-1] if axes is None else [int(axis) % x.rank for axis in axes]
+    site.linker.link_axes(x, site.output, [(axis, place) for place, axis in enumerate(order)])
+
+
+@rule("nn.pad")
+def link_padding(site: Site) -> None:
+    """What is put around x has to stay."""
+    x, y, linker = site.argument(0), site.output, site.linker
+    widths = np.array([int(width) for width in site.call.attrs.pad_width]).reshape(x.rank, 2)
+    for axis, (before, after) in enumerate(widths):
+        if not before and not after:
+            linker.link(x.elements(axis), y.elements(axis))
+            continue
+        inner = y.elements(axis)[before : len(y.elements(axis)) - after]
+        if str(site.call.attrs.pad_mode) != "constant":
+            linker.pin(y.elements(axis), f"{site.name!r} repeats it")
+        linker.link(x.elements(axis), inner, "pads")
+        linker.pin(np.setdiff1d(y.elements(axis), inner), f"{site.name!r} puts it there")
+
+
+@rule("flip")
+def link_flip(site: Site) -> None:
+    """y[i] = x[n - 1 - i] along an axis."""
+    x, y = site.argument(0), site.output
+    flipped = int(site.call.attrs.axis) % x.rank
+    for axis in range(x.rank):
+        elements = x.elements(axis)
+        site.linker.link(elements[::-1] if axis == flipped else elements, y.elements(axis))
+
+
+@rule("take")
+def link_rows(site: Site) -> None:
+    """y[..., i, ...] = x[..., index[i], ...]: rows of a table."""
+    x, index, y, linker = site.argument(0), site.argument(1), site.output, site.linker
+    if site.call.attrs.axis is None:
+        site.refuse(f"{site.name!r} reads by number")
+        return
+    axis = int(site.call.attrs.axis) % x.rank
+    linker.pin_axes(x, f"{site.name!r} reads it by number", [axis])
+    linker.link_axes(index, y, [(place, axis + place) for place in range(index.rank)])
+    others = [(place, place) for place in range(axis)]
+    others += [(place, place + index.rank - 1) for place in range(axis + 1, x.rank)]
+    linker.link_axes(x, y, others)
+    for place, _ in others:
+        site.note(0, place, "table", "output")
