@@ -60,8 +60,8 @@ class PruneStep(Step):
         importance: the criterion by which channels are compared.
         round_to: what stays of a group becomes a multiple of it; "auto" is what the target's vectors take.
         most: of a group that may go.
-        reconstruct: what is fitted to the calibration data afterwards: "bias", or "least_squares" for the weights of the
-            layers that read what is left; "auto" is "least_squares" where there are data.
+        reconstruct: what is fitted to the calibration data afterwards: "bias", or "least_squares" for the weights of
+            the layers that read what is left; "auto" is "least_squares" where there are data.
         seed: of what is random.
         default: of all groups.
         operators: by Relax's name of the operator whose outputs are the channels.
