@@ -84,10 +84,9 @@ class _Search:
             if variable.same_as(skip):
                 break
             readers = self._readers.get(variable, ())
-            if variable.same_as(branch) or (variable not in goes and readers):
-                if all(reader is not None and reader in goes for reader in readers):
-                    goes.add(variable)
-                    reads_skip |= any(read.same_as(skip) for read in self._reads[variable])
+            if variable not in goes and readers and all(reader is not None and reader in goes for reader in readers):
+                goes.add(variable)
+                reads_skip |= any(read.same_as(skip) for read in self._reads[variable])
         goes.discard(total)
         if not reads_skip or branch not in goes:
             return ()

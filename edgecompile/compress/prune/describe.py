@@ -18,7 +18,7 @@ class GroupRow(NamedTuple):
     Attributes:
         group: its name.
         channels: how many it has.
-        goes: how many of them by the rules; "by macs=0.5, global" where the selection decides, "none" where it is skipped.
+        goes: how many of them by the rules; "by macs=0.5, global" where the selection decides, "none" where they stay.
         layers: whose weights become shorter.
         coupled: the operators that make channels of different layers go together; "-" where there are none.
         why: the rule that won, after those that it changed.
