@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -9,8 +10,10 @@ import click
 from edgecompile.cli.arguments import check_data, data_options, load_function, load_model, model_options
 from edgecompile.cli.progress import counts
 from edgecompile.cli.tables import json_option, print_json, print_table
+from edgecompile.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from edgecompile.compress.sensitivity.grid import LevelEffect, SensitivityGrid
     from edgecompile.compress.sensitivity.record import Effect, Sensitivity
 
 
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
 @click.option("-r", "--recipe", default="int8", show_default=True, metavar="R", help="With one step; see `compress`.")
 @data_options
 @click.option("-o", "--out", metavar="FILE.json", help="Written after each layer; a second run goes on from it.")
+@click.option("--levels", metavar="0.25,0.5", help="Of pruning: shares of the channels that go [0.25,0.5,0.75].")
+@click.option("--time", "timed", is_flag=True, help="Of pruning: measure times too; compiles once for each number.")
+@click.option("-t", "--target", default="host", show_default=True, metavar="T", help="That the times are for.")
+@click.option("--plot", metavar="FILE.png", help="Of pruning: a heat map.")
 @model_options
 @json_option
 def command(
@@ -29,6 +36,10 @@ def command(
     table: str | None,
     evaluate: str | None,
     out: str | None,
+    levels: str | None,
+    timed: bool,
+    target: str,
+    plot: str | None,
     shapes: tuple[str, ...],
     freeze: tuple[str, ...],
     as_json: bool,
@@ -39,17 +50,23 @@ def command(
     metric, where one is given, is computed for each layer. One simulation of the model serves all layers; what is
     measured is kept in the file of -o, from which an interrupted run goes on.
 
+    Of pruning each group of channels is measured at several ratios. The lines of its file may be edited or removed.
+
     \b
     Examples:
       edgecompile analyze model.onnx --calib images/
       edgecompile analyze model.onnx --calib images/ --eval data:accuracy -o sensitivity.json
       edgecompile analyze model.onnx --recipe int8,calibration=kl --calib images/ --json
+      edgecompile analyze model.onnx --recipe prune,macs=0.5 --calib images/ --time -o s.json --plot s.png
     """
     from edgecompile.compress.recipe import Recipe
 
     parsed = Recipe.parse(recipe)  # a wrong recipe should cost no minute
     check_data(calib, table)
     metric = load_function("--eval", evaluate) if evaluate else None
+    numbers = _numbers(levels) if levels is not None else None
+    if plot is not None:
+        _check_plot(plot, parsed.steps[0].kind)
     with counts() as progress:
         if progress:
             progress("import", 0, None)
@@ -57,20 +74,76 @@ def command(
 
         from edgecompile.compress.sensitivity.analyze import analyze
 
-        found = analyze(loaded, parsed, calib, samples=samples, table=table, eval=metric, out=out, progress=progress)
+        found = analyze(
+            loaded,
+            parsed,
+            calib,
+            samples=samples,
+            table=table,
+            eval=metric,
+            out=out,
+            levels=numbers,
+            target=target if timed else None,
+            progress=progress,
+        )
+
+    from edgecompile.compress.sensitivity.grid import SensitivityGrid
+
+    if isinstance(found, SensitivityGrid) and plot is not None:
+        from edgecompile.artifact.write import write_file
+        from edgecompile.report.plot_sensitivity import plot_sensitivity
+
+        write_file(Path(plot), plot_sensitivity(found))
     if as_json:
         print_json(found.model_dump(mode="json"))
-        return
-    rows = [_row(layer, effect, found) for layer, effect in found.layers.items()]
-    if found.compressed is not None:
-        rows.append(_row("all of them", found.compressed, found))
+    elif isinstance(found, SensitivityGrid):
+        _print_grid(found)
+    else:
+        _print_layers(found)
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InvalidInputError(f"--levels needs numbers with commas between them, found {text!r}") from error
+
+
+def _check_plot(plot: str, kind: str) -> None:
+    """Refuse a plot that cannot be made before minutes are spent on it."""
+    from edgecompile.report import report_folder
+
+    if kind == "quantize":
+        raise InvalidInputError("--plot is for steps with levels; `compress --report` plots a quantization")
+    report_folder(Path(plot).parent)
+
+
+def _title(found: Sensitivity | SensitivityGrid) -> str:
     title = f"{found.name}: {found.kind}, one layer at a time"
     if found.uncompressed.metric is not None:
         title += f"; {found.key.metric} uncompressed: {found.uncompressed.metric:.4g}"
-    print_table(("layer", "SNR dB", "metric", "drop"), rows, title)
+    return title
+
+
+def _print_layers(found: Sensitivity) -> None:
+    rows = [_row(layer, effect, found) for layer, effect in found.layers.items()]
+    if found.compressed is not None:
+        rows.append(_row("all of them", found.compressed, found))
+    print_table(("layer", "SNR dB", "metric", "drop"), rows, _title(found))
 
 
 def _row(name: str, effect: Effect, found: Sensitivity) -> tuple[object, ...]:
     before = found.uncompressed.metric
     drop = None if before is None or effect.metric is None else before - effect.metric
     return (name, effect.snr_db, effect.metric, drop)
+
+
+def _print_grid(found: SensitivityGrid) -> None:
+    def row(name: str, level: float, effect: LevelEffect) -> tuple[object, ...]:
+        return (name, level, effect.snr_db, effect.metric, found.drop(effect), effect.time)
+
+    layers = [*found.layers.items(), ("all of them", found.together)]
+    rows = [row(name, level, effect) for name, levels in layers for level, effect in levels.items()]
+    time = f"time on {found.target}" if found.target else "time"
+    header = ("layer", found.level, "SNR dB", "metric", "drop", f"{time}, estimated" if found.is_estimated else time)
+    print_table(header, rows, _title(found))

@@ -21,7 +21,8 @@ class Kind:
         model: its entry in a recipe.
         function: "module:name" of what does it; imported when a recipe has such a step. See `driver.StepFunction`.
         preview: "module:name" of a function (model, step) -> a named tuple for each layer: what it would become.
-        analysis: "module:name" of what measures what each layer loses by it; see `analyze.AnalysisFunction`.
+        analysis: "module:name" of what measures what each layer loses by it; see `analyze.AnalysisFunction`. "" where
+            nothing does.
     """
 
     model: type[Step]
@@ -41,7 +42,7 @@ KINDS = {
         PruneStep,
         function="edgecompile.compress.prune:prune",
         preview="edgecompile.compress.prune.describe:preview",
-        analysis="",
+        analysis="edgecompile.compress.prune.sensitivity.analysis:analyze_pruning",
     ),
     "quantize": Kind(
         QuantizeStep,

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from edgecompile.compress.kinds import KINDS, imported
 from edgecompile.compress.recipe import Recipe, RecipeSource
-from edgecompile.compress.sensitivity.record import Sensitivity, read_sensitivity
+from edgecompile.compress.sensitivity.grid import SensitivityGrid
+from edgecompile.compress.sensitivity.record import Sensitivity
 from edgecompile.errors import InvalidInputError, InvalidRecipeError
 
 if TYPE_CHECKING:
     from edgecompile.compress.driver import Data, Evaluate
     from edgecompile.frontend.model import Model
+
+Analysis: TypeAlias = "Sensitivity | SensitivityGrid"
+"""What is measured: of each layer one compressed form, or several levels."""
 
 Progress = Callable[[str, int, "int | None"], None]
 
@@ -32,9 +36,11 @@ class AnalysisFunction(Protocol):
         table: str | os.PathLike[str] | None,
         evaluate: Evaluate | None,
         path: Path | None,
+        levels: Sequence[float] | None,
+        target: str | None,
         progress: Progress,
-    ) -> Sensitivity:
-        """Compress each layer alone, and all together."""
+    ) -> Analysis:
+        """Compress each layer alone, and all together; a `path` that names a file of another kind is refused first."""
 
 
 def analyze(
@@ -46,8 +52,10 @@ def analyze(
     table: str | os.PathLike[str] | None = None,
     eval: Evaluate | None = None,
     out: str | os.PathLike[str] | None = None,
+    levels: Sequence[float] | None = None,
+    target: str | None = None,
     progress: Progress | None = None,
-) -> Sensitivity:
+) -> Analysis:
     """Compress one layer at a time, all others as they are, and measure the outputs' error and the metric.
 
     Args:
@@ -56,6 +64,9 @@ def analyze(
         data, samples, table, eval: as of `compress`.
         out: a file, written after each layer. What is in it for the same model, recipe and samples is not measured
             again: so an interrupted analysis goes on where it was.
+        levels: to which each layer is compressed, for steps that have several: of pruning the ratios of the channels
+            that go; None means 0.25, 0.5 and 0.75.
+        target: measure times too, on it, for steps that have levels: one compilation for each of each layer.
         progress: called with what is being done, how much of it is done, and of how much.
 
     Raises:
@@ -70,10 +81,9 @@ def analyze(
         raise InvalidInputError("a calibration table takes the place of data, found both; give one of them")
     if data is None and eval is None:
         raise InvalidInputError("an analysis needs data or an eval to see errors by, found neither")
-    path = Path(out) if out is not None else None
-    if path is not None:
-        read_sensitivity(path)  # what it says in the end should not be lost for a wrong name
     step = parsed.steps[0]
+    if not KINDS[step.kind].analysis:
+        raise InvalidRecipeError(f"no analysis of the step {step.kind!r} is known; analyze another step")
     function: AnalysisFunction = imported(KINDS[step.kind].analysis)
     return function(
         model,
@@ -82,6 +92,8 @@ def analyze(
         samples=samples,
         table=table,
         evaluate=eval,
-        path=path,
+        path=Path(out) if out is not None else None,
+        levels=levels,
+        target=target,
         progress=progress or (lambda title, done, total: None),
     )

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -16,6 +16,8 @@ from edgecompile.errors import InvalidInputError
 if TYPE_CHECKING:
     from edgecompile.compress.sensitivity.noise import Samples
     from edgecompile.frontend.model import Model
+
+Record = TypeVar("Record", bound=Frozen)
 
 
 class Effect(Frozen):
@@ -90,14 +92,24 @@ def read_sensitivity(path: Path) -> Sensitivity | None:
     Raises:
         InvalidInputError: the file is something else, which shall not be overwritten.
     """
+    return read_record(path, Sensitivity)
+
+
+def read_record(path: Path, form: type[Record]) -> Record | None:
+    """What a file of this form holds; None where there is none.
+
+    Raises:
+        InvalidInputError: the file is something else, which shall not be overwritten.
+    """
     try:
-        return Sensitivity.model_validate_json(path.read_bytes())
+        return form.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
-        where = ".".join(map(str, error.errors(include_url=False)[0]["loc"])) or "top level"
+        found = error.errors(include_url=False)[0]
+        where = ".".join(map(str, found["loc"])) or (found["msg"] if found["type"] == "json_invalid" else "top level")
         raise InvalidInputError(
             f"{path} is there and is no file of sensitivities (at {where:.100}): name another file, or remove it"
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,9 @@ from edgecompile.compress.quantize.mixed.step import compressed_of, key_of, quan
 from edgecompile.compress.quantize.prepare import prepare
 from edgecompile.compress.sensitivity.measure import Progress, measure_sensitivity
 from edgecompile.compress.sensitivity.metric import Metric
-from edgecompile.compress.sensitivity.record import Sensitivity
+from edgecompile.compress.sensitivity.record import Sensitivity, read_sensitivity
 from edgecompile.compress.sensitivity.variants import variants_of
-from edgecompile.errors import InvalidRecipeError
+from edgecompile.errors import InvalidInputError, InvalidRecipeError
 
 if TYPE_CHECKING:
     from edgecompile.compress.driver import Data, Evaluate
@@ -29,13 +30,20 @@ def analyze_quantization(
     table: str | os.PathLike[str] | None,
     evaluate: Evaluate | None,
     path: Path | None,
+    levels: Sequence[float] | None,
+    target: str | None,
     progress: Progress,
 ) -> Sensitivity:
     """See `AnalysisFunction`.
 
     Raises:
         InvalidRecipeError: no layer can be quantized.
+        InvalidInputError: levels or times are asked for.
     """
+    if levels is not None or target is not None:
+        raise InvalidInputError("quantization has no levels and times of layers to analyze: leave them out")
+    if path is not None:
+        read_sensitivity(path)  # what it says in the end should not be lost for a wrong name
 
     def tell(phase: str) -> None:
         progress(phase, 0, None)

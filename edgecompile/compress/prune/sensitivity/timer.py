@@ -1,0 +1,88 @@
+"""`PrunedTimer`: what a model takes without some of its channels, as a part of what the whole one takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from edgecompile.artifact.artifact import Artifact
+from edgecompile.artifact.machine import runs_here
+from edgecompile.compress.prune.channels.group import Groups
+from edgecompile.compress.prune.rewrite import remove
+from edgecompile.compress.prune.sensitivity.order import Order
+from edgecompile.compress.quantize.mixed.estimate import estimated_cycles
+from edgecompile.compress.quantize.mixed.timing import time_in_turns
+from edgecompile.driver import compile
+from edgecompile.errors import InvalidInputError
+from edgecompile.frontend.model import Model
+from edgecompile.target import Target
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tvm
+
+
+class PrunedTimer:
+    """Compiles the model without channels, and lets it run in turns with the whole one.
+
+    For a target that cannot run here the planner of layouts estimates both. Use it in a `with` statement.
+
+    Args:
+        groups: of the model's module.
+        order: which channels go first.
+        sample: the inputs, by name, that are timed; the self-test's where it is empty.
+
+    Raises:
+        InvalidInputError: the target cannot run here, and the model cannot be estimated.
+    """
+
+    def __init__(
+        self, model: Model, groups: Groups, order: Order, target: Target, sample: Mapping[str, np.ndarray]
+    ) -> None:
+        self._model, self._groups, self._order, self._target, self._sample = model, groups, order, target, sample
+        self.target, self.is_estimated = target.name, not runs_here(target)
+        self._folder = tempfile.TemporaryDirectory(prefix="edgecompile-")
+        self._whole: Artifact | None = None
+        self._cycles = self._estimated(model.module) if self.is_estimated else 0.0
+
+    def time(self, levels: Mapping[str, float]) -> float:
+        """With these ratios of groups gone; 1 is the time of the whole model."""
+        removed = self._order.removed(levels)
+        if not removed:
+            return 1.0
+        module = remove(self._model.module, self._groups, removed)
+        if self.is_estimated:
+            return self._estimated(module) / self._cycles
+        self._whole = self._whole or self._compiled(self._model.module, "whole")
+        pruned = self._compiled(module, "pruned")
+        try:
+            return time_in_turns([self._whole, pruned], self._sample)[1].ratio
+        finally:
+            pruned.close()
+
+    def _compiled(self, module: tvm.IRModule, name: str) -> Artifact:
+        model = dataclasses.replace(self._model, module=module, reference=None, history=())
+        return compile(model, self._target, Path(self._folder.name) / name)
+
+    def _estimated(self, module: tvm.IRModule) -> float:
+        cycles = sum(estimated_cycles(module, self._target, ()).values())
+        if not cycles:
+            raise InvalidInputError(
+                f"times on {self.target} need a machine that can run it, since the model is none whose time can be "
+                "estimated: leave them out"
+            )
+        return cycles
+
+    def __enter__(self) -> PrunedTimer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._whole is not None:
+            self._whole.close()
+        self._folder.cleanup()
