@@ -15,7 +15,7 @@ _TOGETHER = "all of them"
 
 
 class _Panel(NamedTuple):
-    """One quantity; in `colours` the dark end is where more is lost, or less time is gained."""
+    """One quantity, its colours dark where more is lost or less time is gained, and the form of its numbers."""
 
     title: str
     value: Callable[[LevelEffect], float | None]
@@ -34,8 +34,8 @@ def plot_sensitivity(grid: SensitivityGrid) -> bytes:
         panel
         for panel in (
             _Panel("drop of the metric", grid.drop, "cividis_r", "{:.3g}"),
-            _Panel("SNR of the outputs [dB]", lambda effect: effect.snr_db, "cividis", "{:.0f}"),
-            _Panel(f"time on {grid.target} [of 1{estimated}]", lambda effect: effect.time, "cividis_r", "{:.2f}"),
+            _Panel("SNR of the outputs [dB]", lambda effect: effect.snr_db, "cividis", "{:.1f}"),
+            _Panel(f"time on {grid.target}, of 1{estimated}", lambda effect: effect.time, "cividis_r", "{:.2f}"),
         )
         if any(panel.value(effect) is not None for _, found in rows for effect in found.values())
     ]
@@ -65,7 +65,11 @@ def _draw(
         for column, level in enumerate(levels):
             value = panel.value(found[level]) if level in found else None
             values[row, column] = np.nan if value is None else value
-    image = axes.imshow(values, cmap=panel.colours, aspect="auto", interpolation="nearest")
+    # All layers together would take the colours from the differences between them.
+    alone = values[[name != _TOGETHER for name, _ in rows]]
+    known = alone[~np.isnan(alone)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (None, None)
+    image = axes.imshow(values, cmap=panel.colours, vmin=low, vmax=high, aspect="auto", interpolation="nearest")
     for (row, column), value in np.ndenumerate(values):
         if not np.isnan(value):
             red, green, blue, _ = image.cmap(image.norm(value))

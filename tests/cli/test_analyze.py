@@ -65,6 +65,21 @@ def test_analysis(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "metric_of_scores.mean uncompressed: -" in text
 
 
+def test_pruning(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    recipe = ("-r", "prune,macs=0.5", "--levels", "0.5,0.25", "-o", "s.json")
+    options = (*recipe, "--calib", "data", "--eval", "metric_of_scores:mean")
+    text = run(capsys, "analyze", model, *options, "--time", "--plot", "plots/s.png")
+    assert "time on host" in text
+    document = json.loads(run(capsys, "analyze", model, *options, "--json"))
+    assert document == json.loads(Path("s.json").read_text()) | {"layers": document["layers"]}
+    [levels] = document["layers"].values()
+    assert list(levels) == ["0.25", "0.5"]
+    assert levels["0.25"]["snr_db"] > levels["0.5"]["snr_db"] > 0
+    assert all(0 < effect["time"] < 10 for effect in levels.values())
+    assert Path("plots/s.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_report(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
     run(capsys, "compress", model, "-r", "int8", "--calib", "data", "--report", "why", "-o", "a.ec")
@@ -87,6 +102,15 @@ def test_a_report(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (("-r", "int8+fp16", "--calib", "data"), "error: an analysis needs a recipe of one step, found 2"),
         (("-r", "int9", "--calib", "data"), "error: the recipe 'int9'"),
         (("--calib", "data", "-o", "metric_of_scores.py"), "error: metric_of_scores.py is there and is no file of"),
+        (("--calib", "data", "--time"), "error: quantization has no levels and times of layers to analyze"),
+        (("--calib", "data", "--plot", "s.png"), "error: --plot is for steps with levels"),
+        (("--calib", "data", "-r", "prune,ratio=0.5", "--levels", "half"), "error: --levels needs numbers with commas"),
+        (("--calib", "data", "-r", "prune,ratio=0.5", "--levels", "1"), "error: ratios of pruning must be above 0 and"),
+        (
+            ("--table", "t.json", "--eval", "metric_of_scores:mean", "-r", "prune,ratio=0.5"),
+            "error: pruning has no use",
+        ),
+        (("--calib", "data", "-r", "depth,blocks=1"), "error: "),
         (("--calib", "data", "--eval", "x"), "error: --eval needs MODULE:FUNCTION, found 'x'"),
     ],
 )

@@ -22,7 +22,7 @@ class LevelEffect(Effect):
     time: Annotated[Finite, Field(gt=0)] | None = None
 
 
-Levels = dict[float, LevelEffect]
+Levels = dict[Annotated[Finite, Field(gt=0)], LevelEffect]
 """By the level, the least first."""
 
 

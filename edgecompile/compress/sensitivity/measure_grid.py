@@ -78,20 +78,21 @@ def measure_grid(job: GridJob, variants: LevelVariants, progress: Progress) -> S
     What the file already has is not measured again, other layers and levels in it stay.
 
     Raises:
-        InvalidInputError: the metric is no number; the path names a file of another kind, or with sensitivities of
-            another model, recipe, data or metric.
+        InvalidInputError: the metric is no number; the file is of another kind, or has sensitivities of another model,
+            step, data or metric: what a person may have edited is not overwritten.
         OutputError: the file cannot be written.
     """
     progress("sensitivity", 0, len(job.cells()))
     plain = variants.predict({})
     expected = answers(plain, job.samples)
-    grid = _known(job, Effect(metric=None if job.metric is None else job.metric(plain)))
+    grid = _started(job, Effect(metric=None if job.metric is None else job.metric(plain)))
     todo = [cell for cell in job.cells() if grid.effect(*cell) is None]
     for done, (layer, level) in enumerate(todo):
         progress("sensitivity", done, len(todo))
         predict = variants.predict(job.choice(layer, level))
+        ratio = signal_to_noise_db(expected, answers(predict, job.samples)) if job.samples else None
         effect = LevelEffect(
-            snr_db=signal_to_noise_db(expected, answers(predict, job.samples)) if job.samples else None,
+            snr_db=None if ratio is None else round(ratio, 3),
             metric=None if job.metric is None else job.metric(predict),
         )
         grid = _kept(grid.changed(layer, level, effect), job)
@@ -106,28 +107,39 @@ def _timed(grid: SensitivityGrid, job: GridJob, timer: Timer, progress: Progress
     todo = {cell: effect for cell, effect in effects.items() if effect.time is None}
     for done, ((layer, level), effect) in enumerate(todo.items()):
         progress("times", done, len(todo))
-        time = timer.time(job.choice(layer, level))
+        time = round(timer.time(job.choice(layer, level)), 4)
         grid = _kept(grid.changed(layer, level, effect.model_copy(update={"time": time})), job)
     progress("times", len(todo), len(todo))
     return grid
 
 
-def _known(job: GridJob, uncompressed: Effect) -> SensitivityGrid:
-    start = job.start.model_copy(update={"uncompressed": uncompressed})
-    known = read_grid(job.path) if job.path is not None else None
+def known_grid(path: Path | None, start: SensitivityGrid) -> SensitivityGrid | None:
+    """What the file has for a result without its numbers; None where there is no file.
+
+    Raises:
+        InvalidInputError: see `measure_grid`.
+    """
+    known = read_grid(path) if path is not None else None
     if known is None:
-        return start
+        return None
     if (known.kind, known.level) != (start.kind, start.level):
-        different = [f"the step {known.kind!r}"]
+        different = "kind of step"
     else:
-        different = [
-            name for name in type(start.key).model_fields if getattr(known.key, name) != getattr(start.key, name)
-        ]
-        if not different and known.uncompressed != uncompressed:
-            different = [f"a metric that was {known.uncompressed.metric} before and is {uncompressed.metric}"]
+        pairs = zip(known.key, start.key, strict=True)
+        different = " and ".join(name for (name, there), (_, here) in pairs if there != here)
     if different:
+        raise InvalidInputError(f"{path} has sensitivities of another {different}: name another file, or remove it")
+    return known
+
+
+def _started(job: GridJob, uncompressed: Effect) -> SensitivityGrid:
+    known = known_grid(job.path, job.start)
+    if known is None:
+        return job.start.model_copy(update={"uncompressed": uncompressed})
+    if known.uncompressed != uncompressed:
         raise InvalidInputError(
-            f"{job.path} has sensitivities of another {' and '.join(different)}: name another file, or remove it"
+            f"{job.path} has sensitivities by another evaluation: it gave {known.uncompressed.metric} of the "
+            f"uncompressed model, and now gives {uncompressed.metric}; name another file, or remove it"
         )
     return known
 

@@ -109,9 +109,11 @@ def read_record(path: Path, form: type[Record]) -> Record | None:
         raise InvalidInputError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
         found = error.errors(include_url=False)[0]
-        where = ".".join(map(str, found["loc"])) or (found["msg"] if found["type"] == "json_invalid" else "top level")
+        where = f"at {'.'.join(map(str, found['loc'])) or 'top level'}"
+        if found["type"] == "json_invalid":
+            where = found["msg"]
         raise InvalidInputError(
-            f"{path} is there and is no file of sensitivities (at {where:.100}): name another file, or remove it"
+            f"{path} is there and is no file of sensitivities ({where:.100}): mend it, name another file, or remove it"
         ) from error
 
 

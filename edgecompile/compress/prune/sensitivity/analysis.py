@@ -16,9 +16,9 @@ from edgecompile.compress.prune.sensitivity.order import Order, Scores, l2_norms
 from edgecompile.compress.prune.sensitivity.timer import PrunedTimer
 from edgecompile.compress.prune.sensitivity.variants import MaskedVariants
 from edgecompile.compress.quantize.data import read_samples
-from edgecompile.compress.sensitivity.grid import SensitivityGrid, read_grid
+from edgecompile.compress.sensitivity.grid import SensitivityGrid
 from edgecompile.compress.sensitivity.measure import Progress
-from edgecompile.compress.sensitivity.measure_grid import GridJob, measure_grid
+from edgecompile.compress.sensitivity.measure_grid import GridJob, known_grid, measure_grid
 from edgecompile.compress.sensitivity.metric import Metric
 from edgecompile.compress.sensitivity.record import Effect, Key, model_checksum, samples_checksum, text_checksum
 from edgecompile.errors import InvalidInputError
@@ -66,8 +66,6 @@ def analyze_pruning(
     if table is not None:
         raise InvalidInputError("pruning has no use for a calibration table, found one; give data")
     device = find_target(target) if target is not None else None
-    if path is not None:
-        read_grid(path)  # what it says in the end should not be lost for a wrong name
 
     def tell(phase: str) -> None:
         progress(phase, 0, None)
@@ -78,21 +76,23 @@ def analyze_pruning(
     kept = _first(data, samples, model)
     order = Order(groups, scores)
     metric = Metric(evaluate) if evaluate is not None else None
+    key = Key(
+        model=model_checksum(model),
+        step=text_checksum(order.channels[group.name].tobytes() for group in groups),
+        samples=samples_checksum(kept),
+        metric=metric.name if metric is not None else "",
+    )
+    start = SensitivityGrid(name=model.name, kind="prune", level="ratio", key=key, uncompressed=Effect())
+    known_grid(path, start)  # before minutes are spent
     with contextlib.ExitStack() as stack:
         variants = stack.enter_context(MaskedVariants(model, groups, order, tell))
         timer = None
         if device is not None:
             timer = stack.enter_context(PrunedTimer(model, groups, order, device, kept[0] if kept else {}))
-        key = Key(
-            model=model_checksum(model),
-            step=text_checksum(order.channels[group.name].tobytes() for group in groups),
-            samples=samples_checksum(kept),
-            metric=metric.name if metric is not None else "",
-        )
         job = GridJob(
-            start=SensitivityGrid(name=model.name, kind="prune", level="ratio", key=key, uncompressed=Effect()),
+            start=start,
             levels=dict.fromkeys(names, ratios),
-            together=ratios,
+            together=ratios if len(names) > 1 else (),
             samples=kept,
             metric=metric,
             timer=timer,
