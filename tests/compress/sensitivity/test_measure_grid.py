@@ -158,5 +158,5 @@ def test_another_evaluation_of_the_same_name_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "s.json"
     measure(Doubles(), path)
     halved = dataclasses.replace(job(path), metric=Metric(lambda predict: mean(predict) / 2))
-    with pytest.raises(InvalidInputError, match="gave 1.0 of the uncompressed model, and now gives 0.5"):
+    with pytest.raises(InvalidInputError, match=r"gave 1\.0 of the uncompressed model, and now gives 0\.5"):
         measure_grid(halved, Doubles(), lambda *of: None)

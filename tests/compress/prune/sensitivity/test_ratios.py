@@ -55,13 +55,13 @@ def test_what_cannot_be_told() -> None:
 
 def test_files(tmp_path: Path) -> None:
     path = tmp_path / "s.json"
-    with pytest.raises(InvalidInputError, match="there is no file of sensitivities at .*s.json: make one by"):
+    with pytest.raises(InvalidInputError, match=r"there is no file of sensitivities at .*s\.json: make one by"):
         read(path)
     found = grid({"one": {0.5: 0.0}})
     found.save(path)
     assert read(path) == found
     grid({"one": {1.5: 0.0}}).save(path)
-    with pytest.raises(InvalidInputError, match="must be below 1, found 1.5 in"):
+    with pytest.raises(InvalidInputError, match=r"must be below 1, found 1\.5 in"):
         read(path)
     grid({}, kind="lowrank", level="rank").save(path)
     with pytest.raises(InvalidInputError, match="found those of 'lowrank' in"):
