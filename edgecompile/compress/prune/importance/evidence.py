@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgecompile.compress.prune.channels.group import Groups, Member
+from edgecompile.compress.prune.importance import activations
+from edgecompile.compress.prune.importance.activations import MapStatistic
+from edgecompile.compress.prune.importance.criterion import Scores
 from edgecompile.compress.prune.importance.members import slices_of
 from edgecompile.compress.prune.weights import Weights
 from edgecompile.compress.quantize.replay import Replay
 from edgecompile.decision import Decision
 from edgecompile.errors import InvalidInputError
 from edgecompile.frontend.model import Model
+
+if TYPE_CHECKING:
+    from edgecompile.compress.prune.importance.gradients import ProductStatistic
 
 
 class Evidence:
@@ -42,6 +49,7 @@ class Evidence:
         self.decisions: list[Decision] = []
         self._samples, self._progress = samples, progress or (lambda phase: None)
         self._weights = Weights(groups.program)
+        self._found: dict[Callable[..., object], dict[str, Scores]] = {}
 
     def check(self, criterion: str, needs: str) -> None:
         """See that there are data where they are needed.
@@ -55,3 +63,32 @@ class Evidence:
     def slices(self, members: Iterable[Member]) -> Iterator[np.ndarray]:
         """[channels, n]: the numbers that each channel has of each weight; those that are computed are left out."""
         return slices_of(members, self._weights)
+
+    def activations(self, statistic: MapStatistic) -> dict[str, Scores]:
+        """By group, the mean of a statistic over all samples, where its channels can be seen; see `activations`.
+
+        Raises:
+            As for `activations.mean_over_samples`.
+        """
+        if statistic not in self._found:
+            assert self._samples is not None
+            self._found[statistic] = activations.mean_over_samples(
+                self.model, self.groups, self._samples, statistic, self._progress
+            )
+        return self._found[statistic]
+
+    def gradients(self, statistic: ProductStatistic) -> dict[str, Scores]:
+        """By group, the mean of a statistic of dL/dw * w over all samples; see `gradients`.
+
+        Raises:
+            As for `gradients.mean_over_samples`.
+        """
+        if statistic not in self._found:
+            assert self._samples is not None
+            # Here, since PyTorch takes seconds to import.
+            from edgecompile.compress.prune.importance.gradients import mean_over_samples
+
+            self._found[statistic] = mean_over_samples(
+                self.model, self.groups, self._samples, statistic, self._progress
+            )
+        return self._found[statistic]
