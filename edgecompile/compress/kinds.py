@@ -33,13 +33,13 @@ class Kind:
 KINDS = {
     "depth": Kind(
         DepthStep,
-        function="edgecompile.compress.depth:remove_blocks",
+        function="edgecompile.compress.depth.step:remove_blocks",
         preview="edgecompile.compress.depth.describe:preview",
         analysis="",
     ),
     "prune": Kind(
         PruneStep,
-        function="edgecompile.compress.prune:prune",
+        function="edgecompile.compress.prune.prune:prune",
         preview="edgecompile.compress.prune.describe:preview",
         analysis="",
     ),
