@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from edgecompile.compress.depth.recipe import DepthStep
+from edgecompile.compress.prune.recipe import PruneStep
 from edgecompile.compress.quantize.recipe import QuantizeStep
 from edgecompile.compress.step import Step
 
@@ -29,6 +31,18 @@ class Kind:
 
 
 KINDS = {
+    "depth": Kind(
+        DepthStep,
+        function="edgecompile.compress.depth:remove_blocks",
+        preview="edgecompile.compress.depth.describe:preview",
+        analysis="",
+    ),
+    "prune": Kind(
+        PruneStep,
+        function="edgecompile.compress.prune:prune",
+        preview="edgecompile.compress.prune.describe:preview",
+        analysis="",
+    ),
     "quantize": Kind(
         QuantizeStep,
         function="edgecompile.compress.quantize:quantize",

@@ -1,1 +1,5 @@
-"""Structured pruning: whole channels, heads and layers go."""
+"""Structured pruning: whole channels and heads go."""
+
+from edgecompile.compress.prune.prune import prune
+
+__all__ = ["prune"]

@@ -101,13 +101,13 @@ class _Search:
     def _members(self, labels: Sequence[int]) -> tuple[Member, ...]:
         members = []
         for axis in self._program.linker.layer_axes:
-            indices = _places(self._labels[axis.tensor.elements(axis.axis)], labels)
+            indices = places_of(self._labels[axis.tensor.elements(axis.axis)], labels)
             if indices is not None:
                 members.append(Member(axis, indices))
         return tuple(members)
 
 
-def _places(found: Elements, labels: Sequence[int]) -> Elements | None:
+def places_of(found: Elements, labels: Sequence[int] | Elements) -> Elements | None:
     """[channels, n]: where each label is among those of an axis; None where it is not."""
     order = np.argsort(found, kind="stable")
     low = np.searchsorted(found[order], labels, side="left")
