@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgecompile.compress.prune.selection.ranking import Ranking
 from edgecompile.compress.prune.selection.rounding import Allowed, step_of, vector_multiple
 from edgecompile.target import find_target
 from tests.compress.prune.selection.groups import group
@@ -57,11 +58,14 @@ def test_what_stays_is_allowed(channels: int, most: float, least: int, round_to:
     assert min(found) >= min(max(least, 1, channels * (1 - most) - 1e-6), channels)
 
 
-@given(channels=st.integers(2, 300), ratio=st.floats(0.25, 0.9), round_to=st.sampled_from([1, 4, 8, 16]))
-def test_a_quarter_shrinks_any_group(channels: int, ratio: float, round_to: int) -> None:
-    from edgecompile.compress.prune.selection.ranking import Ranking
-
-    one = group("layer", channels)
+@given(
+    channels=st.integers(2, 300),
+    repeats=st.integers(1, 40),
+    ratio=st.floats(0.25, 0.9),
+    round_to=st.sampled_from([1, 4, 8, 16]),
+)
+def test_a_quarter_shrinks_any_group(channels: int, repeats: int, ratio: float, round_to: int) -> None:
+    one = group("layer", channels, repeats=repeats)
     allowed = Allowed.of(one, most=0.9, least=1, round_to=round_to)
     ranking = Ranking([one], {"layer": one.components.astype(float)}, [allowed], "uniform", {})
     (kept,) = ranking.kept(ratio)
