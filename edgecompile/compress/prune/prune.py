@@ -130,7 +130,7 @@ def _removed(
     ratios = {entry.group.name: 0.0 if entry.rule.skip else entry.rule.ratio for entry in resolved}
     budget = Budget(*step.budget) if step.budget is not None else None  # type: ignore[arg-type]  # names of BUDGETS
     how = Selection(
-        method=step.selection,
+        method=step.method,
         ratio=None if budget is not None else step.ratio or 0.0,
         budget=budget,
         ratios={name: ratio for name, ratio in ratios.items() if ratio is not None},

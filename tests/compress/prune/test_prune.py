@@ -1,4 +1,4 @@
-"""Pruning as a step of a recipe: what it costs a trained network, what fitting gives back, and recipes that are wrong."""
+"""Pruning as a step of a recipe: what it costs a trained network, what fitting gives back, and wrong recipes."""
 
 from __future__ import annotations
 
@@ -111,5 +111,5 @@ def test_a_model_without_anything_to_prune() -> None:
     from torch import nn
 
     model = ec.load(nn.Linear(4, 3).eval(), example_inputs=(torch.randn(1, 4),))
-    with pytest.raises(InvalidRecipeError, match="is an (in|out)put of the model"):
+    with pytest.raises(InvalidRecipeError, match=r"is an (in|out)put of the model"):
         ec.compress(model, "prune,ratio=0.5")
