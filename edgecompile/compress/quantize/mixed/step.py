@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgecompile.compress.quantize.mixed.judge import Job, judge
+from edgecompile.compress.quantize.mixed.job import Job
+from edgecompile.compress.quantize.mixed.judge import judge
 from edgecompile.compress.sensitivity.metric import Metric
 from edgecompile.compress.sensitivity.record import Key, model_checksum, samples_checksum, text_checksum
 from edgecompile.decision import OUTCOME_STEP, Decision
