@@ -6,7 +6,7 @@ import pytest
 
 from edgecompile.convolution import Convolution
 from edgecompile.target import find_target
-from schedules.cpu.integers.depthwise import IntegerDepthwiseConfig
+from schedules.cpu.integers.depthwise_config import IntegerDepthwiseConfig
 from tests.schedules.cpu.integer_kernels import check, integer_way
 from tests.schedules.cpu.integers.test_integer_convolution import AVX2
 
