@@ -21,7 +21,7 @@ class Step(Frozen):
         kernel: symbol of the kernel; several steps may share one.
         operators: the Relax operators fused into it, in order ("relax.nn.conv2d", "relax.add").
         layers: the model's own names for them.
-        kind: of the costliest of them: "conv 3x3", "depthwise", "matmul", "other" and so on.
+        kind: of the costliest of them: "conv 3x3", "depthwise", "int8 matmul", "other" and so on.
         macs: multiply-accumulates, as the kernel does them; those with a convolution's padding, which it may skip, too.
         operations: arithmetic operations: two for each multiply-accumulate, and one for each element of a stage of
             other arithmetic (a bias, an exponential), whatever that costs. Stages that only move data have none.
