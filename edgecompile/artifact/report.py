@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from edgecompile.artifact.manifest import REPORT_NAME, Count, Finite, Frozen
 from edgecompile.decision import SCHEDULE_STEP, Decision
 from edgecompile.errors import InvalidArtifactError
+from edgecompile.malformed import malformed
 from edgecompile.operator_kind import OTHER
 
 
@@ -106,6 +107,4 @@ def decode(data: bytes) -> Report:
     try:
         return Report.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"])) or "top level"
-        raise InvalidArtifactError(f"{REPORT_NAME} is malformed at {where:.200}: {first['msg']:.200}") from error
+        raise InvalidArtifactError(f"{REPORT_NAME} is {malformed(error)}") from error
