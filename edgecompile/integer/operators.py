@@ -95,6 +95,7 @@ def requantize(
     low: int = -128,
     high: int = 127,
     dtype: str = "int8",
+    is_narrow: bool = False,
 ) -> relax.Call:
     """int8 of int32 sums, or of int8 with another scale, see `formulas.requantize`; `axis` is that of channels."""
     arguments = [x, relax.const(factor.multiplier, "int32"), relax.const(factor.places, "uint8")]
@@ -108,6 +109,7 @@ def requantize(
         high=high,
         dtype=dtype,
         is_short=int(factor.is_short),
+        is_narrow=int(is_narrow),
     )
 
 
@@ -209,9 +211,9 @@ def formula(call: relax.Call, channel: formulas.Channel | None = None) -> Formul
 
 
 def _requantize_formula(numbers: dict[str, Any], channel: formulas.Channel | None) -> Callable[..., te.Tensor]:
-    axis, is_short = numbers.pop("axis"), bool(numbers.pop("is_short"))
+    axis, is_short, is_narrow = numbers.pop("axis"), bool(numbers.pop("is_short")), bool(numbers.pop("is_narrow"))
     place = channel or formulas.channel_of_axis(axis)
-    return functools.partial(formulas.requantize, channel=place, is_short=is_short, **numbers)
+    return functools.partial(formulas.requantize, channel=place, is_short=is_short, is_narrow=is_narrow, **numbers)
 
 
 _FORMULAS: Mapping[str, Callable[[dict[str, Any], formulas.Channel | None], Formula]] = {

@@ -19,7 +19,7 @@ from edgecompile.target import CpuFacts
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators
 from schedules.cpu.epilogue import Epilogue, Stage
-from schedules.x86.words import PACKED, Words, has_words
+from schedules.x86.words import PACKED, Words, has_fused_products, has_words
 
 if TYPE_CHECKING:
     from tvm import ir, tirx
@@ -49,7 +49,7 @@ def store_integers(
         one: stores what becomes of one sum.
         joined: vectors that are stored together where the CPU has no such instructions.
     """
-    known = IntegerEpilogue.of(epilogue)
+    known = IntegerEpilogue.of(epilogue, facts)
     if known is None or not any(has_words(facts, count) for count in counts):
         return sums.each_joined(one, joined, counts)
     return known.store(sums, place, counts, one, facts)
@@ -65,6 +65,7 @@ class IntegerEpilogue:
         addition: the stage behind it, where that is a residual sum.
         residual: what that reads beside the bytes.
         rest: the stages behind.
+        as_floats: sums are small enough to be scaled as floats, and the CPU can.
     """
 
     scaling: Stage
@@ -73,9 +74,10 @@ class IntegerEpilogue:
     addition: Stage | None
     residual: ir.TensorLoad | None
     rest: Epilogue
+    as_floats: bool
 
     @staticmethod
-    def of(epilogue: Epilogue) -> IntegerEpilogue | None:
+    def of(epilogue: Epilogue, facts: CpuFacts) -> IntegerEpilogue | None:
         """None where the epilogue begins otherwise."""
         if not epilogue.stages or _formula(epilogue.stages[0]) != "requantize":
             return None
@@ -89,9 +91,9 @@ class IntegerEpilogue:
             if len(read) == 1 and str(read[0].source.dtype) == "int8":
                 addition, residual = others.pop(0), read[0]
         done = (addition or scaling).target
-        return IntegerEpilogue(
-            scaling, tables["int32"], tables["uint8"], addition, residual, Epilogue(done, tuple(others))
-        )
+        rest = Epilogue(done, tuple(others))
+        as_floats = json.loads(scaling.note)["is_narrow"] and has_fused_products(facts)
+        return IntegerEpilogue(scaling, tables["int32"], tables["uint8"], addition, residual, rest, as_floats)
 
     def store(
         self, sums: Accumulators, place: Place, counts: Sequence[int], one: PerValue, facts: CpuFacts
@@ -126,8 +128,9 @@ class IntegerEpilogue:
             return values if str(load.source.dtype) == "int32" else tirx.Cast(f"int32x{words.lanes}", values)
 
         keep = _Registers()
-        multiplier, upper, half, shift = words.scale(read(self.multiplier), read(self.places))
-        return (keep(multiplier), keep(upper), keep(half), keep(shift)), keep.statements
+        make = words.float_scale if self.as_floats else words.scale
+        scale = make(read(self.multiplier), read(self.places))
+        return tuple(keep(value) for value in scale), keep.statements
 
 
 class _Registers:
@@ -166,8 +169,9 @@ class _Pack:
     def emit(self) -> list[tirx.Stmt]:
         keep = _Registers()
         filled = [*self.part, *[self.part[-1]] * (PACKED - len(self.part))]
-        sums = {at: keep(self.words.scaled(self._sum(*at), self.scales[at[1]])) for at in self.part}
-        result = keep(self._packed([sums[at] for at in filled], self.end.scaling))
+        sums = {at: keep(self._scaled(*at)) for at in self.part}
+        zero_point = 0 if self.end.as_floats else self._numbers["zero_point"]
+        result = keep(self._packed([sums[at] for at in filled], self._numbers, zero_point))
         if self.end.addition is not None:
             result = keep(self._added(result, self.end.addition, keep))
         ordered = keep(self.words.in_order(result))
@@ -177,12 +181,23 @@ class _Pack:
         first = (row * self.sums.vectors + v) * self.sums.lanes
         return loops.load(self.sums.buffer, [loops.ramp(first, self.words.lanes)])
 
-    def _packed(self, vectors: Sequence[Expr], stage: Stage) -> Expr:
-        """With the stage's zero point and bounds."""
+    @property
+    def _numbers(self) -> dict[str, Any]:
+        numbers: dict[str, Any] = json.loads(self.end.scaling.note)
+        return numbers
+
+    def _scaled(self, row: int, v: int) -> Expr:
+        """As floats with the zero point, otherwise without."""
+        sums, scale = self._sum(row, v), self.scales[v]
+        if self.end.as_floats:
+            return self.words.scaled_as_floats(sums, scale, self._numbers["zero_point"])
+        return self.words.scaled(sums, scale)
+
+    def _packed(self, vectors: Sequence[Expr], numbers: dict[str, Any], zero_point: int) -> Expr:
+        """With a zero point, and a stage's bounds."""
         from tvm import tirx
 
-        numbers = json.loads(stage.note)
-        packed = self.words.packed(vectors, numbers["zero_point"])
+        packed = self.words.packed(vectors, zero_point)
         for bound, limit, choose in ((numbers["low"], _LEAST, tirx.max), (numbers["high"], _MOST, tirx.min)):
             if bound != limit:
                 packed = choose(packed, tirx.Broadcast(tirx.const(bound, "int8"), 4 * self.words.lanes))
@@ -213,7 +228,8 @@ class _Pack:
             return keep(tirx.shift_right(nudged, tirx.Broadcast(tirx.const(numbers["shift"], "int32"), lanes)))
 
         halves = [keep(words.interleaved(ours, others, upper=upper)) for upper in (False, True)]
-        return self._packed([rounded(pairs, upper) for pairs in halves for upper in (False, True)], stage)
+        vectors = [rounded(pairs, upper) for pairs in halves for upper in (False, True)]
+        return self._packed(vectors, numbers, numbers["zero_point"])
 
     def _pieces(self) -> list[tuple[int, int]]:
         """What is neighbours in memory, a power of two of vectors each, as (first, count)."""
