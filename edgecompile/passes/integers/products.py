@@ -198,7 +198,7 @@ def _unpermuted(value: relax.Expr, graph: Graph) -> tuple[relax.Expr, tuple[int,
 
 
 def _largest_sum(zero_point: int, weight: tvm.ir.GenericConst, axis: int, bias: np.ndarray) -> int:
-    """What `sum((x - zero_point) * w) + bias` is at most, for any int8 x, of the channels along an axis of the weight."""
+    """What `sum((x - zero_point) * w) + bias` is at most, for any int8 x; `axis` is that of the weight's channels."""
     magnitudes = np.abs(weight.value.numpy().astype(np.int64))
     others = tuple(position for position in range(magnitudes.ndim) if position != axis)
     sums = _farthest(zero_point) * magnitudes.sum(axis=others) + np.abs(bias.astype(np.int64).reshape(-1))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     Place = Callable[[int, int], list[Expr]]  # of a row and a vector: the indices of its first lane in the target
     PerValue = Callable[[Expr, int, int, Expr], tirx.Stmt]
+    Scales = dict[int, Scale]  # by vector
 
 _LEAST, _MOST = -128, 127
 
@@ -41,6 +42,7 @@ def store_integers(
     one: PerValue,
     joined: int,
     facts: CpuFacts,
+    scales: Scales | None = None,
 ) -> list[tirx.Stmt]:
     """Store what the epilogue makes of a tile's sums: by vectors of bytes where it can be.
 
@@ -48,11 +50,23 @@ def store_integers(
         counts: lanes of each vector that hold channels.
         one: stores what becomes of one sum.
         joined: vectors that are stored together where the CPU has no such instructions.
+        scales: of `read_scales`, where several tiles share them.
     """
     known = IntegerEpilogue.of(epilogue, facts)
     if known is None or not any(has_words(facts, count) for count in counts):
         return sums.each_joined(one, joined, counts)
-    return known.store(sums, place, counts, one, facts)
+    made: list[tirx.Stmt] = []
+    if scales is None:
+        scales, made = known.read_scales(place, counts, facts)
+    return [*made, *known.store(sums, place, counts, one, scales)]
+
+
+def read_scales(
+    epilogue: Epilogue, place: Place, counts: Sequence[int], facts: CpuFacts
+) -> tuple[Scales, list[tirx.Stmt]]:
+    """The numbers of a tile's channels in registers, by vector; those of its first row are those of all."""
+    known = IntegerEpilogue.of(epilogue, facts)
+    return ({}, []) if known is None else known.read_scales(place, counts, facts)
 
 
 @dataclass(frozen=True)
@@ -95,17 +109,22 @@ class IntegerEpilogue:
         as_floats = json.loads(scaling.note)["is_narrow"] and has_fused_products(facts)
         return IntegerEpilogue(scaling, tables["int32"], tables["uint8"], addition, residual, rest, as_floats)
 
-    def store(
-        self, sums: Accumulators, place: Place, counts: Sequence[int], one: PerValue, facts: CpuFacts
-    ) -> list[tirx.Stmt]:
-        """See `store_integers`; `one` is for vectors that the instructions do not fit."""
+    def read_scales(self, place: Place, counts: Sequence[int], facts: CpuFacts) -> tuple[Scales, list[tirx.Stmt]]:
+        """See `read_scales`."""
+        scales: Scales = {}
         statements: list[tirx.Stmt] = []
-        block = int(self.rest.target.shape[-1])
-        scales: dict[int, Scale] = {}
         for v, count in enumerate(counts):
             if count and has_words(facts, count):
                 scales[v], made = self._scale(Words(count), place(0, v))
                 statements += made
+        return scales, statements
+
+    def store(
+        self, sums: Accumulators, place: Place, counts: Sequence[int], one: PerValue, scales: Scales
+    ) -> list[tirx.Stmt]:
+        """See `store_integers`; `one` is for vectors that the instructions do not fit."""
+        statements: list[tirx.Stmt] = []
+        block = int(self.rest.target.shape[-1])
         for run, is_dense in _runs(sums, block, counts):
             (_, v), *_ = run
             if v not in scales:
@@ -164,7 +183,7 @@ class _Pack:
     part: Sequence[tuple[int, int]]
     is_dense: bool
     place: Place
-    scales: dict[int, Scale]
+    scales: Scales
 
     def emit(self) -> list[tirx.Stmt]:
         keep = _Registers()
