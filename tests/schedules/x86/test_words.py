@@ -57,4 +57,4 @@ def test_scaled_as_floats(lanes: int) -> None:
 def test_a_short_scale_keeps_narrow_sums_where_floats_are_one_apart() -> None:
     """Between 2^23 and 2^24, zero points included."""
     largest = NARROW_LIMIT * (2**15 - 1) / 2**LEAST_SHIFT + 128
-    assert 2**23 <= 1.5 * 2**23 - largest and 1.5 * 2**23 + largest < 2**24
+    assert 1.5 * 2**23 - largest >= 2**23 and 1.5 * 2**23 + largest < 2**24
