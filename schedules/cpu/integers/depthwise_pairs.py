@@ -11,15 +11,14 @@ interleaved and widened, which four instructions do for sixteen channels; they s
             ...
         y[tile] = epilogue(start[border kind] + sums)
 
-Beyond the upper and lower border the rows that are read are moved into the image, and the taps are moved against them:
-the weight is there once for each such way, with zeros for the taps that leave.
+Beyond the upper and lower border other rows are read, and the words of their weights are masked.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,7 +56,7 @@ class PairsConfig:
     @staticmethod
     def choose(problem: Convolution, block: int, facts: CpuFacts) -> PairsConfig | None:
         """Tiles that come out even where they can; None where the template does not fit."""
-        fits = block == _CHANNELS and problem.dilations == (1, 1) and problem.height >= problem.kernel[0]
+        fits = block == _CHANNELS and problem.dilations == (1, 1)
         if not fits or facts.vector_bytes != 4 * _LANES or not has_words(facts, _LANES):
             return None
         width = problem.out_width
@@ -73,21 +72,9 @@ class PairsConfig:
 
 @dataclass(frozen=True)
 class _Steps:
-    """The products of a kernel, in the order of the packed weight, and how far rows are moved into the image."""
+    """The products of a kernel, in the order of the packed weight."""
 
     problem: Convolution
-
-    @property
-    def least(self) -> int:
-        """The row that the first line wants, above the first one that is read."""
-        return -self.problem.padding[0]
-
-    @property
-    def most(self) -> int:
-        """How far below the rows that are read those lie that the last line wants."""
-        problem = self.problem
-        last = (problem.out_height - 1) * problem.strides[0] - problem.padding[0]
-        return max(0, last - (problem.height - problem.kernel[0]))
 
     @property
     def count(self) -> int:
@@ -103,33 +90,36 @@ class _Steps:
         """The step of two columns of the last row, from -1 on: beyond the kernel's ends there are zeros."""
         return self.problem.kernel[0] // 2 * self.problem.kernel[1] + column + 1
 
+    def rows(self, step: int) -> tuple[int, int]:
+        """The rows of the kernel that a step's two taps lie in."""
+        height, width = self.problem.kernel
+        pair = step // width
+        return (2 * pair, 2 * pair + 1) if pair < height // 2 else (height - 1, height - 1)
+
 
 def pack_pairs(weight: np.ndarray, problem: Convolution, zero_point: int) -> list[np.ndarray]:
     """`[C, 1, KH, KW]` int8 to the weight and what the sums begin with.
 
     Returns:
-        `[C / 16, moves, steps, 2, 16]` int16: for both halves of the channels two taps of each, side by side; and
+        `[C / 16, steps, 2, 16]` int16: for both halves of the channels two taps of each, side by side; and
         `[line kinds, column kinds, C]` int32.
     """
     steps, (height, width) = _Steps(problem), problem.kernel
     taps = weight.reshape(-1, _CHANNELS, height, width).astype(np.int16)
-    packed = np.zeros((len(taps), steps.most - steps.least + 1, steps.count, 2, _LANES, 2), np.int16)
+    packed = np.zeros((len(taps), steps.count, 2, _LANES, 2), np.int16)
 
-    def put(move: int, step: int, element: int, i: int, j: int) -> None:
-        row = i - move  # of the kernel
-        if 0 <= row < height and 0 <= j < width:
-            channels = taps[:, :, row, j].reshape(-1, 2, _LANES)
-            packed[:, move - steps.least, step, :, :, element] = channels
+    def put(step: int, element: int, i: int, j: int) -> None:
+        if 0 <= j < width:
+            packed[:, step, :, :, element] = taps[:, :, i, j].reshape(-1, 2, _LANES)
 
-    for move in range(steps.least, steps.most + 1):
-        for pair in range(height // 2):
-            for j in range(width):
-                for element in range(2):
-                    put(move, steps.above(pair, j), element, 2 * pair + element, j)
-        for j in range(-1, width) if height % 2 else ():
+    for pair in range(height // 2):
+        for j in range(width):
             for element in range(2):
-                put(move, steps.beside(j), element, height - 1, j + element)
-    return [packed.reshape(*packed.shape[:4], 2 * _LANES), corrections(weight, problem, zero_point)]
+                put(steps.above(pair, j), element, 2 * pair + element, j)
+    for j in range(-1, width) if height % 2 else ():
+        for element in range(2):
+            put(steps.beside(j), element, height - 1, j + element)
+    return [packed.reshape(*packed.shape[:3], 2 * _LANES), corrections(weight, problem, zero_point)]
 
 
 def convolve_pairs(
@@ -153,7 +143,7 @@ def convolve_pairs(
         is_last = tirx.all(row.equal(height - 1), height % 2 == 1)
         step = tirx.Select(is_last, steps.beside(0) + column, row // 2 * problem.kernel[1] + column)
         element = tirx.Select(is_last, loops.index(0), row % 2)
-        read = weight(block, -steps.least, step, lane // _LANES, lane % _LANES * 2 + element)
+        read = weight(block, step, lane // _LANES, lane % _LANES * 2 + element)
         return te.sum(factor * read.astype("int32"), axis=[row, column])
 
     extents = [loops.index(n) for n in (problem.batch, int(x.shape[1]), problem.out_height, problem.out_width)]
@@ -187,17 +177,34 @@ class IntegerDepthwisePairs:
         return over_lines(self.problem.batch, int(self.x.shape[1]), self.problem.out_height, self.facts.num_cores, body)
 
     def _tile(self, tile: Tile, image: Expr, block: Expr) -> list[tirx.Stmt]:
-        from tvm import tirx
-
         assert tile.line is not None
-        problem, steps = self.problem, _Steps(self.problem)
-        wanted = tile.line * problem.strides[0] - problem.padding[0]
-        first = tirx.max(tirx.min(wanted, problem.height - problem.kernel[0]), loops.index(0))
-        weights = [block, wanted - first - steps.least]
-        at = [image, block]
-        stores = _Stores(self, tile, at)
-        lower, upper = (_Half(self, tile, at, first, weights, half) for half in range(2))
-        return [*stores.begin(), *lower.products(stores), *upper.products(stores, is_last=True)]
+        stores = _Stores(self, tile, [image, block])
+        masks = _masks(self.problem, tile.line)
+        lower, upper = (_Half(self, tile, [image, block], masks, half) for half in range(2))
+        statements = [*stores.begin(), *(loops.allocate(mask) for mask, _ in masks.values())]
+        statements += [loops.store(mask, value, [loops.ramp(0, _LANES)]) for mask, value in masks.values()]
+        return [*statements, *lower.products(stores), *upper.products(stores, is_last=True)]
+
+
+def _masks(problem: Convolution, line: Expr) -> dict[tuple[int, int], tuple[tirx.Buffer, Expr]]:
+    """By two rows of the kernel: ones where a tap lies within the image, at the words of the packed weight.
+
+    Rows beyond the image are read elsewhere, and meet weights of zero.
+    """
+    from tvm import tirx
+
+    if not any(problem.padding[::2]):
+        return {}
+    steps = _Steps(problem)
+    found: dict[tuple[int, int], tuple[tirx.Buffer, Expr]] = {}
+    for rows in sorted({steps.rows(step) for step in range(steps.count)}):
+        word = tirx.const(0, "int32")
+        for row, ones in zip(rows, (0xFFFF, -0x10000), strict=True):
+            wanted = line * problem.strides[0] - problem.padding[0] + row
+            inside = tirx.all(wanted >= 0, wanted < problem.height)
+            word = word | tirx.Select(inside, tirx.const(ones, "int32"), tirx.const(0, "int32"))
+        found[rows] = loops.local_buffer([_LANES], "int32", "mask"), tirx.Broadcast(word, _LANES)
+    return found
 
 
 class _Stores:
@@ -269,15 +276,13 @@ class _Half:
 
     Attributes:
         at: image and block.
-        first: the first row of x that is read.
-        weights: where a step's weights begin in the packed weight: block and move.
+        masks: of `_masks`.
     """
 
     kernel: IntegerDepthwisePairs
     tile: Tile
     at: list[Expr]
-    first: Expr
-    weights: list[Expr]
+    masks: Mapping[tuple[int, int], tuple[tirx.Buffer, Expr]]
     half: int
 
     def products(self, stores: _Stores, *, is_last: bool = False) -> list[tirx.Stmt]:
@@ -327,7 +332,24 @@ class _Half:
             if not 0 <= known < problem.width:
                 return None
             place = loops.index(known)
-        return loops.load(self.kernel.x, [*self.at, self.first + i, place, loops.ramp(self.half * _LANES, _LANES)])
+        return loops.load(self.kernel.x, [*self.at, self._row(i), place, loops.ramp(self.half * _LANES, _LANES)])
+
+    def _row(self, i: int) -> Expr:
+        """The row of x that meets one of the kernel; some other where that lies beyond the image."""
+        from tvm import tirx
+
+        problem = self.kernel.problem
+        assert self.tile.line is not None
+        wanted = self.tile.line * problem.strides[0] - problem.padding[0] + i
+        return tirx.max(tirx.min(wanted, problem.height - 1), 0) if any(problem.padding[::2]) else wanted
+
+    def _weights(self, step: int) -> Expr:
+        count = 2 * _LANES
+        weights = loops.load(self.kernel.weight, [self.at[1], step, self.half, loops.ramp(0, count)])
+        if not self.masks:
+            return weights
+        mask, _ = self.masks[_Steps(self.kernel.problem).rows(step)]
+        return weights & Words(_LANES).reinterpreted(loops.load(mask, [loops.ramp(0, _LANES)]), 16)
 
     def _add(self, meeting: _Meeting, stores: _Stores) -> list[tirx.Stmt]:
         from tvm import tirx
@@ -340,7 +362,6 @@ class _Half:
         pair, whole = loops.local_buffer([count], "int16", "pair"), [loops.ramp(0, count)]
         statements = [loops.allocate(pair), loops.store(pair, tirx.Cast(f"int16x{count}", both), whole)]
         for row, step in meeting.uses:
-            weights = loops.load(self.kernel.weight, [*self.weights, step, self.half, loops.ramp(0, count)])
-            product = words.pair_products(loops.load(pair, whole), weights)
+            product = words.pair_products(loops.load(pair, whole), self._weights(step))
             statements.append(stores.update(row, self.half, functools.partial(words.sum_in_order, product)))
         return statements
