@@ -46,12 +46,14 @@ def requantize(
     high: int,
     dtype: str,
     is_short: bool,
+    is_narrow: bool = False,
 ) -> te.Tensor:
     """`clip(zero_point + round((x - input_zero_point) * multiplier / 2^shift), low, high)`.
 
     Args:
         x: int32, or int8 with a zero point, of any shape.
         multiplier, places: int32 and uint8 `[]` or `[channels]`, see `FixedPoint`.
+        is_narrow: every x is known to lie between -2^23 and 2^23; see `requantization`.
     """
     from tvm import te, tirx
 
@@ -63,7 +65,7 @@ def requantize(
         scaled = scale_value(wide, factor(multiplier, indices), factor(places, indices), is_short=is_short)
         return clip_value(scaled, zero_point, low, high, dtype)
 
-    numbers = {"zero_point": zero_point, "low": low, "high": high}
+    numbers = {"zero_point": zero_point, "low": low, "high": high, "is_narrow": is_narrow}
     simple = is_short and not input_zero_point and dtype == "int8"
     return te.compute(x.shape, value, name="requantize", attrs=_note("requantize", numbers) if simple else None)
 

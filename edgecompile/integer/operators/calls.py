@@ -86,6 +86,7 @@ def requantize(
     low: int = -128,
     high: int = 127,
     dtype: str = "int8",
+    is_narrow: bool = False,
 ) -> relax.Call:
     """int8 of int32 sums, or of int8 with another scale, see `formulas.requantize`; `axis` is that of channels."""
     arguments = [x, relax.const(factor.multiplier, "int32"), relax.const(factor.places, "uint8")]
@@ -99,6 +100,7 @@ def requantize(
         high=high,
         dtype=dtype,
         is_short=int(factor.is_short),
+        is_narrow=int(is_narrow),
     )
 
 

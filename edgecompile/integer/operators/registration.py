@@ -51,9 +51,9 @@ def formula(call: relax.Call, channel: Channel | None = None) -> Formula:
 
 
 def _requantize_formula(numbers: dict[str, Any], channel: Channel | None) -> Callable[..., te.Tensor]:
-    axis, is_short = numbers.pop("axis"), bool(numbers.pop("is_short"))
+    axis, is_short, is_narrow = numbers.pop("axis"), bool(numbers.pop("is_short")), bool(numbers.pop("is_narrow"))
     place = channel or formulas.channel_of_axis(axis)
-    return functools.partial(formulas.requantize, channel=place, is_short=is_short, **numbers)
+    return functools.partial(formulas.requantize, channel=place, is_short=is_short, is_narrow=is_narrow, **numbers)
 
 
 _FORMULAS: Mapping[str, Callable[[dict[str, Any], Channel | None], Formula]] = {

@@ -19,7 +19,7 @@ from edgecompile.target import CpuFacts
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators
 from schedules.cpu.epilogue import Epilogue, Stage
-from schedules.x86.words import PACKED, Words, has_words
+from schedules.x86.words import PACKED, Words, has_fused_products, has_words
 
 if TYPE_CHECKING:
     from tvm import ir, tirx
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     Place = Callable[[int, int], list[Expr]]  # of a row and a vector: the indices of its first lane in the target
     PerValue = Callable[[Expr, int, int, Expr], tirx.Stmt]
+    Scales = dict[int, Scale]  # by vector
 
 _LEAST, _MOST = -128, 127
 
@@ -41,6 +42,7 @@ def store_integers(
     one: PerValue,
     joined: int,
     facts: CpuFacts,
+    scales: Scales | None = None,
 ) -> list[tirx.Stmt]:
     """Store what the epilogue makes of a tile's sums: by vectors of bytes where it can be.
 
@@ -48,11 +50,23 @@ def store_integers(
         counts: lanes of each vector that hold channels.
         one: stores what becomes of one sum.
         joined: vectors that are stored together where the CPU has no such instructions.
+        scales: of `read_scales`, where several tiles share them.
     """
-    known = IntegerEpilogue.of(epilogue)
+    known = IntegerEpilogue.of(epilogue, facts)
     if known is None or not any(has_words(facts, count) for count in counts):
         return sums.each_joined(one, joined, counts)
-    return known.store(sums, place, counts, one, facts)
+    made: list[tirx.Stmt] = []
+    if scales is None:
+        scales, made = known.read_scales(place, counts, facts)
+    return [*made, *known.store(sums, place, counts, one, scales)]
+
+
+def read_scales(
+    epilogue: Epilogue, place: Place, counts: Sequence[int], facts: CpuFacts
+) -> tuple[Scales, list[tirx.Stmt]]:
+    """The numbers of a tile's channels in registers, by vector; those of its first row are those of all."""
+    known = IntegerEpilogue.of(epilogue, facts)
+    return ({}, []) if known is None else known.read_scales(place, counts, facts)
 
 
 @dataclass(frozen=True)
@@ -65,6 +79,7 @@ class IntegerEpilogue:
         addition: the stage behind it, where that is a residual sum.
         residual: what that reads beside the bytes.
         rest: the stages behind.
+        as_floats: sums are small enough to be scaled as floats, and the CPU can.
     """
 
     scaling: Stage
@@ -73,9 +88,10 @@ class IntegerEpilogue:
     addition: Stage | None
     residual: ir.TensorLoad | None
     rest: Epilogue
+    as_floats: bool
 
     @staticmethod
-    def of(epilogue: Epilogue) -> IntegerEpilogue | None:
+    def of(epilogue: Epilogue, facts: CpuFacts) -> IntegerEpilogue | None:
         """None where the epilogue begins otherwise."""
         if not epilogue.stages or _formula(epilogue.stages[0]) != "requantize":
             return None
@@ -89,21 +105,26 @@ class IntegerEpilogue:
             if len(read) == 1 and str(read[0].source.dtype) == "int8":
                 addition, residual = others.pop(0), read[0]
         done = (addition or scaling).target
-        return IntegerEpilogue(
-            scaling, tables["int32"], tables["uint8"], addition, residual, Epilogue(done, tuple(others))
-        )
+        rest = Epilogue(done, tuple(others))
+        as_floats = json.loads(scaling.note)["is_narrow"] and has_fused_products(facts)
+        return IntegerEpilogue(scaling, tables["int32"], tables["uint8"], addition, residual, rest, as_floats)
 
-    def store(
-        self, sums: Accumulators, place: Place, counts: Sequence[int], one: PerValue, facts: CpuFacts
-    ) -> list[tirx.Stmt]:
-        """See `store_integers`; `one` is for vectors that the instructions do not fit."""
+    def read_scales(self, place: Place, counts: Sequence[int], facts: CpuFacts) -> tuple[Scales, list[tirx.Stmt]]:
+        """See `read_scales`."""
+        scales: Scales = {}
         statements: list[tirx.Stmt] = []
-        block = int(self.rest.target.shape[-1])
-        scales: dict[int, Scale] = {}
         for v, count in enumerate(counts):
             if count and has_words(facts, count):
                 scales[v], made = self._scale(Words(count), place(0, v))
                 statements += made
+        return scales, statements
+
+    def store(
+        self, sums: Accumulators, place: Place, counts: Sequence[int], one: PerValue, scales: Scales
+    ) -> list[tirx.Stmt]:
+        """See `store_integers`; `one` is for vectors that the instructions do not fit."""
+        statements: list[tirx.Stmt] = []
+        block = int(self.rest.target.shape[-1])
         for run, is_dense in _runs(sums, block, counts):
             (_, v), *_ = run
             if v not in scales:
@@ -126,8 +147,9 @@ class IntegerEpilogue:
             return values if str(load.source.dtype) == "int32" else tirx.Cast(f"int32x{words.lanes}", values)
 
         keep = _Registers()
-        multiplier, upper, half, shift = words.scale(read(self.multiplier), read(self.places))
-        return (keep(multiplier), keep(upper), keep(half), keep(shift)), keep.statements
+        make = words.float_scale if self.as_floats else words.scale
+        scale = make(read(self.multiplier), read(self.places))
+        return tuple(keep(value) for value in scale), keep.statements
 
 
 class _Registers:
@@ -161,13 +183,14 @@ class _Pack:
     part: Sequence[tuple[int, int]]
     is_dense: bool
     place: Place
-    scales: dict[int, Scale]
+    scales: Scales
 
     def emit(self) -> list[tirx.Stmt]:
         keep = _Registers()
         filled = [*self.part, *[self.part[-1]] * (PACKED - len(self.part))]
-        sums = {at: keep(self.words.scaled(self._sum(*at), self.scales[at[1]])) for at in self.part}
-        result = keep(self._packed([sums[at] for at in filled], self.end.scaling))
+        sums = {at: keep(self._scaled(*at)) for at in self.part}
+        zero_point = 0 if self.end.as_floats else self._numbers["zero_point"]
+        result = keep(self._packed([sums[at] for at in filled], self._numbers, zero_point))
         if self.end.addition is not None:
             result = keep(self._added(result, self.end.addition, keep))
         ordered = keep(self.words.in_order(result))
@@ -177,12 +200,23 @@ class _Pack:
         first = (row * self.sums.vectors + v) * self.sums.lanes
         return loops.load(self.sums.buffer, [loops.ramp(first, self.words.lanes)])
 
-    def _packed(self, vectors: Sequence[Expr], stage: Stage) -> Expr:
-        """With the stage's zero point and bounds."""
+    @property
+    def _numbers(self) -> dict[str, Any]:
+        numbers: dict[str, Any] = json.loads(self.end.scaling.note)
+        return numbers
+
+    def _scaled(self, row: int, v: int) -> Expr:
+        """As floats with the zero point, otherwise without."""
+        sums, scale = self._sum(row, v), self.scales[v]
+        if self.end.as_floats:
+            return self.words.scaled_as_floats(sums, scale, self._numbers["zero_point"])
+        return self.words.scaled(sums, scale)
+
+    def _packed(self, vectors: Sequence[Expr], numbers: dict[str, Any], zero_point: int) -> Expr:
+        """With a zero point, and a stage's bounds."""
         from tvm import tirx
 
-        numbers = json.loads(stage.note)
-        packed = self.words.packed(vectors, numbers["zero_point"])
+        packed = self.words.packed(vectors, zero_point)
         for bound, limit, choose in ((numbers["low"], _LEAST, tirx.max), (numbers["high"], _MOST, tirx.min)):
             if bound != limit:
                 packed = choose(packed, tirx.Broadcast(tirx.const(bound, "int8"), 4 * self.words.lanes))
@@ -213,7 +247,8 @@ class _Pack:
             return keep(tirx.shift_right(nudged, tirx.Broadcast(tirx.const(numbers["shift"], "int32"), lanes)))
 
         halves = [keep(words.interleaved(ours, others, upper=upper)) for upper in (False, True)]
-        return self._packed([rounded(pairs, upper) for pairs in halves for upper in (False, True)], stage)
+        vectors = [rounded(pairs, upper) for pairs in halves for upper in (False, True)]
+        return self._packed(vectors, numbers, numbers["zero_point"])
 
     def _pieces(self) -> list[tuple[int, int]]:
         """What is neighbours in memory, a power of two of vectors each, as (first, count)."""
