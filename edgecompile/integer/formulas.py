@@ -29,7 +29,7 @@ _WRITTEN_OUT = 16  # terms of a sum; those of more are a loop
 NOTE = "edgecompile.integer"
 """An annotation of blocks: which formula they compute, for templates that have faster instructions for all of it.
 
-Its value is JSON: `{"formula": "requantize" or "add", ...}` with the numbers that the formula was given. There is none
+Its value is JSON: `{"formula": "requantize", "add" or "lookup", ...}` with the numbers that the formula was given. There is none
 on what has other types than int32 or int8 -> int8, nor where 32 bits are not enough.
 """
 
@@ -275,7 +275,10 @@ def lookup(x: te.Tensor, table: te.Tensor) -> te.Tensor:
     """`table[x + 128]` of int8 x; the table has 256 entries of any dtype."""
     from tvm import te, tirx
 
-    return te.compute(x.shape, lambda *indices: table(tirx.Cast("int32", x(*indices)) + 128), name="lookup")
+    notes = _note("lookup", {}) if str(table.dtype) == "int8" else None
+    return te.compute(
+        x.shape, lambda *indices: table(tirx.Cast("int32", x(*indices)) + 128), name="lookup", attrs=notes
+    )
 
 
 def _centred(value: ir.Expr, zero: int) -> ir.Expr:

@@ -1,6 +1,7 @@
 """The end of an integer kernel where the CPU has instructions for it: whole vectors of sums to bytes, four at a time.
 
-    y = clip(zero_point + round(sum * multiplier / 2^shift))            then a residual sum of bytes, or none
+    y = clip(zero_point + round((sum + bias) * multiplier / 2^shift))   then a residual sum of bytes, or none
+                                                                        then a table of 256 bytes, or none
 
 Fusion leaves these stages as expressions of one element. Their notes say which formula each is, so that vectors of
 neighbouring pixels or channels can be scaled, clipped and packed together, and stored at once. Stages behind those are
@@ -19,6 +20,7 @@ from edgecompile.target import CpuFacts
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators
 from schedules.cpu.epilogue import Epilogue, Stage
+from schedules.x86.tables import has_tables, looked_up
 from schedules.x86.words import PACKED, Words, has_words
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def store_integers(
         one: stores what becomes of one sum.
         joined: vectors that are stored together where the CPU has no such instructions.
     """
-    known = IntegerEpilogue.of(epilogue)
+    known = IntegerEpilogue.of(epilogue, facts)
     if known is None or not any(has_words(facts, count) for count in counts):
         return sums.each_joined(one, joined, counts)
     return known.store(sums, place, counts, one, facts)
@@ -57,30 +59,40 @@ def store_integers(
 
 @dataclass(frozen=True)
 class IntegerEpilogue:
-    """An epilogue that begins with a requantization.
+    """An epilogue that begins with a requantization, perhaps behind a bias.
 
     Attributes:
-        scaling: its first stage.
+        bias: what the first stage adds to the sums, one number for each channel.
+        bias_stage: that stage.
+        scaling: the requantization.
         multiplier, places: what that reads beside the sums.
         addition: the stage behind it, where that is a residual sum.
         residual: what that reads beside the bytes.
+        table: of the stage behind those, where that is a table and the CPU has instructions for it.
         rest: the stages behind.
     """
 
+    bias: ir.TensorLoad | None
+    bias_stage: Stage | None
     scaling: Stage
     multiplier: ir.TensorLoad
     places: ir.TensorLoad
     addition: Stage | None
     residual: ir.TensorLoad | None
+    table: tirx.Buffer | None
     rest: Epilogue
 
     @staticmethod
-    def of(epilogue: Epilogue) -> IntegerEpilogue | None:
+    def of(epilogue: Epilogue, facts: CpuFacts) -> IntegerEpilogue | None:
         """None where the epilogue begins otherwise."""
-        if not epilogue.stages or _formula(epilogue.stages[0]) != "requantize":
+        others = list(epilogue.stages)
+        bias = _bias(others[0], epilogue.anchor) if others else None
+        bias_stage = others.pop(0) if bias is not None else None
+        sums = epilogue.anchor if bias_stage is None else bias_stage.target
+        if not others or _formula(others[0]) != "requantize":
             return None
-        scaling, *others = epilogue.stages
-        tables = {str(load.source.dtype): load for load in scaling.loads if not load.source.same_as(epilogue.anchor)}
+        scaling = others.pop(0)
+        tables = {str(load.source.dtype): load for load in scaling.loads if not load.source.same_as(sums)}
         if set(tables) != {"int32", "uint8"}:
             return None
         addition, residual = None, None
@@ -88,9 +100,13 @@ class IntegerEpilogue:
             read = [load for load in others[0].loads if not load.source.same_as(scaling.target)]
             if len(read) == 1 and str(read[0].source.dtype) == "int8":
                 addition, residual = others.pop(0), read[0]
-        done = (addition or scaling).target
+        done, table = (addition or scaling).target, None
+        if others and _formula(others[0]) == "lookup" and has_tables(facts):
+            (table,) = (load.source for load in others[0].loads if not load.source.same_as(done))
+            done = others.pop(0).target
+        rest = Epilogue(done, tuple(others))
         return IntegerEpilogue(
-            scaling, tables["int32"], tables["uint8"], addition, residual, Epilogue(done, tuple(others))
+            bias, bias_stage, scaling, tables["int32"], tables["uint8"], addition, residual, table, rest
         )
 
     def store(
@@ -100,10 +116,15 @@ class IntegerEpilogue:
         statements: list[tirx.Stmt] = []
         block = int(self.rest.target.shape[-1])
         scales: dict[int, Scale] = {}
+        biases: dict[int, Expr] = {}
         for v, count in enumerate(counts):
             if count and has_words(facts, count):
                 scales[v], made = self._scale(Words(count), place(0, v))
                 statements += made
+                if self.bias is not None and self.bias_stage is not None:
+                    keep = _Registers()
+                    biases[v] = keep(_channels(self.bias, self.bias_stage, place(0, v), count))
+                    statements += keep.statements
         for run, is_dense in _runs(sums, block, counts):
             (_, v), *_ = run
             if v not in scales:
@@ -111,7 +132,7 @@ class IntegerEpilogue:
                 continue
             for first in range(0, len(run), PACKED):
                 part = run[first : first + PACKED]
-                statements += _Pack(self, Words(counts[v]), sums, part, is_dense, place, scales).emit()
+                statements += _Pack(self, Words(counts[v]), sums, part, is_dense, place, scales, biases).emit()
         return statements
 
     def _scale(self, words: Words, indices: Sequence[Expr]) -> tuple[Scale, list[tirx.Stmt]]:
@@ -119,10 +140,9 @@ class IntegerEpilogue:
         from tvm import tirx
 
         def read(load: ir.TensorLoad) -> Expr:
-            places = [self.scaling.at(index, indices) for index in load.indices]
-            if not places:
+            if not load.indices:
                 return tirx.Broadcast(tirx.Cast("int32", loops.load(load.source, [])), words.lanes)
-            values = loops.load(load.source, [*places[:-1], loops.ramp(places[-1], words.lanes)])
+            values = _channels(load, self.scaling, indices, words.lanes)
             return values if str(load.source.dtype) == "int32" else tirx.Cast(f"int32x{words.lanes}", values)
 
         keep = _Registers()
@@ -152,7 +172,7 @@ class _Pack:
     Attributes:
         part: their rows and vectors.
         is_dense: their bytes are neighbours.
-        scales: by vector.
+        scales, biases: by vector; no biases where there are none.
     """
 
     end: IntegerEpilogue
@@ -162,6 +182,7 @@ class _Pack:
     is_dense: bool
     place: Place
     scales: dict[int, Scale]
+    biases: dict[int, Expr]
 
     def emit(self) -> list[tirx.Stmt]:
         keep = _Registers()
@@ -170,12 +191,15 @@ class _Pack:
         result = keep(self._packed([sums[at] for at in filled], self.end.scaling))
         if self.end.addition is not None:
             result = keep(self._added(result, self.end.addition, keep))
+        if self.end.table is not None:
+            result = keep(looked_up(result, self.end.table))
         ordered = keep(self.words.in_order(result))
         return [*keep.statements, *self._stores(ordered)]
 
     def _sum(self, row: int, v: int) -> Expr:
         first = (row * self.sums.vectors + v) * self.sums.lanes
-        return loops.load(self.sums.buffer, [loops.ramp(first, self.words.lanes)])
+        sums = loops.load(self.sums.buffer, [loops.ramp(first, self.words.lanes)])
+        return sums + self.biases[v] if self.biases else sums
 
     def _packed(self, vectors: Sequence[Expr], stage: Stage) -> Expr:
         """With the stage's zero point and bounds."""
@@ -261,6 +285,27 @@ class _Pack:
 
             statements.append(loops.vector(lanes, finish))
         return statements
+
+
+def _bias(stage: Stage, anchor: tirx.Buffer) -> ir.TensorLoad | None:
+    """What a stage adds to the sums where that is one int32 for each index of their last axis; None otherwise."""
+    from tvm import ir, tirx
+
+    if not isinstance(stage.value, tirx.Add) or str(stage.target.dtype) != "int32":
+        return None
+    terms = (stage.value.a, stage.value.b)
+    if not all(isinstance(term, ir.TensorLoad) and str(term.source.dtype) == "int32" for term in terms):
+        return None
+    added = [term for term in terms if not term.source.same_as(anchor)]
+    if len(added) != 1 or len(added[0].indices) != 1 or not added[0].indices[0].same_as(stage.axes[-1]):
+        return None
+    return added[0]
+
+
+def _channels(load: ir.TensorLoad, stage: Stage, indices: Sequence[Expr], lanes: int) -> Expr:
+    """The numbers of a vector of channels."""
+    *outer, last = (stage.at(index, indices) for index in load.indices)
+    return loops.load(load.source, [*outer, loops.ramp(last, lanes)])
 
 
 def _formula(stage: Stage) -> Any:
