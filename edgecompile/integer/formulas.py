@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -188,16 +189,18 @@ def add(
         away = total + tirx.shift_right(total, tirx.const(31, "int32"))
         return clip_value(round_shift(away, tirx.const(shift - 1, "uint8")), zero_point, low, high, "int8")
 
+    common = _numbers(_common(a, b))
+
     def value(*indices: ir.Expr) -> ir.Expr:
         terms = [
-            term(_broadcast(tensor, indices), zero, multiplier)
+            term(_broadcast(tensor, indices, common), zero, multiplier)
             for tensor, zero, multiplier in zip((a, b), zero_points, multipliers, strict=True)
         ]
         return bound(terms[0] + terms[1], rounded, "total")
 
     notes = _note("add", {"shift": shift, "zero_point": zero_point, "low": low, "high": high})
-    same = _numbers(a.shape) == _numbers(b.shape)
-    return te.compute(_common(a, b), value, name="integer_add", attrs=notes if same else None)
+    simple = common in (_numbers(a.shape), _numbers(b.shape)) and all(_is_whole_or_row(t, common) for t in (a, b))
+    return te.compute(_common(a, b), value, name="integer_add", attrs=notes if simple else None)
 
 
 def multiply_elements(
@@ -219,10 +222,11 @@ def multiply_elements(
     """
     from tvm import te, tirx
 
+    common = _numbers(_common(a, b))
+
     def value(*indices: ir.Expr) -> ir.Expr:
-        first, second = (
-            _centred(_broadcast(tensor, indices), zero) for tensor, zero in zip((a, b), zero_points, strict=True)
-        )
+        operands = zip((a, b), zero_points, strict=True)
+        first, second = (_centred(_broadcast(tensor, indices, common), zero) for tensor, zero in operands)
         scaled = round_shift(first * second * multiplier, tirx.const(shift - 1, "uint8"))
         return clip_value(scaled, zero_point, low, high, "int8")
 
@@ -293,13 +297,20 @@ def _common(a: te.Tensor, b: te.Tensor) -> list[ir.Expr]:
     return _extents(*np.broadcast_shapes(_numbers(a.shape), _numbers(b.shape)))
 
 
-def _broadcast(tensor: te.Tensor, indices: Sequence[ir.Expr]) -> ir.Expr:
-    """The element of a tensor that belongs to one of the common shape."""
+def _is_whole_or_row(tensor: te.Tensor, common: tuple[int, ...]) -> bool:
+    """True where a tensor has the common shape, or no more than that of one row."""
+    shape = _numbers(tensor.shape)
+    return shape == common or (bool(shape) and math.prod(shape) == shape[-1] == common[-1])
+
+
+def _broadcast(tensor: te.Tensor, indices: Sequence[ir.Expr], common: Sequence[int]) -> ir.Expr:
+    """The element of a tensor that belongs to one of the common shape; where it has that shape, the very same place."""
     from tvm import tirx
 
     shape = _numbers(tensor.shape)
-    own = indices[len(indices) - len(shape) :]
-    return tensor(*(tirx.const(0, "int64") if extent == 1 else i for extent, i in zip(shape, own, strict=True)))
+    behind = len(indices) - len(shape)
+    places = zip(shape, indices[behind:], common[behind:], strict=True)
+    return tensor(*(tirx.const(0, "int64") if extent == 1 != whole else i for extent, i, whole in places))
 
 
 def _numbers(shape: Sequence[ir.Expr]) -> tuple[int, ...]:

@@ -196,11 +196,15 @@ def attributes(call: relax.Call) -> dict[str, Any]:
 
 
 def is_elementwise(call: relax.Call) -> bool:
-    """True where each element comes from the same element of each tensor, and from tables: nothing broadcasts."""
+    """True where each element comes from the same element of each tensor, and from tables: no tensor broadcasts.
+
+    A constant with one number for each index of the last axis, a bias of bytes, is a table too.
+    """
     if call.op.name not in (REQUANTIZE, ADD, MULTIPLY, LOOKUP):
         return False
     operands = call.args[:2] if call.op.name in (ADD, MULTIPLY) else call.args[:1]
-    return len({_shape(operand) for operand in operands}) == 1
+    whole = [operand for operand in operands if not _is_table(operand, call)]
+    return bool(whole) and {_shape(operand) for operand in whole} == {_shape(call)}
 
 
 def formula(call: relax.Call, channel: formulas.Channel | None = None) -> Formula:
@@ -323,6 +327,13 @@ _TYPES: Mapping[str, Callable[[relax.Call, relax.BlockBuilder], tvm.ir.Type]] = 
     SOFTMAX: _same_type,
     LAYER_NORM: _same_type,
 }
+
+
+def _is_table(operand: relax.Expr, call: relax.Call) -> bool:
+    """True for a constant of the extent of the last axis, and of 1 elsewhere."""
+    if not isinstance(operand, tvm.ir.GenericConst) or not operand.value.shape or not _shape(call):
+        return False
+    return int(np.prod(_shape(operand))) == _shape(operand)[-1] == _shape(call)[-1]
 
 
 def _shape(value: relax.Expr) -> tuple[int, ...]:

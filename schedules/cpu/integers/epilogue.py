@@ -1,6 +1,6 @@
 """The end of an integer kernel where the CPU has instructions for it: whole vectors of sums to bytes, four at a time.
 
-    y = clip(zero_point + round((sum + bias) * multiplier / 2^shift))   then a residual sum of bytes, or none
+    y = clip(zero_point + round((sum + bias) * multiplier / 2^shift))   then sums with other bytes, or none
                                                                         then a table of 256 bytes, or none
 
 Fusion leaves these stages as expressions of one element. Their notes say which formula each is, so that vectors of
@@ -66,8 +66,7 @@ class IntegerEpilogue:
         bias_stage: that stage.
         scaling: the requantization.
         multiplier, places: what that reads beside the sums.
-        addition: the stage behind it, where that is a residual sum.
-        residual: what that reads beside the bytes.
+        additions: the stages behind it that are sums with other bytes, residuals or biases, and what each reads.
         table: of the stage behind those, where that is a table and the CPU has instructions for it.
         rest: the stages behind.
     """
@@ -77,8 +76,7 @@ class IntegerEpilogue:
     scaling: Stage
     multiplier: ir.TensorLoad
     places: ir.TensorLoad
-    addition: Stage | None
-    residual: ir.TensorLoad | None
+    additions: tuple[tuple[Stage, ir.TensorLoad], ...]
     table: tirx.Buffer | None
     rest: Epilogue
 
@@ -95,18 +93,22 @@ class IntegerEpilogue:
         tables = {str(load.source.dtype): load for load in scaling.loads if not load.source.same_as(sums)}
         if set(tables) != {"int32", "uint8"}:
             return None
-        addition, residual = None, None
-        if others and _formula(others[0]) == "add":
-            read = [load for load in others[0].loads if not load.source.same_as(scaling.target)]
-            if len(read) == 1 and str(read[0].source.dtype) == "int8":
-                addition, residual = others.pop(0), read[0]
-        done, table = (addition or scaling).target, None
+        made = [scaling.target]
+        additions: list[tuple[Stage, ir.TensorLoad]] = []
+        done, table = scaling.target, None
+        while others and _formula(others[0]) == "add":
+            read = [load for load in others[0].loads if not load.source.same_as(done)]
+            if len(read) != 1 or str(read[0].source.dtype) != "int8" or any(read[0].source.same_as(b) for b in made):
+                break
+            additions.append((others[0], read[0]))
+            done = others.pop(0).target
+            made.append(done)
         if others and _formula(others[0]) == "lookup" and has_tables(facts):
             (table,) = (load.source for load in others[0].loads if not load.source.same_as(done))
             done = others.pop(0).target
         rest = Epilogue(done, tuple(others))
         return IntegerEpilogue(
-            bias, bias_stage, scaling, tables["int32"], tables["uint8"], addition, residual, table, rest
+            bias, bias_stage, scaling, tables["int32"], tables["uint8"], tuple(additions), table, rest
         )
 
     def store(
@@ -189,8 +191,8 @@ class _Pack:
         filled = [*self.part, *[self.part[-1]] * (PACKED - len(self.part))]
         sums = {at: keep(self.words.scaled(self._sum(*at), self.scales[at[1]])) for at in self.part}
         result = keep(self._packed([sums[at] for at in filled], self.end.scaling))
-        if self.end.addition is not None:
-            result = keep(self._added(result, self.end.addition, keep))
+        for stage, other in self.end.additions:
+            result = keep(self._added(result, stage, other, keep))
         if self.end.table is not None:
             result = keep(looked_up(result, self.end.table))
         ordered = keep(self.words.in_order(result))
@@ -212,13 +214,11 @@ class _Pack:
                 packed = choose(packed, tirx.Broadcast(tirx.const(bound, "int8"), 4 * self.words.lanes))
         return packed
 
-    def _added(self, packed: Expr, stage: Stage, keep: _Registers) -> Expr:
-        """The residual sum of packed bytes: pairs of bytes without a sign become words, and one product adds them."""
+    def _added(self, packed: Expr, stage: Stage, residual: ir.TensorLoad, keep: _Registers) -> Expr:
+        """The sum of packed bytes and others: pairs of bytes without a sign become words, and one product adds them."""
         from tvm import tirx
 
         words, numbers, size = self.words, json.loads(stage.note), 4 * self.words.lanes
-        residual = self.end.residual
-        assert residual is not None
         multipliers, constant = _linear(stage, residual)
         signs = tirx.Broadcast(tirx.const(_LEAST, "int8"), size)
         ours = keep(packed ^ signs)
@@ -256,7 +256,9 @@ class _Pack:
             *outer, last = [stage.at(index, self.place(*self.part[at])) for index in load.indices]
             return loops.load(load.source, [*outer, loops.ramp(last, vectors * lanes)])
 
-        if self.is_dense and count == PACKED:
+        is_whole = len(load.indices) == len(stage.axes) and all(map(_is_same, load.indices, stage.axes))
+        is_one_row = len({row for row, _ in self.part}) == 1
+        if self.is_dense and count == PACKED and (is_whole or is_one_row):
             return piece(0, PACKED)
         parts = [piece(min(at, count - 1), 1) for at in range(PACKED)]
         return tirx.Shuffle(parts, [tirx.const(at, "int32") for at in range(4 * lanes)])
@@ -306,6 +308,10 @@ def _channels(load: ir.TensorLoad, stage: Stage, indices: Sequence[Expr], lanes:
     """The numbers of a vector of channels."""
     *outer, last = (stage.at(index, indices) for index in load.indices)
     return loops.load(load.source, [*outer, loops.ramp(last, lanes)])
+
+
+def _is_same(index: Expr, axis: tirx.Var) -> bool:
+    return bool(index.same_as(axis))
 
 
 def _formula(stage: Stage) -> Any:
