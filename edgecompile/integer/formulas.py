@@ -30,8 +30,8 @@ _WRITTEN_OUT = 16  # terms of a sum; those of more are a loop
 NOTE = "edgecompile.integer"
 """An annotation of blocks: which formula they compute, for templates that have faster instructions for all of it.
 
-Its value is JSON: `{"formula": "requantize", "add" or "lookup", ...}` with the numbers that the formula was given. There is none
-on what has other types than int32 or int8 -> int8, nor where 32 bits are not enough.
+Its value is JSON: `{"formula": "requantize", "add" or "lookup", ...}` with the numbers that the formula was given.
+There is none on what has other types than int32 or int8 -> int8, nor where 32 bits are not enough.
 """
 
 

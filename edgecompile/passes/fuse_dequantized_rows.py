@@ -19,8 +19,8 @@ class FuseDequantizedRows:
 
         softmax(dequantize(q))   ->   call_tir(softmax of (q - zero_point) * scale, q)
 
-    Fusion joins what follows to such a kernel, but nothing that stands before it. The arithmetic is that of two kernels:
-    each number is rounded before the row reads it. Scales are per tensor, and shapes static.
+    Fusion joins what follows to such a kernel, but nothing that stands before it. The arithmetic is that of two
+    kernels: each number is rounded before the row reads it. Scales are per tensor, and shapes static.
     """
 
     name: str = "FuseDequantizedRows"
@@ -90,16 +90,15 @@ def _real(levels: te.Tensor, scale: float, zero_point: int) -> te.Tensor:
 
 def _of_rows(value: relax.Expr) -> tuple[str, Callable[..., te.Tensor]] | None:
     """The name and the formula of an operator of rows, as TVM legalises it."""
+    from functools import partial
+
     from tvm import topi
 
-    attributes = getattr(value, "attrs", None)
     match _name(value):
         case "nn.softmax":
-            return "softmax", lambda x: topi.nn.softmax(x, attributes.axis)
+            return "softmax", partial(topi.nn.softmax, axis=value.attrs.axis)
         case "nn.layer_norm":
-            return "layer_norm", lambda x, gamma, beta: topi.nn.layer_norm(
-                x, gamma, beta, axis=attributes.axes, epsilon=attributes.epsilon
-            )
+            return "layer_norm", partial(topi.nn.layer_norm, axis=value.attrs.axes, epsilon=value.attrs.epsilon)
         case _:
             return None
 

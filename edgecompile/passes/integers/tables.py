@@ -11,7 +11,6 @@ from edgecompile.integer.elementwise import ELEMENTWISE, argument_of, evaluate
 from edgecompile.passes.integers.graph import Graph
 from edgecompile.passes.integers.output import Output
 
-
 _PLACES = ("reshape", "flatten", "nn.batch_flatten", "squeeze", "expand_dims", "permute_dims")  # of every number
 
 

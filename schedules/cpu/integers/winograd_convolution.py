@@ -332,4 +332,6 @@ class IntegerWinogradConvolution:
         """True where instructions turn whole vectors of sums into bytes, and all results of a tile belong to y."""
         problem, outputs = self.problem, self.config.outputs
         is_whole = problem.out_height % outputs == problem.out_width % outputs == 0
-        return is_whole and has_words(self.facts, channels) and IntegerEpilogue.of(self.epilogue, self.facts) is not None
+        return (
+            is_whole and has_words(self.facts, channels) and IntegerEpilogue.of(self.epilogue, self.facts) is not None
+        )
