@@ -25,15 +25,15 @@ def has_tables(facts: CpuFacts) -> bool:
 
 
 def looked_up(levels: Expr, table: tirx.Buffer) -> Expr:
-    """`table[levels + 128]` of any number of int8; the table is `[256]` int8.
+    """`table[levels + 128]` of 16, 32 or 64 int8; the table is `[256]` int8.
 
     The instruction takes no notice of a level's sign, so one half of the table is read for each sign.
     """
     from tvm import tirx
 
     count = int(levels.ty.dtype.lanes)
-    whole = [tirx.const(at % count, "int32") for at in range(_BYTES)]
-    filled = levels if count == _BYTES else tirx.Shuffle([levels], whole)
+    whole = [tirx.const(at, "int32") for at in range(_BYTES)]
+    filled = levels if count == _BYTES else tirx.Shuffle([levels] * (_BYTES // count), whole)
     parts = [loops.load(table, [loops.ramp(first, _BYTES)]) for first in range(0, 4 * _BYTES, _BYTES)]
 
     def half(low: Expr, high: Expr) -> Expr:

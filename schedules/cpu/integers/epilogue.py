@@ -82,7 +82,7 @@ class IntegerEpilogue:
 
     @staticmethod
     def of(epilogue: Epilogue, facts: CpuFacts) -> IntegerEpilogue | None:
-        """None where the epilogue begins otherwise."""
+        """None where the epilogue begins otherwise, or reads its first stages again."""
         others = list(epilogue.stages)
         bias = _bias(others[0], epilogue.anchor) if others else None
         bias_stage = others.pop(0) if bias is not None else None
@@ -90,20 +90,23 @@ class IntegerEpilogue:
         if not others or _formula(others[0]) != "requantize":
             return None
         scaling = others.pop(0)
+        if _reads(others, [epilogue.anchor, sums]):
+            return None
         tables = {str(load.source.dtype): load for load in scaling.loads if not load.source.same_as(sums)}
         if set(tables) != {"int32", "uint8"}:
             return None
         made = [scaling.target]
         additions: list[tuple[Stage, ir.TensorLoad]] = []
         done, table = scaling.target, None
-        while others and _formula(others[0]) == "add":
+        # What a later stage reads again must stay: a table's argument, say, of which the answer is a factor.
+        while others and _formula(others[0]) == "add" and not _reads(others[1:], made):
             read = [load for load in others[0].loads if not load.source.same_as(done)]
             if len(read) != 1 or str(read[0].source.dtype) != "int8" or any(read[0].source.same_as(b) for b in made):
                 break
             additions.append((others[0], read[0]))
             done = others.pop(0).target
             made.append(done)
-        if others and _formula(others[0]) == "lookup" and has_tables(facts):
+        if others and _formula(others[0]) == "lookup" and has_tables(facts) and not _reads(others[1:], made):
             (table,) = (load.source for load in others[0].loads if not load.source.same_as(done))
             done = others.pop(0).target
         rest = Epilogue(done, tuple(others))
@@ -308,6 +311,11 @@ def _channels(load: ir.TensorLoad, stage: Stage, indices: Sequence[Expr], lanes:
     """The numbers of a vector of channels."""
     *outer, last = (stage.at(index, indices) for index in load.indices)
     return loops.load(load.source, [*outer, loops.ramp(last, lanes)])
+
+
+def _reads(stages: Sequence[Stage], buffers: Sequence[tirx.Buffer]) -> bool:
+    """True where one of the stages reads one of the buffers."""
+    return any(load.source.same_as(buffer) for stage in stages for load in stage.loads for buffer in buffers)
 
 
 def _is_same(index: Expr, axis: tirx.Var) -> bool:
