@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 NOTE = "edgecompile.integer"
 """An annotation of blocks: which formula they compute, for templates that have faster instructions for all of it.
 
-Its value is JSON: `{"formula": "requantize" or "add", ...}` with the numbers that the formula was given. There is none
-on what has other types than int32 or int8 -> int8, nor where 32 bits are not enough.
+Its value is JSON: `{"formula": "requantize", "add" or "lookup", ...}` with the numbers that the formula was given.
+There is none on what has other types than int32 or int8 -> int8, nor where 32 bits are not enough.
 """
 
 
@@ -96,16 +97,19 @@ def add(
         away = total + tirx.shift_right(total, tirx.const(31, "int32"))
         return clip_value(round_shift(away, tirx.const(shift - 1, "uint8")), zero_point, low, high, "int8")
 
+    common = numbers_of(_common(a, b))
+
     def value(*indices: ir.Expr) -> ir.Expr:
         terms = [
-            term(_broadcast(tensor, indices), zero, multiplier)
+            term(_broadcast(tensor, indices, common), zero, multiplier)
             for tensor, zero, multiplier in zip((a, b), zero_points, multipliers, strict=True)
         ]
         return bound(terms[0] + terms[1], rounded, "total")
 
     notes = _note("add", {"shift": shift, "zero_point": zero_point, "low": low, "high": high})
-    same = numbers_of(a.shape) == numbers_of(b.shape)
-    return te.compute(_common(a, b), value, name="integer_add", attrs=notes if same else None)
+    is_whole = common in (numbers_of(a.shape), numbers_of(b.shape))
+    simple = is_whole and all(_is_whole_or_row(tensor, common) for tensor in (a, b))
+    return te.compute(_common(a, b), value, name="integer_add", attrs=notes if simple else None)
 
 
 def multiply_elements(
@@ -127,10 +131,11 @@ def multiply_elements(
     """
     from tvm import te, tirx
 
+    common = numbers_of(_common(a, b))
+
     def value(*indices: ir.Expr) -> ir.Expr:
-        first, second = (
-            _centred(_broadcast(tensor, indices), zero) for tensor, zero in zip((a, b), zero_points, strict=True)
-        )
+        operands = zip((a, b), zero_points, strict=True)
+        first, second = (_centred(_broadcast(tensor, indices, common), zero) for tensor, zero in operands)
         scaled = round_shift(first * second * multiplier, tirx.const(shift - 1, "uint8"))
         return clip_value(scaled, zero_point, low, high, "int8")
 
@@ -141,7 +146,10 @@ def lookup(x: te.Tensor, table: te.Tensor) -> te.Tensor:
     """`table[x + 128]` of int8 x; the table has 256 entries of any dtype."""
     from tvm import te, tirx
 
-    return te.compute(x.shape, lambda *indices: table(tirx.Cast("int32", x(*indices)) + 128), name="lookup")
+    notes = _note("lookup", {}) if str(table.dtype) == "int8" else None
+    return te.compute(
+        x.shape, lambda *indices: table(tirx.Cast("int32", x(*indices)) + 128), name="lookup", attrs=notes
+    )
 
 
 def _centred(value: ir.Expr, zero: int) -> ir.Expr:
@@ -156,13 +164,20 @@ def _common(a: te.Tensor, b: te.Tensor) -> list[ir.Expr]:
     return extents(*np.broadcast_shapes(numbers_of(a.shape), numbers_of(b.shape)))
 
 
-def _broadcast(tensor: te.Tensor, indices: Sequence[ir.Expr]) -> ir.Expr:
-    """The element of a tensor that belongs to one of the common shape."""
+def _is_whole_or_row(tensor: te.Tensor, common: tuple[int, ...]) -> bool:
+    """True where a tensor has the common shape, or no more than that of one row."""
+    shape = numbers_of(tensor.shape)
+    return shape == common or (bool(shape) and math.prod(shape) == shape[-1] == common[-1])
+
+
+def _broadcast(tensor: te.Tensor, indices: Sequence[ir.Expr], common: Sequence[int]) -> ir.Expr:
+    """The element of a tensor that belongs to one of the common shape; where it has that shape, the very same place."""
     from tvm import tirx
 
     shape = numbers_of(tensor.shape)
-    own = indices[len(indices) - len(shape) :]
-    return tensor(*(tirx.const(0, "int64") if extent == 1 else i for extent, i in zip(shape, own, strict=True)))
+    behind = len(indices) - len(shape)
+    places = zip(shape, indices[behind:], common[behind:], strict=True)
+    return tensor(*(tirx.const(0, "int64") if extent == 1 != whole else i for extent, i, whole in places))
 
 
 def _note(formula: str, numbers: Mapping[str, object]) -> dict[str, str]:

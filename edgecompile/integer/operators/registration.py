@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -38,11 +39,22 @@ Formula: TypeAlias = "Callable[..., te.Tensor | Sequence[te.Tensor]]"
 
 
 def is_elementwise(call: relax.Call) -> bool:
-    """True where each element comes from the same element of each tensor, and from tables: nothing broadcasts."""
+    """True where each element comes from the same element of each tensor, and from tables: no tensor broadcasts.
+
+    A constant with one number for each index of the last axis, a bias of bytes, is a table too.
+    """
     if call.op.name not in (REQUANTIZE, ADD, MULTIPLY, LOOKUP):
         return False
     operands = call.args[:2] if call.op.name in (ADD, MULTIPLY) else call.args[:1]
-    return len({shape_of(operand) for operand in operands}) == 1
+    whole = [operand for operand in operands if not _is_table(operand, call)]
+    return bool(whole) and {shape_of(operand) for operand in whole} == {shape_of(call)}
+
+
+def _is_table(operand: relax.Expr, call: relax.Call) -> bool:
+    """True for a constant of the extent of the last axis, and of 1 elsewhere."""
+    if not isinstance(operand, tvm.ir.GenericConst) or not operand.value.shape or not shape_of(call):
+        return False
+    return math.prod(shape_of(operand)) == shape_of(operand)[-1] == shape_of(call)[-1]
 
 
 def formula(call: relax.Call, channel: Channel | None = None) -> Formula:

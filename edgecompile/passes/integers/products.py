@@ -188,7 +188,7 @@ def _batched(call: relax.Call, bias: np.ndarray | None, layer: str, graph: Graph
 def _unpermuted(value: relax.Expr, graph: Graph) -> tuple[relax.Expr, tuple[int, ...]]:
     """What a tensor is permutations of, and the order in which they take its dimensions; () where there are none."""
     axes = tuple(range(len(value.ty.shape.values)))
-    while (call := graph.call(value, "permute_dims")) is not None:
+    while (call := graph.call(graph.before_conversions(value), "permute_dims")) is not None:
         order = (
             [int(axis) for axis in call.attrs.axes] if call.attrs.axes is not None else [*reversed(range(len(axes)))]
         )
