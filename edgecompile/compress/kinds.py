@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from edgecompile.compress.lowrank.recipe import LowRankStep
 from edgecompile.compress.quantize.recipe import QuantizeStep
 from edgecompile.compress.step import Step
 
@@ -29,6 +30,12 @@ class Kind:
 
 
 KINDS = {
+    "lowrank": Kind(
+        LowRankStep,
+        function="edgecompile.compress.lowrank.factorise:factorise",
+        preview="edgecompile.compress.lowrank.describe:preview",
+        analysis="edgecompile.compress.lowrank.analysis:analyze_factorisation",
+    ),
     "quantize": Kind(
         QuantizeStep,
         function="edgecompile.compress.quantize:quantize",
