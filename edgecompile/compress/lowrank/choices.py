@@ -58,7 +58,9 @@ def choices_of(layer: WeightedLayer, rule: LayerRule, problem: Problem, lanes: i
     found = []
     for kind in methods_for(rule.method, layer.shape):
         method = kind(problem)
-        ranks = [_asked(method, rule, lanes)] if rule.has_rank else _worth_trying(method, lanes)
+        ranks = (
+            [kind.trimmed(layer.shape, _asked(method, rule, lanes))] if rule.has_rank else _worth_trying(method, lanes)
+        )
         found += [_choice(method, each, is_asked=rule.ratio is not None or _is_number(rule)) for each in ranks]
     return found
 
@@ -91,7 +93,9 @@ def _worth_trying(method: Method, lanes: int) -> list[Ranks]:
     saving = [
         ranks
         for ranks in itertools.product(*steps)
-        if method.params(shape, ranks) < shape.params and method.macs(shape, ranks) < shape.macs
+        if method.trimmed(shape, ranks) == ranks
+        and method.params(shape, ranks) < shape.params
+        and method.macs(shape, ranks) < shape.macs
     ]
     return list(_some(saving)) if method.name == "cp" else saving
 

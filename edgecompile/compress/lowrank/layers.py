@@ -105,10 +105,16 @@ def shape_of(product: Product) -> LayerShape:
 
 
 def _why_not(call: relax.Call, product: Product | None, readers: Counter[int]) -> str:
+    import numpy as np
+
     if _operator(call) == "nn.conv2d" and int(call.attrs.groups) != 1:
         return f"a convolution of {int(call.attrs.groups)} groups is small already: its factors would mix the groups"
     if product is None:
         return "it has no constant float32 weight, a matrix of matmul or OIHW of conv2d"
+    if not np.isfinite(product.weight).all():
+        return "its weight has NaN or infinite values"
+    if not product.weight.any():
+        return "its weight is all zero"
     if readers[call.args[1].value.data_ptr()] > 1:
         return "its weight is shared with another layer: both would have factors of their own"
     return ""

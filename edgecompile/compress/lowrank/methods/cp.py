@@ -7,6 +7,7 @@ with the kernel's two axes as one, so that one depthwise kernel does what two wo
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 
@@ -87,7 +88,8 @@ class Cp(Method):
         tensor = self.problem.weight.reshape(shape.outputs, shape.inputs, shape.taps)
         if root is not None:
             tensor = np.einsum("kct,cd->kdt", tensor, root)
-        with tensorly.backend_context("numpy", local_threadsafe=True):
+        with tensorly.backend_context("numpy", local_threadsafe=True), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that singular vectors do not start all columns
             _, (_, inputs, taps) = parafac(
                 tensor, rank, n_iter_max=_ROUNDS, init="svd", tol=_TOLERANCE, random_state=_SEED
             )

@@ -44,6 +44,12 @@ class Method(ABC):
     def macs(cls, shape: LayerShape, ranks: Ranks) -> int:
         """Multiply-accumulates of one inference."""
 
+    @classmethod
+    def trimmed(cls, shape: LayerShape, ranks: Ranks) -> Ranks:
+        """The lowest ranks that can do what these can."""
+        del shape
+        return ranks
+
     @abstractmethod
     def error(self, ranks: Ranks) -> float:
         """The squared error of the results by their squares, or an estimate that costs less than the factors."""

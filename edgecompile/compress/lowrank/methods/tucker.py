@@ -36,6 +36,12 @@ class Tucker(SpectralMethod):
         )
 
     @classmethod
+    def trimmed(cls, shape: LayerShape, ranks: Ranks) -> Ranks:
+        """See `Method`: of the core as a matrix, neither side has a higher rank than the other times the taps."""
+        before, after = ranks
+        return min(before, after * shape.taps), min(after, before * shape.taps)
+
+    @classmethod
     def params(cls, shape: LayerShape, ranks: Ranks) -> int:
         """See `Method`."""
         before, after = ranks
