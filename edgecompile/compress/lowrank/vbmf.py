@@ -27,6 +27,7 @@ def vbmf_rank(matrix: np.ndarray) -> int:
     if not squares.sum() > 0:
         return 0
     squares = squares / squares[0]  # of no matter to the rank, and far from underflow
+    squares[squares < (long * np.finfo(np.float64).eps) ** 2] = 0  # what rounding alone leaves
     aspect = short / long
     tau = _TAU * np.sqrt(aspect)
     edge = (1 + tau) * (1 + aspect / tau)
