@@ -10,7 +10,7 @@ from edgecompile.compress.lowrank.choices import CostName
 from edgecompile.compress.lowrank.choose import choose, least_share, totals
 from edgecompile.compress.lowrank.factors import Factors
 from edgecompile.compress.lowrank.prepare import Prepared, with_module
-from edgecompile.compress.lowrank.recipe import LowRankStep
+from edgecompile.compress.lowrank.recipe import Budget, LowRankStep
 from edgecompile.compress.lowrank.rewrite import rewrite
 from edgecompile.compress.lowrank.table import decisions_of, figures_of
 from edgecompile.compress.quantize.mixed.timing import Cost
@@ -126,7 +126,16 @@ class _Judge:
             what: CostName = "macs" if budget is not None and budget.macs is not None else "params"
             attempt = self._faster(what, budget.share if budget is not None else None)
         attempt, after = self._within_limit(attempt)
-        return self._finish(attempt, after)
+        return self._finish(attempt, after, self._missed(budget, attempt))
+
+    def _missed(self, budget: Budget | None, attempt: _Attempt) -> str:
+        """Of a budget that could only be met with what is slower or too inexact; "" where it is met."""
+        if budget is None or budget.latency is not None or not self._refused:
+            return ""
+        left = totals(self._ready, attempt.chosen)["macs" if budget.macs is not None else "params"]
+        if left <= budget.share:
+            return ""
+        return f"; the budget {budget.what}={budget.share:g} is missed, by what is not faster or too inexact"
 
     def _by_latency(self, latency: float) -> _Attempt:
         """The attempt whose time is nearest below, by halving an interval of the MACs that are left."""
@@ -162,16 +171,14 @@ class _Judge:
         Where the budget cannot be met without it, the layers that are no faster stay as they were, and the budget is
         missed: the outcome says so.
         """
+        attempt = self._attempt(choose(self._ready, what, share, self._banned))
         for _ in range(_ROUNDS):
-            try:
-                attempt = self._attempt(choose(self._ready, what, share, self._banned))
-            except InvalidRecipeError:
-                if not self._banned:
-                    raise
-                break
             if not attempt.slow:
                 return attempt
             self._ban(attempt)
+            if share is not None and least_share(self._ready, what, self._banned) > share:
+                break
+            attempt = self._attempt(choose(self._ready, what, share, self._banned))
         rest = {name: None if name in attempt.slow else choice for name, choice in attempt.chosen.items()}
         return self._attempt(rest)
 
@@ -239,7 +246,7 @@ class _Judge:
             after = self._metric(attempt.candidate.predict)
         return attempt, after
 
-    def _finish(self, attempt: _Attempt, after: float | None) -> _Verdict:
+    def _finish(self, attempt: _Attempt, after: float | None, missed: str) -> _Verdict:
         """Compare the whole models, and word what was decided."""
         unit = self._bench.unit
         plain, cost = self._bench.compare([self._plain, attempt.candidate])
@@ -249,7 +256,7 @@ class _Judge:
         metric = "" if after is None else f", metric {number(self._before)} -> {number(after)}"
         sizes = f"{left['params']:.3f} of the parameters, {left['macs']:.3f} of the MACs"
         if pays:
-            outcome = f"{len(attempt.factors)} layers factorised: {time}, {sizes}{metric}"
+            outcome = f"{len(attempt.factors)} layers factorised: {time}, {sizes}{metric}{missed}"
         elif attempt.factors:
             outcome = f"nothing is factorised: the model as a whole is not faster, {time} with {sizes}{metric}"
         else:

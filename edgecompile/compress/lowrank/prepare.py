@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from edgecompile.compress.lowrank.choices import Choice, CostName, choices_of
 from edgecompile.compress.lowrank.layers import WeightedLayer, weighted_layers
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 MOST_TERMS = 8192
 """Of a layer whose Gram matrix is gathered: 512 MB of float64."""
 
-_SAMPLES_KEPT = 1  # to time with, and for the self-test
+LayerInputs: TypeAlias = "tuple[np.ndarray, np.ndarray | None]"
+"""Of a layer: its damped Gram matrix, and rows that are not in it."""
 
 
 @dataclass(frozen=True)
@@ -79,16 +80,16 @@ def prepare(
     simplified = simplify_model(model)
     resolved = resolve(step, weighted_layers(simplified))
     asked = [found for found in resolved if not found.why_not and (found.rule.has_rank or step.budget is not None)]
-    grams: dict[str, np.ndarray] = {}
+    inputs: dict[str, LayerInputs] = {}
     notes = dict.fromkeys((found.layer.name for found in asked), "of the weight alone")
     sample: Mapping[str, np.ndarray] = {}
     if data is not None:
         weighed = [found.layer for found in asked if found.rule.activations]
-        sample = _gather(simplified, weighed, data, samples, folder, grams, notes, progress)
+        sample = _gather(simplified, weighed, data, samples, folder, inputs, notes, progress)
     choices: dict[str, Sequence[Choice]] = {}
     for number, found in enumerate(asked, 1):
         progress(f"decompose {number} of {len(asked)}: {found.layer.name}")
-        problem = Problem(found.layer.shape, found.layer.weight, grams.get(found.layer.name))
+        problem = Problem(found.layer.shape, found.layer.weight, *inputs.get(found.layer.name, (None, None)))
         choices[found.layer.name] = choices_of(found.layer, found.rule, problem, lanes)
     return Prepared(simplified, resolved, choices, notes, sample)
 
@@ -99,13 +100,11 @@ def _gather(
     data: Data,
     samples: int | None,
     folder: Path,
-    grams: dict[str, np.ndarray],
+    found: dict[str, LayerInputs],
     notes: dict[str, str],
     progress: Callable[[str], None],
 ) -> Mapping[str, np.ndarray]:
-    """The damped Gram matrix of each layer's inputs, in a file; and the first sample."""
-    import numpy as np
-
+    """What each layer reads, in files; and the first sample."""
     from edgecompile.compress.activations.gather import gather
     from edgecompile.compress.activations.runs import Runs
     from edgecompile.compress.lowrank.problem import damped
@@ -125,15 +124,25 @@ def _gather(
             if inputs.gram is None or not inputs.is_finite or not inputs.gram_rows:
                 notes[product.name] = "of the weight alone: its inputs are NaN or infinite"
                 continue
-            found = damped(inputs.gram[0])
-            if found is not None:
-                path = folder / f"{number}.npy"
-                np.save(path, found)
-                grams[product.name] = np.load(path, mmap_mode="r")
-                notes[product.name] = f"of its results on {inputs.gram_rows:,} places of the data"
+            gram, held_out = damped(inputs.gram[0]), inputs.held_out.rows
+            if gram is None:
+                notes[product.name] = "of the weight alone: its inputs are all zero"
+                continue
+            rows = None if held_out is None else _in_file(held_out[0], folder / f"{number}-rows.npy")
+            found[product.name] = (_in_file(gram, folder / f"{number}-gram.npy"), rows)
+            notes[product.name] = "of its results on data" if rows is None else "of its results on data held out"
     if not replay.first:  # nothing asked for data
         next(iter(replay))
     return replay.first
+
+
+def _in_file(array: np.ndarray, path: Path) -> np.ndarray:
+    """The array as a file in memory, of which the system keeps what there is room for."""
+    import numpy as np
+
+    np.save(path, array)
+    mapped: np.ndarray = np.load(path, mmap_mode="r")
+    return mapped
 
 
 def with_module(model: Model, module: object, sample: Mapping[str, np.ndarray]) -> Model:

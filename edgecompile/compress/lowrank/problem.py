@@ -8,7 +8,7 @@ import numpy as np
 
 from edgecompile.compress.lowrank.shape import LayerShape
 
-DAMPING = 1e-4
+DAMPING = 1e-2
 """Of the mean of the Gram matrix' diagonal, added to it: inputs that never occurred still count a little, so that the
 matrix can be inverted, and the layer stays near itself for them."""
 
@@ -26,12 +26,16 @@ class Problem:
         gram: float64 `[terms, terms]`, the damped mean of `x x^T` where x are the terms of one sum, ordered as in the
             weight; see `damped`. It may be a file in memory: it is read a few times, and no copy stays. None where all
             errors of the weight count alike.
+        held_out: `[rows, terms]`, terms that are not in the Gram matrix, to judge by; None where there are none.
     """
 
-    def __init__(self, shape: LayerShape, weight: np.ndarray, gram: np.ndarray | None) -> None:
+    def __init__(
+        self, shape: LayerShape, weight: np.ndarray, gram: np.ndarray | None, held_out: np.ndarray | None = None
+    ) -> None:
         self.shape = shape
         self.weight = weight.astype(np.float64)
         self.gram = gram
+        self._held_out = held_out
 
     @property
     def matrix(self) -> np.ndarray:
@@ -59,15 +63,20 @@ class Problem:
         rows = self.shape.inputs * height
         return np.linalg.cholesky(np.einsum("rjsj->rs", self.gram.reshape(rows, width, rows, width)))
 
-    def squares(self, matrix: np.ndarray) -> float:
-        """The mean square sum of the results of a matrix `[outputs, terms]`; without a Gram matrix its own squares."""
+    def _squares(self, matrix: np.ndarray) -> float:
+        """Of the results of a matrix `[outputs, terms]`, up to a factor; without data its own."""
+        if self._held_out is not None:
+            return float(np.square(self._held_out @ matrix.T.astype(np.float32), dtype=np.float64).sum())
         weighted = matrix if self.gram is None else matrix @ self.gram
         return max(float((weighted * matrix).sum()), 0.0)
 
     def error(self, matrix: np.ndarray) -> float:
-        """The squared error of the results by their squares, where the weight were this `[outputs, terms]`."""
-        whole = self.squares(self.matrix)
-        return self.squares(self.matrix - matrix) / whole if whole > 0 else 0.0
+        """The squared error of the results by their squares, where the weight were this `[outputs, terms]`.
+
+        It is that on data held out where there are any.
+        """
+        whole = self._squares(self.matrix)
+        return self._squares(self.matrix - matrix) / whole if whole > 0 else 0.0
 
 
 def damped(gram: np.ndarray, damping: float = DAMPING) -> np.ndarray | None:
