@@ -30,17 +30,17 @@ class Kind:
 
 
 KINDS = {
-    "lowrank": Kind(
-        LowRankStep,
-        function="edgecompile.compress.lowrank.factorise:factorise",
-        preview="edgecompile.compress.lowrank.describe:preview",
-        analysis="edgecompile.compress.lowrank.analysis:analyze_factorisation",
-    ),
     "quantize": Kind(
         QuantizeStep,
         function="edgecompile.compress.quantize:quantize",
         preview="edgecompile.compress.quantize.describe:preview",
         analysis="edgecompile.compress.quantize.mixed.analysis:analyze_quantization",
+    ),
+    "lowrank": Kind(
+        LowRankStep,
+        function="edgecompile.compress.lowrank.factorise:factorise",
+        preview="edgecompile.compress.lowrank.describe:preview",
+        analysis="edgecompile.compress.lowrank.analysis:analyze_factorisation",
     ),
 }
 

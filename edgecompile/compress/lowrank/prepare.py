@@ -12,6 +12,7 @@ from edgecompile.compress.lowrank.choices import Choice, CostName, choices_of
 from edgecompile.compress.lowrank.layers import WeightedLayer, weighted_layers
 from edgecompile.compress.lowrank.resolve import ResolvedLayer, resolve
 from edgecompile.compress.lowrank.solve import Costs
+from edgecompile.errors import InvalidRecipeError
 from edgecompile.passes.simplify_model import simplify_model
 
 if TYPE_CHECKING:
@@ -72,11 +73,17 @@ def prepare(
         folder: for Gram matrices, which stay there as long as choices are used.
 
     Raises:
-        InvalidRecipeError: the recipe does not fit the model.
+        InvalidRecipeError: the recipe does not fit the model, or the model is quantized already.
         InvalidCalibrationError: see `read_samples`.
     """
     from edgecompile.compress.lowrank.problem import Problem
 
+    quantized = next((layer for layer in model.layers if layer.operator in ("quantize", "dequantize")), None)
+    if quantized is not None:
+        raise InvalidRecipeError(
+            f"lowrank needs a float model, found {quantized.operator} {quantized.name!r}: put it before the step that "
+            "quantizes"
+        )
     simplified = simplify_model(model)
     resolved = resolve(step, weighted_layers(simplified))
     asked = [found for found in resolved if not found.why_not and (found.rule.has_rank or step.budget is not None)]
