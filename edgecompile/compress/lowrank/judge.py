@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 FASTER = 0.98
 """Of the time: with less to gain, noise decides."""
 
-_ROUNDS = 4  # of choosing without what was no faster
+_ROUNDS = 5  # of choosing without what was no faster
+_MUCH_LESS = 0.7  # of the work of a choice that is no faster: what is worth another try
 _TRIES = 7  # of halving the interval around a latency
 _NEAR = 0.04  # of the latency that was asked for, which is found well within the 10 % that are promised
 _SUFFIXES = ("", "_u", "_core")
@@ -114,6 +115,7 @@ class _Judge:
         self._plain = bench.build("original", ready.model.module)
         self._before = metric(self._plain.predict) if metric else None  # a wrong evaluation should cost no minutes
         self._banned: set[tuple[str, str]] = set()
+        self._slow_methods: set[tuple[str, str]] = set()
         self._refused: dict[str, str] = {}
         self._factors: dict[tuple[str, str], Factors] = {}
         self._attempts: dict[tuple[tuple[str, str], ...], _Attempt] = {}
@@ -172,26 +174,32 @@ class _Judge:
         missed: the outcome says so.
         """
         attempt = self._attempt(choose(self._ready, what, share, self._banned))
-        for _ in range(_ROUNDS):
+        for tried in range(1, _ROUNDS + 1):
             if not attempt.slow:
                 return attempt
-            self._ban(attempt)
+            self._ban(attempt, wholly=tried == _ROUNDS)
             if share is not None and least_share(self._ready, what, self._banned) > share:
                 break
             attempt = self._attempt(choose(self._ready, what, share, self._banned))
         rest = {name: None if name in attempt.slow else choice for name, choice in attempt.chosen.items()}
         return self._attempt(rest)
 
-    def _ban(self, attempt: _Attempt) -> None:
-        """The slow choices, and those of the same method with more work."""
+    def _ban(self, attempt: _Attempt, *, wholly: bool) -> None:
+        """The slow choices, and those of the same method with no much less work; all of it at the second time.
+
+        Args:
+            wholly: leave the slow layers as they were, since there is no time for more tries.
+        """
         for name, why in attempt.slow.items():
             choice = attempt.chosen[name]
             assert choice is not None
+            least = 0.0 if (name, choice.method.name) in self._slow_methods else _MUCH_LESS * choice.macs
             self._refused[name] = why
+            self._slow_methods.add((name, choice.method.name))
             self._banned |= {
                 (name, other.name)
                 for other in self._ready.choices[name]
-                if other.method is choice.method and other.macs >= choice.macs
+                if wholly or (other.method is choice.method and other.macs >= least)
             }
 
     def _attempt(self, chosen: Chosen) -> _Attempt:
