@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgecompile.compress.lowrank.choices import CostName
@@ -23,6 +24,8 @@ from edgecompile.frontend.model import Model
 from edgecompile.target import Target
 
 if TYPE_CHECKING:
+    import tvm
+
     from edgecompile.compress.driver import Evaluate, StepResult
     from edgecompile.compress.lowrank.solve import Chosen
 
@@ -70,10 +73,11 @@ def judged_step(
             from edgecompile.compress.lowrank.table import write_tables
 
             write_tables(folder, found.decisions, found.figures)
-        changed = with_module(model, found.candidate.module, ready.sample) if found.chosen else model
+        changed = with_module(model, found.module, ready.sample) if found.factors else model
         return StepResult(changed, found.decisions, found.figures, is_judged=True)
 
 
+@dataclass(frozen=True)
 class _Attempt:
     """A choice of layers, compiled.
 
@@ -81,24 +85,25 @@ class _Attempt:
         chosen: by layer.
         factors: of those that have some.
         candidate: the compiled model.
+        costs: by layer what its kernels took before and take now, by the names of a table's columns.
         slow: why it is no faster, by layer.
     """
 
-    def __init__(self, chosen: Chosen, factors: Mapping[str, Factors], candidate: Candidate) -> None:
-        self.chosen, self.factors, self.candidate = chosen, factors, candidate
-        self.slow: dict[str, str] = {}
-        self.costs: dict[str, dict[str, float]] = {}
+    chosen: Chosen
+    factors: Mapping[str, Factors]
+    candidate: Candidate
+    costs: dict[str, dict[str, float]] = field(default_factory=dict)
+    slow: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
 class _Verdict:
-    def __init__(
-        self,
-        chosen: Mapping[str, Factors],
-        candidate: Candidate,
-        decisions: list[Decision],
-        figures: Mapping[str, Mapping[str, float]],
-    ) -> None:
-        self.chosen, self.candidate, self.decisions, self.figures = chosen, candidate, decisions, figures
+    """What ships: the module with these factors; see `StepResult` for the others."""
+
+    factors: Mapping[str, Factors]
+    module: tvm.IRModule
+    decisions: list[Decision]
+    figures: Mapping[str, Mapping[str, float]]
 
 
 class _Judge:
@@ -278,7 +283,7 @@ class _Judge:
             if name in figures:
                 figures[name] |= costs
         first = Decision(OUTCOME_STEP, self._ready.model.name, pays, outcome)
-        return _Verdict(factors, attempt.candidate if pays else self._plain, [first, *worded], figures)
+        return _Verdict(factors, (attempt.candidate if pays else self._plain).module, [first, *worded], figures)
 
     def _with_times(self, decision: Decision, attempt: _Attempt, unit: str, pays: bool) -> Decision:
         name, reason = decision.subject, decision.reason
