@@ -90,7 +90,8 @@ def measure(network: str, methods: Sequence[str], budget: str, samples: int) -> 
             try:
                 made.append((method, errors_of, ec.compress(model, f"lowrank,{budget},method={method}", data)))
             except InvalidRecipeError as error:
-                missed.append(Row(network, method, errors_of, *[float("nan")] * 5, str(error)))
+                nothing = float("nan")
+                missed.append(Row(network, method, errors_of, nothing, nothing, nothing, nothing, nothing, str(error)))
     with tempfile.TemporaryDirectory() as folder:
         artifacts = [
             ec.compile(each, out=Path(folder) / str(index), threads=1) for index, (_, _, each) in enumerate(made)

@@ -6,41 +6,41 @@ from collections.abc import Collection, Mapping, Sequence
 
 from edgecompile.compress.lowrank.choices import Choice, CostName
 from edgecompile.compress.lowrank.prepare import Prepared
-from edgecompile.compress.lowrank.solve import Chosen, smallest, solve
+from edgecompile.compress.lowrank.solve import Chosen, Costs, smallest, solve
 from edgecompile.errors import InvalidRecipeError
 
 Banned = Collection[tuple[str, str]]
 """Layers and the names of choices that were measured and do not pay."""
 
 
-def choose(ready: Prepared, what: CostName, share: float | None, banned: Banned = ()) -> Chosen:
+def choose(ready: Prepared, costs: Costs, share: float | None, banned: Banned = ()) -> Chosen:
     """The choice of each layer that can be factorised.
 
     A layer whose rule says how far gets the choice of the fewest multiply-accumulates, if they are fewer than before or
     the rule names the rank itself. The others share the budget; without one they stay.
 
     Args:
-        share: of the budget, in `what`; None without one.
+        costs: what the budget is of.
+        share: of the budget; None without one.
 
     Raises:
         InvalidRecipeError: the budget cannot be met.
     """
     fixed, free = _parts(ready, banned)
-    costs = ready.costs(what)
     if share is None:
         return {**fixed, **dict.fromkeys(free)}
     least = smallest(costs, fixed, free)
     if least > share:
         without = ", without what was measured to be no faster" if banned else ""
         raise InvalidRecipeError(
-            f"the budget {what}={share:g} cannot be met: the smallest reachable is {_rounded_up(least)}{without}"
+            f"the budget {costs.what}={share:g} cannot be met: the smallest reachable is {_rounded_up(least)}{without}"
         )
     return solve(costs, fixed, free, share)
 
 
-def least_share(ready: Prepared, what: CostName, banned: Banned = ()) -> float:
+def least_share(ready: Prepared, costs: Costs, banned: Banned = ()) -> float:
     """The smallest budget that can be met."""
-    return smallest(ready.costs(what), *_parts(ready, banned))
+    return smallest(costs, *_parts(ready, banned))
 
 
 def _parts(ready: Prepared, banned: Banned) -> tuple[dict[str, Choice | None], dict[str, Sequence[Choice]]]:

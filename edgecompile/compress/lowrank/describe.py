@@ -51,8 +51,8 @@ def preview(model: Model, step: LowRankStep) -> list[LowRankRow]:
         )
         budget = step.budget
         # A time is measured; the share of the work is the nearest to it that is known without.
-        what = "params" if budget is None or budget.params is not None else "macs"
-        chosen = choose(ready, what, None if budget is None else budget.share)  # type: ignore[arg-type]
+        costs = ready.costs("params" if budget is None or budget.params is not None else "macs")
+        chosen = choose(ready, costs, None if budget is None else budget.share)
         rows = []
         for found in ready.layers:
             layer, choice = found.layer, chosen.get(found.layer.name)

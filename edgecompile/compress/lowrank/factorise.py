@@ -78,7 +78,7 @@ def factorise(
         what, share = "params", None
         if step.budget is not None:
             what, share = step.budget.what, step.budget.share
-        chosen = choose(ready, "macs" if what == "macs" else "params", share)
+        chosen = choose(ready, ready.costs("macs" if what == "macs" else "params"), share)
         factors = make(chosen, progress)
         decisions = decisions_of(ready, chosen, factors, "; judged by MACs and parameters, not measured")
         if not factors:

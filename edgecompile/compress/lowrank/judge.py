@@ -14,6 +14,7 @@ from edgecompile.compress.lowrank.prepare import Prepared, with_module
 from edgecompile.compress.lowrank.recipe import Budget, LowRankStep
 from edgecompile.compress.lowrank.rewrite import rewrite
 from edgecompile.compress.lowrank.table import decisions_of, figures_of
+from edgecompile.compress.lowrank.times import Times
 from edgecompile.compress.quantize.mixed.timing import Cost
 from edgecompile.compress.quantize.mixed.wording import number, place_of_time
 from edgecompile.compress.quantize.mixed.workbench import Candidate, Workbench
@@ -27,15 +28,16 @@ if TYPE_CHECKING:
     import tvm
 
     from edgecompile.compress.driver import Evaluate, StepResult
-    from edgecompile.compress.lowrank.solve import Chosen
+    from edgecompile.compress.lowrank.solve import Chosen, Costs
 
 FASTER = 0.98
 """Of the time: with less to gain, noise decides."""
 
 _ROUNDS = 5  # of choosing without what was no faster
 _MUCH_LESS = 0.7  # of the work of a choice that is no faster: what is worth another try
-_TRIES = 7  # of halving the interval around a latency
-_NEAR = 0.04  # of the latency that was asked for, which is found well within the 10 % that are promised
+_TRIES = 7  # of meeting a latency
+_NEAR = 0.03  # of the latency that was asked for: near enough to stop
+_PROMISED = 0.1  # likewise: a budget that is missed by more is refused
 _SUFFIXES = ("", "_u", "_core")
 
 
@@ -77,7 +79,7 @@ def judged_step(
         return StepResult(changed, found.decisions, found.figures, is_judged=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Attempt:
     """A choice of layers, compiled.
 
@@ -131,7 +133,7 @@ class _Judge:
             attempt = self._by_latency(budget.latency)
         else:
             what: CostName = "macs" if budget is not None and budget.macs is not None else "params"
-            attempt = self._faster(what, budget.share if budget is not None else None)
+            attempt = self._faster(self._ready.costs(what), budget.share if budget is not None else None)
         attempt, after = self._within_limit(attempt)
         return self._finish(attempt, after, self._missed(budget, attempt))
 
@@ -145,47 +147,49 @@ class _Judge:
         return f"; the budget {budget.what}={budget.share:g} is missed, by what is not faster or too inexact"
 
     def _by_latency(self, latency: float) -> _Attempt:
-        """The attempt whose time is nearest below, by halving an interval of the MACs that are left."""
-        low, high, share = least_share(self._ready, "macs"), 1.0, max(latency, least_share(self._ready, "macs"))
+        """The attempt whose time is nearest, of several whose layers teach what others would take."""
+        (plain,) = self._bench.layer_costs([self._plain])
+        (whole,) = self._bench.compare([self._plain])
+        times = Times(self._ready, plain, whole.median)
         best: tuple[float, _Attempt] | None = None
-        fastest = 1.0
+        seen: list[_Attempt] = []
+        share, fastest = latency, 1.0
         for _ in range(_TRIES):
-            attempt = self._faster("macs", share)
+            share = max(share, least_share(self._ready, times.costs, self._banned))
+            attempt = self._faster(times.costs, share)
+            if attempt in seen:
+                break
+            seen.append(attempt)
             ratio = self._ratio(attempt).ratio
             fastest = min(fastest, ratio)
-            distance = abs(ratio / latency - 1)
-            if best is None or distance < best[0]:
-                best = (distance, attempt)
-            if distance <= _NEAR or high - low < 0.01:
+            if best is None or abs(ratio - latency) < best[0]:
+                best = (abs(ratio - latency), attempt)
+            if best[0] <= _NEAR * latency:
                 break
-            low, high = (low, share) if ratio > latency else (share, high)
-            # What was banned meanwhile may have raised the least.
-            low = max(low, least_share(self._ready, "macs", self._banned))
-            if low >= high:
-                break
-            share = (low + high) / 2
+            times.learn(attempt.chosen, {name: costs[self._bench.unit] for name, costs in attempt.costs.items()})
+            # What the layers' own times do not tell, such as conversions between layouts, stays about as it is.
+            share = latency - (ratio - times.costs.share(attempt.chosen))
         assert best is not None
-        if fastest > latency * 1.1:
+        if fastest > latency * (1 + _PROMISED):
             raise InvalidRecipeError(
-                f"the budget latency={latency:g} cannot be met on {self._bench.unit} of this target: the smallest "
-                f"measured is {fastest:.2f}"
+                f"the budget latency={latency:g} cannot be met: the smallest measured is {fastest:.2f}"
             )
         return best[1]
 
-    def _faster(self, what: CostName, share: float | None) -> _Attempt:
+    def _faster(self, costs: Costs, share: float | None) -> _Attempt:
         """Choose, time the layers, and choose again without what is no faster.
 
         Where the budget cannot be met without it, the layers that are no faster stay as they were, and the budget is
         missed: the outcome says so.
         """
-        attempt = self._attempt(choose(self._ready, what, share, self._banned))
+        attempt = self._attempt(choose(self._ready, costs, share, self._banned))
         for tried in range(1, _ROUNDS + 1):
             if not attempt.slow:
                 return attempt
             self._ban(attempt, wholly=tried == _ROUNDS)
-            if share is not None and least_share(self._ready, what, self._banned) > share:
+            if share is not None and least_share(self._ready, costs, self._banned) > share:
                 break
-            attempt = self._attempt(choose(self._ready, what, share, self._banned))
+            attempt = self._attempt(choose(self._ready, costs, share, self._banned))
         rest = {name: None if name in attempt.slow else choice for name, choice in attempt.chosen.items()}
         return self._attempt(rest)
 

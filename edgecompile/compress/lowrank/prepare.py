@@ -52,7 +52,7 @@ class Prepared:
         whole = self.model.params if what == "params" else self.model.macs
         shapes = {found.layer.name: found.layer.shape for found in self.layers if found.layer.name in self.choices}
         layers = {name: shape.params if what == "params" else shape.macs for name, shape in shapes.items()}
-        return Costs(what, whole, layers)
+        return Costs(what, whole, layers, lambda name, choice: choice.cost(what))
 
 
 def prepare(

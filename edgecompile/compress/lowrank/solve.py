@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from edgecompile.compress.lowrank.choices import Choice, CostName
+from edgecompile.compress.lowrank.choices import Choice
 
 Chosen: TypeAlias = "Mapping[str, Choice | None]"
 """By layer; None leaves it as it is."""
@@ -14,22 +14,24 @@ Chosen: TypeAlias = "Mapping[str, Choice | None]"
 
 @dataclass(frozen=True)
 class Costs:
-    """What the model takes before, in one unit.
+    """What the model takes before, and what choices take, in one unit.
 
     Attributes:
-        what: the unit.
+        what: the budget's name in a recipe.
         whole: of all layers, whether they can be factorised or not.
         layers: of each that can.
+        price: of a layer's choice.
     """
 
-    what: CostName
-    whole: int
-    layers: Mapping[str, int]
+    what: str
+    whole: float
+    layers: Mapping[str, float]
+    price: Callable[[str, Choice], float]
 
     def share(self, chosen: Chosen) -> float:
         """What is left with these choices."""
-        saved = sum(self.layers[name] - choice.cost(self.what) for name, choice in chosen.items() if choice)
-        return (self.whole - saved) / max(self.whole, 1)
+        saved = sum(self.layers[name] - self.price(name, choice) for name, choice in chosen.items() if choice)
+        return (self.whole - saved) / max(self.whole, 1e-12)
 
 
 @dataclass(frozen=True)
@@ -70,23 +72,23 @@ def solve(costs: Costs, fixed: Chosen, free: Mapping[str, Sequence[Choice]], sha
 
 
 def _cheapest(costs: Costs, name: str, choices: Sequence[Choice]) -> Choice | None:
-    best = min(choices, key=lambda choice: (choice.cost(costs.what), choice.error), default=None)
-    return best if best is not None and best.cost(costs.what) < costs.layers[name] else None
+    best = min(choices, key=lambda choice: (costs.price(name, choice), choice.error), default=None)
+    return best if best is not None and costs.price(name, best) < costs.layers[name] else None
 
 
 def _hull(costs: Costs, name: str, choices: Sequence[Choice]) -> Iterator[_Step]:
     """From the layer as it is down to its cheapest choice, by rising price."""
     cost, error = costs.layers[name], 0.0
+    priced = [(costs.price(name, choice), choice) for choice in choices]
     while True:
-        cheaper = [choice for choice in choices if choice.cost(costs.what) < cost]
+        cheaper = [
+            (max(choice.error - error, 0.0) / (cost - lower), lower, choice) for lower, choice in priced if lower < cost
+        ]
         if not cheaper:
             return
-        prices = [max(choice.error - error, 0.0) / (cost - choice.cost(costs.what)) for choice in cheaper]
-        price, _, best = min(
-            zip(prices, (choice.cost(costs.what) for choice in cheaper), cheaper, strict=True), key=lambda t: t[:2]
-        )
+        price, cost, best = min(cheaper, key=lambda entry: entry[:2])
+        error = best.error
         yield _Step(name, best, price)
-        cost, error = best.cost(costs.what), best.error
 
 
 def _spend_rest(
@@ -95,15 +97,15 @@ def _spend_rest(
     """Give layers back what the last step saved too much."""
     rest = share * costs.whole - costs.share(chosen) * costs.whole
     while True:
-        best: tuple[float, str, Choice | None, int] | None = None
+        best: tuple[float, str, Choice | None, float] | None = None
         for name, some in free.items():
             present = chosen[name]
             if present is None:
                 continue
             for candidate in (None, *some):
                 gain = present.error - (candidate.error if candidate else 0.0)
-                cost = candidate.cost(costs.what) if candidate else costs.layers[name]
-                more = cost - present.cost(costs.what)
+                cost = costs.price(name, candidate) if candidate else costs.layers[name]
+                more = cost - costs.price(name, present)
                 if gain > 0 and more <= rest and (not best or gain > best[0]):
                     best = (gain, name, candidate, more)
         if best is None:

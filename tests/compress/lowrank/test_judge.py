@@ -146,14 +146,14 @@ def test_nothing_is_faster(clock: Callable[[Clock], None]) -> None:
 @pytest.mark.parametrize("latency", [0.8, 0.6])
 def test_a_budget_of_time(clock: Callable[[Clock], None], latency: float) -> None:
     """Measured, with a clock that runs unlike multiply-accumulates do."""
-    clock(lambda name, macs: macs * (0.8 if "_core" in name else 1.2 if "_u" in name else 1.0))
+    clock(lambda name, macs: macs * (0.5 if "_core" in name else 1.5 if "_u" in name else 1.0))
     small = compress(f"lowrank,latency={latency}")
     ratio = float(outcome(small).split(": ")[1].split()[0])
     assert latency * 0.9 <= ratio <= latency * 1.1
 
 
 def test_a_time_that_cannot_be_met(clock: Callable[[Clock], None]) -> None:
-    with pytest.raises(InvalidRecipeError, match=r"latency=0.01 cannot be met .* the smallest measured is 0\.\d+"):
+    with pytest.raises(InvalidRecipeError, match=r"latency=0.01 cannot be met: the smallest measured is 0\.\d+"):
         compress("lowrank,latency=0.01", eval=None)
 
 

@@ -19,6 +19,10 @@ def choice(params: int, error: float) -> Choice:
     return Choice(METHOD, (params,), params, 10 * params, error)
 
 
+def costs_of(whole: float, layers: str) -> Costs:
+    return Costs("params", whole, dict.fromkeys(layers, 100), lambda name, choice: choice.params)
+
+
 def random_case(seed: int) -> tuple[Costs, dict[str, list[Choice]]]:
     """Three layers of 100 parameters with errors that fall with the rank, in a model of 400."""
     random = np.random.default_rng(seed)
@@ -26,7 +30,7 @@ def random_case(seed: int) -> tuple[Costs, dict[str, list[Choice]]]:
     for name in "abc":
         errors = np.sort(random.random(5))[::-1] ** 3
         free[name] = [choice(20 * (index + 1) - 5, float(error)) for index, error in enumerate(errors)]
-    return Costs("params", 400, dict.fromkeys("abc", 100)), free
+    return costs_of(400, "abc"), free
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -61,6 +65,6 @@ def test_the_smallest_budget_is_met_and_counts_what_is_fixed() -> None:
 
 
 def test_what_saves_nothing_is_never_chosen() -> None:
-    costs = Costs("params", 100, {"a": 100})
+    costs = costs_of(100, "a")
     assert smallest(costs, {}, {"a": [choice(120, 0.0)]}) == 1.0
     assert solve(costs, {}, {"a": [choice(120, 0.0), choice(60, 0.5)]}, 0.7)["a"] == choice(60, 0.5)
