@@ -90,6 +90,10 @@ def wrong(recipe: str, data: Sequence[np.ndarray] | None = None) -> str:
     return str(caught.value)
 
 
+def test_shapes_come_before_bits() -> None:
+    assert "'prune' changes the shapes of weights, which 'quantize' before it" in wrong("int8+prune,ratio=0.5")
+
+
 def test_wrong_recipes() -> None:
     assert "ratio" in wrong("prune,ratio=1.5")
     assert "less than 1" in wrong("prune,ratio=1.5")

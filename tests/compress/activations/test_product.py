@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tvm import relax
 
-from edgecompile.compress.quantize.improve.product import products_of
+from edgecompile.compress.activations.product import products_of
 from edgecompile.frontend.model import TensorSpec
 from edgecompile.storage.runs import spread
 from tests.relax_models import constant, make_model, run_virtual_machine

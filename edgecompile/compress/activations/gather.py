@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
-from edgecompile.compress.quantize.improve.product import Product
-from edgecompile.compress.quantize.improve.runs import Runs
+from edgecompile.compress.activations.product import Product
+from edgecompile.compress.activations.runs import Runs
 
 _HELD_OUT = 4  # every fourth sample judges what the others chose
 _ROWS_PER_SAMPLE = 256
@@ -91,15 +91,15 @@ class Inputs:
             self.gram_rows += rows.shape[1]
 
 
-def gather(products: Sequence[Product], methods: Mapping[str, str], runs: Runs) -> Iterator[tuple[Product, Inputs]]:
+def gather(products: Sequence[Product], grams: Collection[str], runs: Runs) -> Iterator[tuple[Product, Inputs]]:
     """Each product with its inputs, in as many passes over the data as memory allows.
 
     Args:
         products: of the model of `runs`.
-        methods: by product's name; "gptq" needs the Gram matrix.
+        grams: names of the products whose Gram matrices are needed.
     """
-    for batch in _batches(products, methods):
-        inputs = {product.name: Inputs(product, needs_gram=methods[product.name] == "gptq") for product in batch}
+    for batch in _batches(products, grams):
+        inputs = {product.name: Inputs(product, needs_gram=product.name in grams) for product in batch}
         for number, tensors in enumerate(runs.one_pass()):
             for product in batch:
                 inputs[product.name].add(tensors[product.source], number)
@@ -107,12 +107,12 @@ def gather(products: Sequence[Product], methods: Mapping[str, str], runs: Runs) 
             yield product, inputs.pop(product.name)
 
 
-def _batches(products: Sequence[Product], methods: Mapping[str, str]) -> Iterator[list[Product]]:
+def _batches(products: Sequence[Product], grams: Collection[str]) -> Iterator[list[Product]]:
     batch: list[Product] = []
     size = 0
     for product in products:
         groups, _, terms = product.matrix(product.weight).shape
-        gram = groups * terms**2 * 8 if methods[product.name] == "gptq" else 0
+        gram = groups * terms**2 * 8 if product.name in grams else 0
         needed = gram + 3 * _KEPT_ROWS * groups * terms * 4  # a sample is cut at twice its size
         if batch and size + needed > _MEMORY_BYTES:
             yield batch

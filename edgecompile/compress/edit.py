@@ -49,6 +49,7 @@ def edited(
     values: Mapping[relax.Var, relax.Expr] | None = None,
     behind: Mapping[relax.Var, Callable[[relax.Var], relax.Expr]] | None = None,
     beside: Mapping[relax.Var, tuple[relax.Var, relax.Expr]] | None = None,
+    before: Mapping[relax.Var, Sequence[tuple[relax.Var, relax.Expr]]] | None = None,
     parameters: Sequence[relax.Var] = (),
 ) -> tvm.IRModule:
     """The module with a changed `main`.
@@ -58,10 +59,12 @@ def edited(
         values: what a variable is bound to instead, in the variables of the old `main`.
         behind: what all readers of a variable read in its place, made of its new form.
         beside: a further variable after each of these, and what it is bound to, in the variables of the old `main`.
+        before: further variables ahead of each of these, in order, and what they are bound to; the values of both may
+            read them.
         parameters: further inputs, after the others.
     """
     main = module["main"]
-    values, behind, beside = values or {}, behind or {}, beside or {}
+    values, behind, beside, before = values or {}, behind or {}, beside or {}, before or {}
     others = {variable: function for variable, function in module.functions_items() if variable.name_hint != "main"}
     builder = relax.BlockBuilder(tvm.IRModule(others))
     new: dict[relax.Var, relax.Expr] = {}
@@ -76,6 +79,8 @@ def edited(
     with builder.function("main", [*main.params, *parameters], attrs=dict(main.attrs) if main.attrs else None):
         with builder.dataflow():
             for binding in main.body.blocks[0].bindings:
+                for added, value in before.get(binding.var, ()):
+                    new[added] = builder.emit(renewed(value), name_hint=added.name)
                 value = renewed(values.get(binding.var, binding.value))
                 new[binding.var] = builder.emit(value, name_hint=binding.var.name)
                 if binding.var in behind:
