@@ -25,6 +25,9 @@ from edgecompile.compress.quantize.replay import Replay
 from edgecompile.decision import Decision
 from edgecompile.errors import InvalidInputError
 from edgecompile.frontend.model import Model
+from edgecompile.report.folder import report_folder
+from edgecompile.report.plot_channels import GroupChannels
+from edgecompile.report.pruning import write_pruning_report
 from edgecompile.target import Target, find_target
 
 if TYPE_CHECKING:
@@ -55,11 +58,13 @@ def prune(
         InvalidInputError: the importance, or what shall be fitted, needs data, and there are none.
         UnsupportedModelError: the model has control flow.
         UnknownTargetError: there is no such target.
+        OutputError, ToolchainError: the report cannot be written, or needs matplotlib.
     """
     from edgecompile.compress.driver import StepResult
 
     del table  # of ranges, which pruning does not ask for
     device = find_target(target)
+    folder = report_folder(report) if report is not None else None
     progress("groups of channels")
     groups = find_groups(model.module)
     resolved = resolve(step, groups)
@@ -80,6 +85,12 @@ def prune(
     sample = replay.first if replay is not None else {}
     judgement = judge_model(model, pruned, target, evaluate, max_drop, sample, progress)
     figures |= judgement.figures
+    if folder is not None:
+        channels = [
+            GroupChannels(group.name, group.channels, group.channels - len(removed.get(group.name, ())))
+            for group in groups
+        ]
+        write_pruning_report(folder, channels, judgement.figures, judgement.outcome.reason)
     changed = pruned if judgement.ships else model
     return StepResult(changed, [judgement.outcome, *decisions], figures, is_judged=True)
 

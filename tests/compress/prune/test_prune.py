@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,6 +76,15 @@ def test_rules_of_layers_win_over_the_selection() -> None:
     left = {group.name: group.channels for group in ec.groups(small)}
     assert left[first] == channels[first]
     assert left[second] == channels[second] // 2
+
+
+def test_the_report_shows_what_stayed(tmp_path: Path) -> None:
+    small = ec.compress(digits_resnet(), "prune,macs=0.5,reconstruct=none", report=tmp_path)
+    table = (tmp_path / "pruning.md").read_text()
+    for group in ec.groups(digits_resnet()):
+        assert f"| {group.name} | {group.channels} |" in table
+    assert f"| {small.macs / digits_resnet().macs:.3f} |" in table
+    assert (tmp_path / "channels.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_steps_compose() -> None:
