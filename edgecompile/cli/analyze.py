@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--out", metavar="FILE.json", help="Written after each layer; a second run goes on from it.")
 @click.option("--levels", metavar="0.25,0.5", help="Of pruning: shares of the channels that go [0.25,0.5,0.75].")
 @click.option("--time", "timed", is_flag=True, help="Of pruning: measure times too; compiles once for each number.")
-@click.option("-t", "--target", default="host", show_default=True, metavar="T", help="That the times are for.")
+@click.option("-t", "--target", default="host", show_default=True, metavar="T", help="That the model is for.")
 @click.option("--plot", metavar="FILE.png", help="Of pruning: a heat map.")
 @model_options
 @json_option
@@ -83,7 +83,8 @@ def command(
             eval=metric,
             out=out,
             levels=numbers,
-            target=target if timed else None,
+            target=target,
+            timed=timed,
             progress=progress,
         )
 
@@ -113,8 +114,8 @@ def _check_plot(plot: str, kind: str) -> None:
     """Refuse a plot that cannot be made before minutes are spent on it."""
     from edgecompile.report import report_folder
 
-    if kind == "quantize":
-        raise InvalidInputError("--plot is for steps with levels; `compress --report` plots a quantization")
+    if kind != "prune":
+        raise InvalidInputError("--plot is for pruning; `compress --report` plots what other steps do")
     report_folder(Path(plot).parent)
 
 

@@ -103,9 +103,9 @@ def test_a_report(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (("-r", "int9", "--calib", "data"), "error: the recipe 'int9'"),
         (("--calib", "data", "-o", "metric_of_scores.py"), "error: metric_of_scores.py is there and is no file of"),
         (("--calib", "data", "--time"), "error: quantization has no levels and times of layers to analyze"),
-        (("--calib", "data", "--plot", "s.png"), "error: --plot is for steps with levels"),
+        (("--calib", "data", "--plot", "s.png"), "error: --plot is for pruning"),
         (("--calib", "data", "-r", "prune,ratio=0.5", "--levels", "half"), "error: --levels needs numbers with commas"),
-        (("--calib", "data", "-r", "prune,ratio=0.5", "--levels", "1"), "error: ratios of pruning must be above 0 and"),
+        (("--calib", "data", "-r", "prune,ratio=0.5", "--levels", "1"), "error: ratios to analyze must be above 0 and"),
         (
             ("--table", "t.json", "--eval", "metric_of_scores:mean", "-r", "prune,ratio=0.5"),
             "error: pruning has no use",

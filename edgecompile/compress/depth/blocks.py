@@ -9,7 +9,7 @@ import tvm
 from tvm import relax
 from tvm_ffi.structural import structural_equal
 
-from edgecompile.compress.quantize.improve.edit import edited
+from edgecompile.compress.edit import edited
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgecompile.compress.activations.runs import Runs
 from edgecompile.compress.depth.blocks import Block, find_blocks, without_blocks
 from edgecompile.compress.depth.recipe import DepthStep
 from edgecompile.compress.prune.reconstruct import reconstruct
-from edgecompile.compress.quantize.improve.runs import Runs
 from edgecompile.compress.quantize.replay import Replay
 from edgecompile.decision import Decision
 from edgecompile.errors import InvalidInputError, InvalidRecipeError

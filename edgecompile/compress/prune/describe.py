@@ -62,9 +62,9 @@ def _goes(found: ResolvedGroup, step: PruneStep) -> str:
         return f"about {round(found.rule.ratio * found.group.channels)}"
     if step.budget is not None:
         name, share = step.budget
-        return f"by {name}={share:g}, {step.selection}"
+        return f"by {name}={share:g}, {step.method}"
     if step.ratio is None:
         return "none"
-    if step.selection == "uniform":
+    if step.method == "uniform":
         return f"about {round(step.ratio * found.group.channels)}"
-    return f"by ratio={step.ratio:g}, {step.selection}"
+    return f"by ratio={step.ratio:g}, {step.method}"

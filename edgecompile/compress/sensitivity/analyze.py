@@ -37,7 +37,8 @@ class AnalysisFunction(Protocol):
         evaluate: Evaluate | None,
         path: Path | None,
         levels: Sequence[float] | None,
-        target: str | None,
+        target: str,
+        timed: bool,
         progress: Progress,
     ) -> Analysis:
         """Compress each layer alone, and all together; a `path` that names a file of another kind is refused first."""
@@ -53,7 +54,8 @@ def analyze(
     eval: Evaluate | None = None,
     out: str | os.PathLike[str] | None = None,
     levels: Sequence[float] | None = None,
-    target: str | None = None,
+    target: str = "host",
+    timed: bool = False,
     progress: Progress | None = None,
 ) -> Analysis:
     """Compress one layer at a time, all others as they are, and measure the outputs' error and the metric.
@@ -66,7 +68,8 @@ def analyze(
             again: so an interrupted analysis goes on where it was.
         levels: to which each layer is compressed, for steps that have several: of pruning the ratios of the channels
             that go; None means 0.25, 0.5 and 0.75.
-        target: measure times too, on it, for steps that have levels: one compilation for each of each layer.
+        target: that the model is for, by name.
+        timed: measure times on it too, for steps that have levels: one compilation for each of each layer.
         progress: called with what is being done, how much of it is done, and of how much.
 
     Raises:
@@ -95,5 +98,6 @@ def analyze(
         path=Path(out) if out is not None else None,
         levels=levels,
         target=target,
+        timed=timed,
         progress=progress or (lambda title, done, total: None),
     )

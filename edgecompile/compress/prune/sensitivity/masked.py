@@ -8,6 +8,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from edgecompile.compress.edit import edited
 from edgecompile.compress.prune.channels.group import Groups
 from edgecompile.compress.prune.channels.operators import (
     convolution,
@@ -23,7 +24,6 @@ from edgecompile.compress.prune.channels.operators import (
 from edgecompile.compress.prune.channels.rule import RULES
 from edgecompile.compress.prune.channels.site import Site
 from edgecompile.compress.prune.channels.tensor import Tensor
-from edgecompile.compress.quantize.improve.edit import edited
 
 MASK = "kept_channels"
 """The name of the further input."""
@@ -33,10 +33,10 @@ _APART = (
     *(elementwise.link_unary, elementwise.link_broadcast, elementwise.link_prelu),
     *(normalization.link_batch_norm, normalization.link_instance_norm, normalization.link_layer_norm),
     *(normalization.link_group_norm, normalization.link_softmax),
-    *(joining.link_concat, joining.link_split, joining.link_slice),
-    *(movement.link_permutation, movement.link_padding),
+    *(joining.link_concat, joining.link_stack, joining.link_split, joining.link_slice),
+    *(movement.link_permutation, movement.link_padding, movement.link_repeat, movement.link_tile),
     *(reshaping.link_reshape, reshaping.link_flatten, reshaping.link_squeeze, reshaping.link_broadcast_to),
-    *(pooling.link_pooling, reduction.link_reduction),
+    *(reshaping.link_pixel_shuffle, pooling.link_pooling, reduction.link_reduction),
 )
 
 
@@ -98,16 +98,27 @@ class _Writer:
             return None
         tensors = [site.tensors_of(index) for index in range(len(site.call.args))]
         is_fixed = all(tensor.is_fixed for part in tensors for tensor in part)
-        found: list[relax.Expr] = []
-        changed = False
-        for argument, parts in zip(site.call.args, tensors, strict=True):
-            # A product's terms are zero where one factor is: the constants stay constants where they can.
-            if len(parts) == 1 and (is_fixed or not parts[0].is_fixed) and self._mixes(site, len(found), parts[0]):
-                found.append(self._read(argument, parts[0]))
-                changed = True
-            else:
-                found.append(argument)
-        return found if changed else None
+        # A product's terms are zero where one factor is: the constants stay constants where they can.
+        found = [
+            self._argument(argument, [part if is_fixed or not part.is_fixed else None for part in parts], site, index)
+            for index, (argument, parts) in enumerate(zip(site.call.args, tensors, strict=True))
+        ]
+        changed = any(new is not None for new in found)
+        kept = [old if new is None else new for new, old in zip(found, site.call.args, strict=True)]
+        return kept if changed else None
+
+    def _argument(
+        self, argument: relax.Expr, parts: Sequence[Tensor | None], site: Site, index: int
+    ) -> relax.Expr | None:
+        """An argument, or the fields of one, with zeros; None where it may stay as it is."""
+        mixed = [part if part is not None and self._mixes(site, index, part) else None for part in parts]
+        if all(part is None for part in mixed):
+            return None
+        if not isinstance(argument, relax.Tuple):
+            assert len(mixed) == 1 and mixed[0] is not None, f"{site.name}: {site.operator} reads a tuple as a whole"
+            return self._read(argument, mixed[0])
+        pairs = zip(argument.fields, mixed, strict=True)
+        return relax.Tuple([field if part is None else self._read(field, part) for field, part in pairs])
 
     def _read(self, argument: relax.Expr, tensor: Tensor) -> relax.Expr:
         if not isinstance(argument, relax.Var):
@@ -138,11 +149,12 @@ class _Writer:
         return found
 
     def _multiplied(self, value: relax.Expr, tensor: Tensor) -> relax.Expr:
+        dtype = str(value.ty.dtype)
         for axis in self._axes(tensor):
             places = self._of(tensor, axis)
             shape = [len(places) if other == axis else 1 for other in range(tensor.rank)]
             factors = relax.op.reshape(relax.op.take(self.mask, relax.const(places, "int64"), 0, "clip"), shape)
-            if str(value.ty.dtype) != "float32":
-                factors = relax.op.astype(factors, str(value.ty.dtype))
+            if dtype != "float32":
+                factors = relax.op.astype(factors, dtype)
             value = relax.op.multiply(value, factors)
         return value

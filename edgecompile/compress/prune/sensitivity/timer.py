@@ -13,7 +13,7 @@ from edgecompile.artifact.artifact import Artifact
 from edgecompile.artifact.machine import runs_here
 from edgecompile.compress.prune.channels.group import Groups
 from edgecompile.compress.prune.rewrite import remove
-from edgecompile.compress.prune.sensitivity.order import Order
+from edgecompile.compress.prune.sensitivity.removal import Removal
 from edgecompile.compress.quantize.mixed.estimate import estimated_cycles
 from edgecompile.compress.quantize.mixed.timing import time_in_turns
 from edgecompile.driver import compile
@@ -33,7 +33,7 @@ class PrunedTimer:
 
     Args:
         groups: of the model's module.
-        order: which channels go first.
+        removal: which channels go.
         sample: the inputs, by name, that are timed; the self-test's where it is empty.
 
     Raises:
@@ -41,9 +41,9 @@ class PrunedTimer:
     """
 
     def __init__(
-        self, model: Model, groups: Groups, order: Order, target: Target, sample: Mapping[str, np.ndarray]
+        self, model: Model, groups: Groups, removal: Removal, target: Target, sample: Mapping[str, np.ndarray]
     ) -> None:
-        self._model, self._groups, self._order, self._target, self._sample = model, groups, order, target, sample
+        self._model, self._groups, self._removal, self._target, self._sample = model, groups, removal, target, sample
         self.target, self.is_estimated = target.name, not runs_here(target)
         self._folder = tempfile.TemporaryDirectory(prefix="edgecompile-")
         self._whole: Artifact | None = None
@@ -51,7 +51,7 @@ class PrunedTimer:
 
     def time(self, levels: Mapping[str, float]) -> float:
         """With these ratios of groups gone; 1 is the time of the whole model."""
-        removed = self._order.removed(levels)
+        removed = self._removal.channels(levels)
         if not removed:
             return 1.0
         module = remove(self._model.module, self._groups, removed)

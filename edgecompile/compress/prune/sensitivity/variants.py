@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgecompile.compress.prune.channels.group import Groups
 from edgecompile.compress.prune.sensitivity.masked import MASK, mask_of, masked
-from edgecompile.compress.prune.sensitivity.order import Order
+from edgecompile.compress.prune.sensitivity.removal import Removal
 from edgecompile.driver import compile
 from edgecompile.frontend.model import Model, TensorSpec
 
@@ -24,11 +24,11 @@ class MaskedVariants:
 
     Args:
         groups: of the model's module.
-        order: which channels go first.
+        removal: which channels go.
     """
 
-    def __init__(self, model: Model, groups: Groups, order: Order, progress: Callable[[str], None]) -> None:
-        self._groups, self._order = groups, order
+    def __init__(self, model: Model, groups: Groups, removal: Removal, progress: Callable[[str], None]) -> None:
+        self._groups, self._removal = groups, removal
         self._folder = tempfile.TemporaryDirectory(prefix="edgecompile-")
         module = masked(model.module, groups)
         spec = TensorSpec(MASK, (sum(group.channels for group in groups) + 1,), "float32")
@@ -46,7 +46,7 @@ class MaskedVariants:
 
     def predict(self, levels: Mapping[str, float]) -> Predict:
         """The function that computes the model at these ratios of groups, whole groups where none is given."""
-        mask = mask_of(self._groups, self._order.removed(levels))
+        mask = mask_of(self._groups, self._removal.channels(levels))
         return lambda inputs: self._artifact.run(*inputs, mask)
 
     def __enter__(self) -> MaskedVariants:

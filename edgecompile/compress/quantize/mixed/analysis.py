@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgecompile.compress.quantize.mixed.step import compressed_of, key_of, quantized_layers
+from edgecompile.compress.quantize.mixed.step import compressed_of, key_of
 from edgecompile.compress.quantize.prepare import prepare
 from edgecompile.compress.sensitivity.measure import Progress, measure_sensitivity
 from edgecompile.compress.sensitivity.metric import Metric
@@ -31,7 +31,8 @@ def analyze_quantization(
     evaluate: Evaluate | None,
     path: Path | None,
     levels: Sequence[float] | None,
-    target: str | None,
+    target: str,
+    timed: bool,
     progress: Progress,
 ) -> Sensitivity:
     """See `AnalysisFunction`.
@@ -40,8 +41,9 @@ def analyze_quantization(
         InvalidRecipeError: no layer can be quantized.
         InvalidInputError: levels or times are asked for.
     """
-    if levels is not None or target is not None:
+    if levels is not None or timed:
         raise InvalidInputError("quantization has no levels and times of layers to analyze: leave them out")
+    del target  # that times are for
     if path is not None:
         read_sensitivity(path)  # what it says in the end should not be lost for a wrong name
 
@@ -49,7 +51,7 @@ def analyze_quantization(
         progress(phase, 0, None)
 
     ready = prepare(model, step, data=data, samples=samples, table=table, progress=tell, keep=True)
-    layers = quantized_layers(ready)
+    layers = ready.quantized(ready.insert(ready.layers))
     if not layers:
         raise InvalidRecipeError(f"no layer of {model.name!r} can be quantized by this recipe: nothing to analyze")
     metric = Metric(evaluate) if evaluate is not None else None

@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import tvm
 from torch import nn
 
 import edgecompile as ec
 from edgecompile.compress.prune.channels.find import find_groups
 from edgecompile.compress.prune.rewrite import remove
 from edgecompile.compress.prune.sensitivity.masked import mask_of, masked
-from edgecompile.frontend.model import Model
-from tests.compress.prune.test_find import load
-from tests.relax_models import run_virtual_machine
+from tests.compress.prune.fuzz.interpret import interpret
+from tests.compress.prune.fuzz.networks import make_network
+from tests.compress.prune.test_find import NETWORKS, load
+from tests.fuzz.choices import RandomChoices
 
 
 class Correlated(nn.Module):
@@ -29,27 +31,48 @@ class Correlated(nn.Module):
         return self.leave(x)
 
 
-def correlated() -> tuple[Model, np.ndarray]:
+def correlated() -> tuple[tvm.IRModule, np.ndarray]:
     torch.manual_seed(0)
     x = torch.randn(2, 5, 6)
-    return ec.load(Correlated().eval(), example_inputs=(x,)), x.numpy()
+    return ec.load(Correlated().eval(), example_inputs=(x,)).module, x.numpy()
 
 
-@pytest.mark.parametrize("name", ["residual", "joined", "attention", "correlated"])
+def check(module: tvm.IRModule, x: np.ndarray, seed: int) -> int:
+    """Some channels of some groups hidden, and none; the number of groups."""
+    groups = find_groups(module)
+    if not len(groups):
+        return 0
+    generator = np.random.default_rng(seed)
+    removed = {
+        group.name: generator.permutation(group.channels)[: generator.integers(1, group.channels)]
+        for group in groups
+        if len(groups) == 1 or generator.integers(4)
+    }
+    hidden = masked(module, groups)
+    for channels, left in ((removed, remove(module, groups, removed)), ({}, module)):
+        results = interpret(hidden, x, mask_of(groups, channels))
+        for found, wanted in zip(results, interpret(left, x), strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6 * np.abs(wanted).max() + 1e-12)
+    return len(groups)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 def test_masks_compute_what_is_left(name: str) -> None:
-    model, x = correlated() if name == "correlated" else load(name)
-    groups = find_groups(model.module)
-    assert len(groups)
-    generator = np.random.default_rng(2)
-    removed = {g.name: generator.permutation(g.channels)[: g.channels // 2] for g in groups}
-    hidden = masked(model.module, groups)
-    [expected] = run_virtual_machine(remove(model.module, groups, removed), x)
-    [found] = run_virtual_machine(hidden, x, mask_of(groups, removed))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
-    if name == "correlated":
-        [whole] = run_virtual_machine(model.module, x)
-        [found] = run_virtual_machine(hidden, x, mask_of(groups, {}))
-        np.testing.assert_array_equal(found, whole)
+    model, x = load(name)
+    assert check(model.module, x, seed=2)
+
+
+def test_products_of_activations() -> None:
+    assert check(*correlated(), seed=3)
+
+
+def test_random_networks() -> None:
+    found = 0
+    for seed in range(60):
+        network = make_network(RandomChoices(np.random.default_rng(1000 + seed)), most_blocks=8)
+        x = np.random.default_rng(seed).standard_normal(network.input_shape, np.float32)
+        found += check(network.module, x, seed)
+    assert found > 60
 
 
 def test_no_more_masks_than_sums() -> None:

@@ -42,6 +42,32 @@ def link_flip(site: Site) -> None:
         site.linker.link(elements[::-1] if axis == flipped else elements, y.elements(axis))
 
 
+@rule("repeat")
+def link_repeat(site: Site) -> None:
+    """y[i] = x[i // n] along an axis: copies go together."""
+    x, y, axis = site.argument(0), site.output, site.call.attrs.axis
+    if axis is None:
+        site.refuse(f"{site.name!r} takes it apart")
+        return
+    for place in range(x.rank):
+        is_repeated = place == int(axis) % x.rank
+        elements = np.repeat(x.elements(place), int(site.call.attrs.repeats)) if is_repeated else x.elements(place)
+        site.linker.link(elements, y.elements(place), "repeats" if is_repeated else "")
+
+
+@rule("tile")
+def link_tile(site: Site) -> None:
+    """y[i] = x[i mod n] along axes, of which new ones in front have to stay."""
+    x, y = site.argument(0), site.output
+    times = [int(count) for count in site.call.attrs.repeats]
+    times = [1] * (y.rank - len(times)) + times
+    new = y.rank - x.rank
+    for place in range(x.rank):
+        count = times[new + place]
+        site.linker.link(np.tile(x.elements(place), count), y.elements(new + place), "repeats" if count > 1 else "")
+    site.linker.pin_axes(y, f"{site.name!r} makes it", range(new))
+
+
 @rule("take")
 def link_rows(site: Site) -> None:
     """y[..., i, ...] = x[..., index[i], ...]: rows of a table."""
