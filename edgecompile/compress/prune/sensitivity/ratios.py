@@ -36,6 +36,9 @@ def ratios_for(sensitivity: SensitivityGrid, max_drop: float) -> dict[str, float
     Between two ratios that were measured, and between 0 and the first, the drop is taken to be on a straight line; no
     ratio is above the largest that was measured, nor above one at which the limit was passed.
 
+    The limit holds for one group at a time, before anything is reconstructed: several groups together lose more than
+    the sum, and a count of channels that is rounded to fewer than the ratio says loses more than the limit.
+
     Args:
         sensitivity: of a pruning step, from `read`; perhaps edited. Ratios that are missing are not used, and a
             group of which all are missing is not in the answer: it stays whole.
