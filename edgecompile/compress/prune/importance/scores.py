@@ -22,8 +22,9 @@ def scores(groups: Iterable[Group], criterion: str, evidence: Evidence) -> dict[
 
         score / (mean score of the group)
 
-    as of Fang et al., DepGraph: Towards Any Structural Pruning, CVPR 2023, section 3.3. What is a share, a scale, or an
-    estimate of a loss stays as it is.
+    as of Fang et al., DepGraph: Towards Any Structural Pruning, CVPR 2023, section 3.3. So are estimates of a loss: as
+    they are, they rank all channels of late layers below all of early ones, which saves parameters and few MACs, and a
+    sum of estimates of single channels is none for most of a layer. What is a share or a scale stays as it is.
 
     Args:
         groups: of `evidence.groups`.

@@ -44,25 +44,25 @@ def found(criterion: str, evidence: Evidence | None = None) -> dict[str, np.ndar
 
 
 @pytest.mark.parametrize(("criterion", "number"), [("l1", np.abs), ("l2", np.square)])
-def test_norms(criterion: str, number: np.ufunc) -> None:
+def test_norms_are_of_the_readers(criterion: str, number: np.ufunc) -> None:
     answer = found(criterion)
     assert set(answer) == set(MAKERS)
     for group, weights in parts().items():
-        sums = number(np.concatenate(weights, 1)).sum(1)
+        sums = number(np.concatenate(weights[MAKERS[group] :], 1)).sum(1)
         np.testing.assert_allclose(answer[group], sums / sums.mean(), rtol=1e-6)
 
 
-def test_geometric_median_is_of_the_makers() -> None:
+def test_geometric_median_is_of_the_readers() -> None:
     answer = found("geometric_median")
     for group, weights in parts().items():
-        made = np.concatenate(weights[: MAKERS[group]], 1)
-        distances = np.linalg.norm(made[:, None] - made, axis=2).sum(1)
+        read = np.concatenate(weights[MAKERS[group] :], 1)
+        distances = np.linalg.norm(read[:, None] - read, axis=2).sum(1)
         np.testing.assert_allclose(answer[group], distances / distances.mean(), rtol=1e-6)
 
 
 def test_geometric_median_of_equal_channels_is_zero() -> None:
     net = make()
-    nn.init.constant_(net.hidden.weight, 0.3)
+    nn.init.constant_(net.classifier.weight, 0.3)
     assert not found("geometric_median", evidence_of(net))[HIDDEN].any()
 
 
@@ -111,13 +111,25 @@ def test_zero_channels_score_least(criterion: str) -> None:
         assert (np.delete(answer[group], channel) > 0).all()
 
 
+@pytest.mark.parametrize("criterion", ["l1", "l2", "geometric_median"])
+@pytest.mark.parametrize(("offset", "score"), [(0.0, "zero"), (1.0, "more")])
+def test_a_channel_that_nothing_makes_is_dead(criterion: str, offset: float, score: str) -> None:
+    net = make()
+    with torch.no_grad():
+        net.first.weight[3], net.first.bias[3] = 0, offset
+    answer = found(criterion, evidence_of(net))[FIRST]
+    assert (answer[3] == 0) == (score == "zero")
+    assert (np.delete(answer, 3) > 0).all()
+
+
 def test_what_is_not_finite_counts_the_same() -> None:
     net = make()
-    nn.init.constant_(net.first.weight, float("inf"))
+    for layer in (net.first, net.second):
+        nn.init.constant_(layer.weight, float("inf"))
     evidence = evidence_of(net)
     answer = found("l2", evidence)
     np.testing.assert_array_equal(answer[FIRST], np.ones(5))
-    assert [decision.subject for decision in evidence.decisions] == [SHARED, FIRST]
+    assert {decision.subject for decision in evidence.decisions} == {FIRST, SHARED}
     assert "NaN or infinite" in evidence.decisions[0].reason
 
 
