@@ -60,16 +60,16 @@ def test_gradient_is_that_of_the_module() -> None:
         np.testing.assert_allclose(answer[group], total / total.mean(), rtol=1e-4)
 
 
-@pytest.mark.parametrize("criterion", ["taylor", "gradient"])
-def test_zero_channels_score_least(criterion: str) -> None:
+def test_zero_channels_score_least() -> None:
     net = make()
     with torch.no_grad():
         net.first.weight[3], net.first.bias[3] = 0, 0
         net.second.weight[:, 3] = 0
     evidence = evidence_of(net, images())
-    answer = scores(evidence.groups, criterion, evidence)[FIRST]
-    assert answer[3] == 0
-    assert (np.delete(answer, 3) > 0).all()
+    for criterion in ("taylor", "gradient"):
+        answer = scores(evidence.groups, criterion, evidence)[FIRST]
+        assert answer[3] == 0, criterion
+        assert (np.delete(answer, 3) > 0).all(), criterion
 
 
 def test_loss_of_what_is_no_class() -> None:
