@@ -33,6 +33,7 @@ class Evidence:
         progress: called with the name of each phase as it begins.
 
     Attributes:
+        model, groups, seed, progress: as given.
         decisions: what could not be scored as asked for, and why.
     """
 
@@ -47,7 +48,8 @@ class Evidence:
     ) -> None:
         self.model, self.groups, self.seed = model, groups, seed
         self.decisions: list[Decision] = []
-        self._samples, self._progress = samples, progress or (lambda phase: None)
+        self.progress = progress or (lambda phase: None)
+        self._samples = samples
         self._weights = Weights(groups.program)
         self._found: dict[Callable[..., object], dict[str, Scores]] = {}
 
@@ -82,7 +84,7 @@ class Evidence:
         if statistic not in self._found:
             assert self._samples is not None
             self._found[statistic] = activations.mean_over_samples(
-                self.model, self.groups, self._samples, statistic, self._progress
+                self.model, self.groups, self._samples, statistic, self.progress
             )
         return self._found[statistic]
 
@@ -97,7 +99,5 @@ class Evidence:
             # Here, since PyTorch takes seconds to import.
             from edgecompile.compress.prune.importance.gradients import mean_over_samples
 
-            self._found[statistic] = mean_over_samples(
-                self.model, self.groups, self._samples, statistic, self._progress
-            )
+            self._found[statistic] = mean_over_samples(self.model, self.groups, self._samples, statistic, self.progress)
         return self._found[statistic]

@@ -15,6 +15,7 @@ KERNELS = ("weight", "table")
 """The operands that are kernels, matrices or embeddings; others are biases and the numbers of a normalization."""
 
 _OFFSETS = ("bias", "mean")
+_BLOCK = 1 << 20  # numbers that are converted at once
 
 
 def kernels_of(group: Group, *sides: str) -> list[Member]:
@@ -57,7 +58,7 @@ def total(slices: Iterable[np.ndarray], number: Callable[[np.ndarray], np.ndarra
 
     Source: Fang et al., DepGraph: Towards Any Structural Pruning, CVPR 2023, section 3.3.
     """
-    sums = [number(found).sum(1, dtype=np.float64) for found in slices]
+    sums = [_sums(found, number) for found in slices]
     return np.sum(sums, axis=0) if sums else None
 
 
@@ -65,7 +66,14 @@ def is_dead(group: Group, weights: Weights) -> npt.NDArray[np.bool_]:
     """[channels]: whether all that makes a channel is known, and zero, so that it is zero whatever the input."""
     makers = kernels_of(group, "output") + [member for member in group.members if member.axis.operand in _OFFSETS]
     found = [weights.slices(member) for member in makers]
-    sums = [np.abs(slices).sum(1) for slices in found if slices is not None]
-    if not kernels_of(group, "output") or len(sums) < len(found):
+    lives = [slices.any(1) for slices in found if slices is not None]
+    if not kernels_of(group, "output") or len(lives) < len(found):
         return np.zeros(group.channels, bool)
-    return np.sum(sums, axis=0) == 0
+    return ~np.any(lives, axis=0)
+
+
+def _sums(slices: np.ndarray, number: Callable[[np.ndarray], np.ndarray]) -> Scores:
+    """[channels] of [channels, n]."""
+    rows = max(1, _BLOCK // max(1, slices.shape[1]))
+    blocks = [slices[start : start + rows] for start in range(0, len(slices), rows)]
+    return np.concatenate([number(block).sum(1, dtype=np.float64) for block in blocks])

@@ -42,11 +42,15 @@ def scores(groups: Iterable[Group], criterion: str, evidence: Evidence) -> dict[
 
 
 def _scores(group: Group, criterion: Criterion, name: str, evidence: Evidence) -> Scores:
+    evidence.progress(f"importance of the channels of {group.name}")
     found = criterion.score(group, evidence)
     if found is None or not np.isfinite(found).all():
         what = "no weight or activation that it is for" if found is None else "numbers that are NaN or infinite"
         reason = f"importance {name} found {what}: all its channels count the same"
         evidence.decisions.append(Decision(STEP, group.name, False, reason))
         return np.ones(group.channels)
+    if np.ptp(found) == 0:
+        reason = f"importance {name} does not tell its channels apart, all have {found[0]:.3g}: choose another"
+        evidence.decisions.append(Decision(STEP, group.name, False, reason))
     mean = float(found.mean())
     return found / mean if criterion.is_relative and mean else found

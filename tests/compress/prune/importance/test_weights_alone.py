@@ -139,7 +139,11 @@ def test_all_zero_weights() -> None:
     net = make()
     for layer in (net.hidden, net.classifier):
         nn.init.zeros_(layer.weight)
-    np.testing.assert_array_equal(found("l2", evidence_of(net))[HIDDEN], np.zeros(6))
+    evidence = evidence_of(net)
+    np.testing.assert_array_equal(found("l2", evidence)[HIDDEN], np.zeros(6))
+    [decision] = evidence.decisions
+    assert decision.subject == HIDDEN
+    assert "does not tell its channels apart" in decision.reason
 
 
 @pytest.mark.parametrize("criterion", [name for name, found in CRITERIA.items() if found.needs != "weights"])
