@@ -77,8 +77,9 @@ def test_a_budget_of_parameters(method: str) -> None:
     (step,) = small.history
     said = {decision.subject: decision for decision in step.decisions}
     assert not said["depthwise"].kept and "32 groups" in said["depthwise"].reason
-    assert "not measured" in said["first"].reason and said["first"].kept
-    assert said["net"].reason.startswith(f"{small.params / MODEL.params:.3f} of the parameters")
+    assert said["first"].kept and "of the weight alone" in said["first"].reason
+    assert f": {small.params / MODEL.params:.3f} of the parameters, {small.macs / MODEL.macs:.3f} of" in str(step)
+    assert "not by time" in str(step)
     assert step.figures["first"]["parameters"] < step.figures["first"]["parameters before"] == 9 * WIDTH**2
 
 
