@@ -265,10 +265,9 @@ def _corrections(
     asking = {name for name, layer in schemes.items() if layer.bias_correction} & ready.layers
     if not asking:
         return {}
-    found: list[Decision] = []
-    module = ready.insert(ready.layers, found)
-    quantized = asking & {decision.subject for decision in found if decision.kept}
+    inserted = ready.insert(ready.layers)
+    quantized = asking & set(ready.quantized(inserted))
     products = [
         product for product in products_of(runs.model.module["main"], schemes.keys()) if product.name in quantized
     ]
-    return bias_corrections(module, products, runs, progress, decisions) if products else {}
+    return bias_corrections(inserted.module, products, runs, progress, decisions) if products else {}

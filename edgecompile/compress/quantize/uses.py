@@ -31,10 +31,21 @@ class Uses:
         value = self._definitions.get(variable) if isinstance(variable, relax.Var) else None
         return value if isinstance(value, relax.Call) and isinstance(value.op, tvm.ir.Op) else None
 
+    def known_call(self, variable: relax.Expr) -> relax.Call:
+        """The call that defines a variable which has an operator."""
+        call = self.call(variable)
+        assert call is not None, f"{variable} is the result of no operator"
+        return call
+
     def operator(self, variable: relax.Expr) -> str:
         """Of that call, without its prefix, such as "nn.conv2d"; "" where there is none."""
         call = self.call(variable)
         return str(call.op.name).removeprefix("relax.") if call is not None else ""
+
+    def tuple_of(self, variable: relax.Expr) -> relax.Expr | None:
+        """The tuple of which the variable is a field; None where it is none."""
+        value = self._definitions.get(variable) if isinstance(variable, relax.Var) else None
+        return value.tuple_value if isinstance(value, relax.TupleGetItem) else None
 
     def readers(self, variable: relax.Var) -> list[relax.Var | None]:
         """The variables whose values read this one, each once; None stands for the result of `main`."""
