@@ -188,7 +188,10 @@ def normalized(net: Builder, images: Images) -> relax.Var:
     x = images[-1]
     count = extent(x, 1)
     scale, bias = net.positive(count), net.weight(count)
-    if net.choices.flag() or extent(x, 2) < 2:
+    kind = net.choices.choose(("group", "instance", "softmax"))
+    if kind == "softmax":
+        return net.emit(relax.op.nn.softmax(x, 1))
+    if kind == "group" or extent(x, 2) < 2:
         groups = net.choices.choose(_divisors(count))
         return net.emit(relax.op.nn.group_norm(x, scale, bias, groups, 1, [2, 3]))
     return net.emit(relax.op.nn.instance_norm(x, scale, bias, 1, [2, 3]))
