@@ -17,7 +17,16 @@ LIGHT = Path(onnx.backend.test.__file__).parent / "data" / "light"
 RATIOS = (0.25, 0.5)
 QUICK = ("zoo:digits_mobilenet", "zoo:keyword_spotting", "zoo:bert_tiny")
 NETS = ("squeezenet", "shufflenet")
-BIG = ("zoo:digits_resnet", "zoo:bert", "zoo:minilm", "zoo:mobilenetv2", "zoo:resnet18", "zoo:vgg16", "zoo:vit_tiny")
+BIG = (
+    "zoo:digits_resnet",
+    "zoo:digits_vgg",
+    "zoo:bert",
+    "zoo:minilm",
+    "zoo:mobilenetv2",
+    "zoo:resnet18",
+    "zoo:vgg16",
+    "zoo:vit_tiny",
+)
 
 
 def name_of(source: str) -> str:
@@ -73,7 +82,9 @@ def test_all_models(source: str, ratio: float, tmp_path: Path) -> None:
     check(source, ratio, tmp_path / "net")
 
 
-@pytest.mark.parametrize("source", ["zoo:digits_resnet", *(str(LIGHT / f"light_{n}.onnx") for n in NETS)], ids=name_of)
+@pytest.mark.parametrize(
+    "source", ["zoo:digits_resnet", "zoo:digits_vgg", *(str(LIGHT / f"light_{n}.onnx") for n in NETS)], ids=name_of
+)
 def test_every_group_shrinks(source: str) -> None:
     model = ec.load(source)
     for ratio in RATIOS:
