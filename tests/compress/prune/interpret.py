@@ -184,6 +184,7 @@ OPERATORS: Mapping[str, Operator] = {
     "add": lambda a, args: args[0] + args[1],
     "concat": lambda a, args: torch.cat(args[0], int(a.axis)),
     "broadcast_to": lambda a, args: args[0].broadcast_to(args[1]),
+    "divide": lambda a, args: args[0] / args[1],
     "einsum": lambda a, args: torch.einsum(str(a.subscripts), *args[0]),
     "expand_dims": _expand_dims,
     "flip": lambda a, args: args[0].flip(int(a.axis)),
