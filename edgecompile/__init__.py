@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from edgecompile.artifact.artifact import Artifact
     from edgecompile.artifact.open import open
     from edgecompile.compress.driver import compress
+    from edgecompile.compress.prune.groups import groups
     from edgecompile.compress.recipe import Recipe
     from edgecompile.driver import compile
     from edgecompile.frontend.load import load
     from edgecompile.frontend.model import Model
     from edgecompile.target import list_targets as targets
 
-__all__ = ["Artifact", "Model", "Recipe", "compile", "compress", "errors", "load", "open", "targets"]
+__all__ = ["Artifact", "Model", "Recipe", "compile", "compress", "errors", "groups", "load", "open", "targets"]
 
 _HOMES = {
     "Artifact": ("edgecompile.artifact.artifact", "Artifact"),
@@ -33,6 +34,7 @@ _HOMES = {
     "Recipe": ("edgecompile.compress.recipe", "Recipe"),
     "compile": ("edgecompile.driver", "compile"),
     "compress": ("edgecompile.compress.driver", "compress"),
+    "groups": ("edgecompile.compress.prune.groups", "groups"),
     "load": ("edgecompile.frontend.load", "load"),
     "open": ("edgecompile.artifact.open", "open"),
     "targets": ("edgecompile.target", "list_targets"),

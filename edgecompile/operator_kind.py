@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from edgecompile.roofline import Factors
+
 if TYPE_CHECKING:
     from tvm import relax
 
 OTHER = "other"
+_INT8 = "int8 "
 _DEPTHWISE = "depthwise"
 _GROUPED = "grouped conv"
 _MATMUL = "matmul"
@@ -19,7 +22,8 @@ def kind_of(call: relax.Call) -> str:
 
     Returns:
         "conv 3x3" with the kernel's extents, "transposed conv 4x4", "depthwise" and "grouped conv" of any extent,
-        "matmul" for all products of matrices, "other" for the rest.
+        "matmul" for all products of matrices, each with "int8 " before it where integers are multiplied, "other" for
+        the rest.
     """
     import tvm
     from tvm import tirx
@@ -27,6 +31,8 @@ def kind_of(call: relax.Call) -> str:
     if not isinstance(call.op, tvm.ir.Op):
         return OTHER
     name = str(call.op.name)
+    if name.startswith("edgecompile."):
+        return _integer_kind(call)
     if name == "relax.matmul":
         return _MATMUL
     if not name.startswith("relax.nn.conv"):
@@ -38,9 +44,33 @@ def kind_of(call: relax.Call) -> str:
         return OTHER
     shape = dict(zip(layout, map(int, extents), strict=True))
     if call.attrs.groups > 1:
-        return _DEPTHWISE if shape["I"] == shape["O"] // call.attrs.groups == 1 else _GROUPED
+        return _grouped_kind(shape["O"], shape["I"], call.attrs.groups)
     kernel = "x".join(str(extent) for axis, extent in shape.items() if axis not in "IO")
     return f"{'transposed conv' if name.endswith('_transpose') else 'conv'} {kernel}"
+
+
+def _integer_kind(call: relax.Call) -> str:
+    """Of one of our own operators."""
+    from edgecompile.integer.operators import CONV2D, MATMUL, attributes
+
+    if call.op.name == MATMUL:
+        return _INT8 + _MATMUL
+    if call.op.name != CONV2D:
+        return OTHER
+    outputs, inputs, *kernel = (int(extent) for extent in call.args[1].ty.shape.values)
+    groups = attributes(call)["groups"]
+    plain = f"conv {'x'.join(map(str, kernel))}"
+    return _INT8 + (_grouped_kind(outputs, inputs, groups) if groups > 1 else plain)
+
+
+def _grouped_kind(outputs: int, inputs: int, groups: int) -> str:
+    """Of a convolution with `outputs` channels in all, each of `inputs`."""
+    return _DEPTHWISE if inputs == outputs // groups == 1 else _GROUPED
+
+
+def factors_of(kind: str) -> Factors:
+    """What kernels of a kind multiply."""
+    return "int8" if kind.startswith(_INT8) else "float32"
 
 
 def kind_of_all(kinds: Sequence[str]) -> str:

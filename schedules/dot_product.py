@@ -66,6 +66,11 @@ class DotProduct:
     multiplies: int = 1
 
     @property
+    def macs_per_multiply(self) -> float:
+        """Products that a multiplier port of the CPU adds up in a cycle."""
+        return self.lanes * self.group / self.multiplies
+
+    @property
     def words(self) -> int:
         """Words that one load of x brings where the instruction takes any of a register's: 16 bytes once widened."""
         return (16 if self.factor == "int8" else 8) // self.group

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from edgecompile.roofline import Bound, ReadRate, Roofline
@@ -51,3 +53,17 @@ def test_bound(operations: int, moved: int, weights: int, resident: int, expecte
     found = MACHINE.bound(operations, moved, weights, resident)
     assert found.ms == pytest.approx(expected.ms, rel=1e-12)
     assert found.limit == expected.limit
+
+
+def test_bytes_have_a_peak_of_their_own() -> None:
+    machine = dataclasses.replace(MACHINE, int8_ops_per_s=400e9)
+    assert (machine.peak("float32"), machine.peak("int8")) == (100e9, 400e9)
+    found = machine.bound(1_000_000_000, 0, 0, 0, "int8")
+    assert (found.ms, found.limit) == (pytest.approx(2.5), "compute")
+    assert machine.bound(1_000_000_000, 0, 0, 0).ms == pytest.approx(10)
+
+
+def test_bytes_without_instructions_take_as_long_as_other_numbers() -> None:
+    assert MACHINE.peak("int8") == 100e9
+    with pytest.raises(AssertionError):
+        dataclasses.replace(MACHINE, int8_ops_per_s=0.0)

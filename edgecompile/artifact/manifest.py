@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 from edgecompile.artifact.dtypes import DtypeName
 from edgecompile.errors import InvalidArtifactError
 from edgecompile.implementation import Preference
+from edgecompile.malformed import malformed
 from edgecompile.target import Target
 
 SCHEMA_VERSION = 1
@@ -190,9 +191,7 @@ def decode(data: bytes) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"])) or "top level"
-        raise InvalidArtifactError(f"{MANIFEST_NAME} is malformed at {where:.200}: {first['msg']:.200}") from error
+        raise InvalidArtifactError(f"{MANIFEST_NAME} is {malformed(error)}") from error
     if manifest.encode() != data or _checksum(manifest) != manifest.checksum:
         raise InvalidArtifactError(f"{MANIFEST_NAME} was changed since it was written: compile the model again")
     return manifest

@@ -9,6 +9,7 @@ from edgecompile.artifact.executor import StepTime
 from edgecompile.artifact.manifest import REPORT_NAME
 from edgecompile.artifact.report import Report, Step
 from edgecompile.errors import InvalidArtifactError
+from edgecompile.operator_kind import factors_of
 from edgecompile.roofline import Limit, Roofline
 
 
@@ -20,7 +21,7 @@ class StepProfile:
         index: position in the list of calls, from zero.
         kernel: symbol of the kernel.
         layers: the model's own names for what was fused into it.
-        kind: of the costliest operator: "conv 3x3", "depthwise", "matmul", "other" and so on.
+        kind: of the costliest operator: "conv 3x3", "depthwise", "int8 matmul", "other" and so on.
         template: what scheduled it; "" where the report does not say.
         median_ms: over the profiled inferences.
         share: of the sum of all steps' times, from 0 to 1.
@@ -28,7 +29,8 @@ class StepProfile:
         moved_bytes: inputs, weights and outputs, each once; a table of which only some rows are looked up counts whole.
         gflops_per_s: `operations` over the time; None where the time is below the clock's resolution.
         gbytes_per_s: `moved_bytes` over the time; None as above.
-        peak_share: `gflops_per_s` as a part of the measured fp32 peak, from 0 to 1; None where that is unknown.
+        peak_share: `gflops_per_s` as a part of the peak of fp32, or of int8 where the kind says so; None where that is
+            unknown. Winograd's convolutions may exceed 1: operations are those of the direct one.
         bound_ms: the least time by `Roofline.bound`; None where that is unknown.
         limit: what binds that time.
     """
@@ -147,7 +149,8 @@ def profile_of(
 def _step(step: Step, ms: float, total_ms: float, resident_bytes: int, roofline: Roofline | None) -> StepProfile:
     moved = step.bytes_read + step.weight_bytes + step.bytes_written
     gflops_per_s = _rate(step.operations, ms)
-    bound = roofline.bound(step.operations, moved, step.weight_bytes, resident_bytes) if roofline else None
+    factors = factors_of(step.kind)
+    bound = roofline.bound(step.operations, moved, step.weight_bytes, resident_bytes, factors) if roofline else None
     return StepProfile(
         index=step.index,
         kernel=step.kernel,
@@ -160,7 +163,7 @@ def _step(step: Step, ms: float, total_ms: float, resident_bytes: int, roofline:
         moved_bytes=moved,
         gflops_per_s=gflops_per_s,
         gbytes_per_s=_rate(moved, ms),
-        peak_share=_peak_share(gflops_per_s, roofline),
+        peak_share=_peak_share(gflops_per_s, roofline, step.kind),
         bound_ms=bound.ms if bound else None,
         limit=bound.limit if bound else None,
     )
@@ -178,7 +181,7 @@ def _kind(kind: str, steps: Sequence[StepProfile], roofline: Roofline | None) ->
         share=sum(step.share for step in steps),
         operations=operations,
         gflops_per_s=gflops_per_s,
-        peak_share=_peak_share(gflops_per_s, roofline),
+        peak_share=_peak_share(gflops_per_s, roofline, kind),
         bound_ms=sum(bounds) if roofline else None,
     )
 
@@ -192,7 +195,7 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole > 0 else 0.0
 
 
-def _peak_share(gflops_per_s: float | None, roofline: Roofline | None) -> float | None:
+def _peak_share(gflops_per_s: float | None, roofline: Roofline | None, kind: str) -> float | None:
     if gflops_per_s is None or roofline is None:
         return None
-    return gflops_per_s / (roofline.flops_per_s / 1e9)
+    return gflops_per_s / (roofline.peak(factors_of(kind)) / 1e9)

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from edgecompile.artifact.manifest import REPORT_NAME, Count, Finite, Frozen
 from edgecompile.decision import SCHEDULE_STEP, Decision
 from edgecompile.errors import InvalidArtifactError
+from edgecompile.malformed import malformed
 from edgecompile.operator_kind import OTHER
 
 
@@ -21,7 +22,7 @@ class Step(Frozen):
         kernel: symbol of the kernel; several steps may share one.
         operators: the Relax operators fused into it, in order ("relax.nn.conv2d", "relax.add").
         layers: the model's own names for them.
-        kind: of the costliest of them: "conv 3x3", "depthwise", "matmul", "other" and so on.
+        kind: of the costliest of them: "conv 3x3", "depthwise", "int8 matmul", "other" and so on.
         macs: multiply-accumulates, as the kernel does them; those with a convolution's padding, which it may skip, too.
         operations: arithmetic operations: two for each multiply-accumulate, and one for each element of a stage of
             other arithmetic (a bias, an exponential), whatever that costs. Stages that only move data have none.
@@ -106,6 +107,4 @@ def decode(data: bytes) -> Report:
     try:
         return Report.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"])) or "top level"
-        raise InvalidArtifactError(f"{REPORT_NAME} is malformed at {where:.200}: {first['msg']:.200}") from error
+        raise InvalidArtifactError(f"{REPORT_NAME} is {malformed(error)}") from error

@@ -35,7 +35,7 @@ def command(
     """Time the artifact in DIRECTORY on the inputs of its self-test.
 
     --per-op shows for each kernel call its template, time, GFLOP/s (a multiply-add is two operations, any other
-    arithmetic one per element), share of the measured fp32 peak, bytes of inputs, weights and outputs, and the least
+    arithmetic one per element), share of the peak of fp32 or int8, bytes of inputs, weights and outputs, and the least
     time that the peak and the measured bandwidth of the caches allow, with which of the two limits it.
 
     \b

@@ -47,12 +47,15 @@ def command(
 ) -> None:
     """Compress MODEL (.onnx, .pt2, .ec or zoo:NAME) and write a file that all other commands take as a model.
 
-    Built-in names: int8, int8-dynamic, w4 (weights of 4 bits), fp16 and bf16 (weights in storage). Options follow a
-    comma, further steps a plus sign. Layers are named as `edgecompile inspect MODEL` shows them.
+    Built-in names: prune (channels and heads go), depth (residual blocks go), lowrank (layers in several smaller ones),
+    int8, int8-dynamic, w4 (weights of 4 bits), fp16 and bf16 (weights in storage). For the first three params=, macs=
+    or, but for depth, latency= is what is left of the model's. Options follow a comma, further steps a plus sign.
+    Layers are named as `edgecompile inspect MODEL` shows them, channels that go together by `inspect MODEL --groups`.
 
-    With --eval or --report each layer is timed as float and as int8, and goes back to float where int8 is neither
-    faster nor smaller, or where the metric would fall by more than --max-drop. Where nothing pays, the model is written
-    as it was, and a line says so. For a target that cannot run here, cycles are estimated.
+    With --eval or --report what a step made is timed beside what was there before, and a step, or a layer of int8 and
+    lowrank, stays undone where it is neither faster nor smaller, or where the metric would fall by more than
+    --max-drop. Where nothing pays, the model is written as it was, and a line says so. For a target that cannot run
+    here, cycles are estimated.
 
     \b
     Examples:
@@ -63,6 +66,10 @@ def command(
       edgecompile compress zoo:bert_tiny --recipe int8-dynamic -o model.ec
       edgecompile compress model.onnx --recipe int8 --calib images/ --eval data:accuracy --report why/ -o model.ec
       edgecompile compress zoo:bert_tiny --recipe w4,group_size=16 -o model.ec
+      edgecompile compress model.onnx --recipe prune,macs=0.5 --calib images/ -o model.ec
+      edgecompile compress model.onnx --recipe prune,latency=0.6+int8 --calib images/ --eval data:accuracy -o model.ec
+      edgecompile compress model.onnx --recipe lowrank,params=0.33 --calib images/ --eval data:accuracy -o model.ec
+      edgecompile compress model.onnx --recipe lowrank,energy=0.99,method=tucker+int8 --calib images/ -o model.ec
     """
     from edgecompile.compress.recipe import Recipe
     from edgecompile.target import find_target

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgecompile.cli.arguments import load_model, model_options
+from edgecompile.cli.groups import show_groups
 from edgecompile.cli.progress import phases
 from edgecompile.cli.tables import json_option, print_json, print_table
 from edgecompile.errors import InvalidInputError
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 @click.command("inspect", short_help="Show what is in a model or an artifact.")
 @click.argument("model")
 @model_options
+@click.option("--groups", "of_groups", is_flag=True, help="Show which channels pruning takes out together, and why.")
 @json_option
-def command(model: str, shapes: tuple[str, ...], freeze: tuple[str, ...], as_json: bool) -> None:
+def command(model: str, shapes: tuple[str, ...], freeze: tuple[str, ...], of_groups: bool, as_json: bool) -> None:
     """Show MODEL: a model (.onnx, .pt2, .ec or zoo:NAME), layer by layer, or an artifact's folder.
 
     \b
@@ -30,14 +32,19 @@ def command(model: str, shapes: tuple[str, ...], freeze: tuple[str, ...], as_jso
       edgecompile inspect model.onnx
       edgecompile inspect zoo:resnet18 --json
       edgecompile inspect model.ec
+      edgecompile inspect zoo:digits_resnet --groups
       edgecompile inspect build/net
     """
     if Path(model).is_dir():
         if shapes or freeze:
             raise InvalidInputError(f"--shape and --freeze are for models, {model} is a folder")
+        if of_groups:
+            raise InvalidInputError(f"--groups is for models, {model} is a folder")
         _show_artifact(model, as_json)
+    elif of_groups:
+        show_groups(_load(model, shapes, freeze), as_json=as_json)
     else:
-        _show_model(model, shapes, freeze, as_json)
+        _show_model(_load(model, shapes, freeze), as_json)
 
 
 def _show_artifact(directory: str, as_json: bool) -> None:
@@ -71,13 +78,15 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
     ]
 
 
-def _show_model(path: str, shapes: tuple[str, ...], freeze: tuple[str, ...], as_json: bool) -> None:
+def _load(path: str, shapes: tuple[str, ...], freeze: tuple[str, ...]) -> Model:
     with phases() as progress:
         if progress:
             progress("import")
-        model = load_model(path, shapes, freeze)
+        return load_model(path, shapes, freeze)
 
-        layers = model.layers
+
+def _show_model(model: Model, as_json: bool) -> None:
+    layers = model.layers
     if as_json:
         print_json(_document(model, layers))
         return

@@ -78,9 +78,11 @@ def _percent(share: float | None) -> Percent | None:
 
 def _describe(roofline: Roofline) -> str:
     rates = ", ".join(f"{read.bytes_per_s / 1e9:.0f} of {_size(read.buffer_bytes)}" for read in roofline.reads)
+    int8 = roofline.int8_ops_per_s
+    integers = f"; {int8 / 1e9:.1f} GOP/s in int8, by its instructions" if int8 is not None else ""
     return (
         f"This machine's best with {roofline.threads} thread{'s' if roofline.threads > 1 else ''}, by measurement: "
-        f"{roofline.flops_per_s / 1e9:.1f} GFLOP/s in fp32; GB/s reading a buffer: {rates}"
+        f"{roofline.flops_per_s / 1e9:.1f} GFLOP/s in fp32{integers}; GB/s reading a buffer: {rates}"
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from edgecompile.compress.kinds import KINDS, imported
 from edgecompile.compress.recipe import Recipe, RecipeSource
+from edgecompile.compress.restore_weights import restore_weights
 from edgecompile.compress.step import Step
 from edgecompile.decision import Decision
 from edgecompile.errors import InvalidInputError, InvalidRecipeError
@@ -134,4 +135,5 @@ def _recorded(result: StepResult, step: Step, before: Model) -> Model:
         reasons = "; ".join(dict.fromkeys(decision.reason for decision in result.decisions)) or "no layer fits it"
         raise InvalidRecipeError(f"the step {step.kind!r} changed nothing: {reasons:.400}; leave it out")
     record = CompressionStep(step.kind, step.to_data(), tuple(result.decisions), result.figures)
-    return dataclasses.replace(result.model, history=(*before.history, record))
+    module = restore_weights(before.module, result.model.module)
+    return dataclasses.replace(result.model, module=module, history=(*before.history, record))

@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from edgecompile.compress.depth.recipe import DepthStep
+from edgecompile.compress.lowrank.recipe import LowRankStep
+from edgecompile.compress.prune.recipe import PruneStep
 from edgecompile.compress.quantize.recipe import QuantizeStep
 from edgecompile.compress.step import Step
 
@@ -20,20 +23,48 @@ class Kind:
         function: "module:name" of what does it; imported when a recipe has such a step. See `driver.StepFunction`.
         preview: "module:name" of a function (model, step) -> a named tuple for each layer: what it would become.
         analysis: "module:name" of what measures what each layer loses by it; see `analyze.AnalysisFunction`.
+        stage: steps of a higher stage come later in a recipe: "shape" changes which numbers there are, "precision" how
+            many bits they have, and a kernel for few bits can be neither shortened nor split any more.
     """
 
     model: type[Step]
     function: str
     preview: str
     analysis: str
+    stage: Literal["shape", "precision"]
 
+
+STAGES = ("shape", "precision")
+"""In the order of steps."""
 
 KINDS = {
+    "depth": Kind(
+        DepthStep,
+        function="edgecompile.compress.depth.step:remove_blocks",
+        preview="edgecompile.compress.depth.describe:preview",
+        analysis="",
+        stage="shape",
+    ),
+    "prune": Kind(
+        PruneStep,
+        function="edgecompile.compress.prune.prune:prune",
+        preview="edgecompile.compress.prune.describe:preview",
+        analysis="",
+        stage="shape",
+    ),
+    "lowrank": Kind(
+        LowRankStep,
+        function="edgecompile.compress.lowrank.factorise:factorise",
+        preview="edgecompile.compress.lowrank.describe:preview",
+        analysis="edgecompile.compress.lowrank.analysis:analyze_factorisation",
+        stage="shape",
+    ),
     "quantize": Kind(
         QuantizeStep,
         function="edgecompile.compress.quantize:quantize",
         preview="edgecompile.compress.quantize.describe:preview",
         analysis="edgecompile.compress.quantize.mixed.analysis:analyze_quantization",
+        stage="precision",
     ),
 }
 

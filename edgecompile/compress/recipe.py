@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field, SerializeAsAny
 
-from edgecompile.compress.kinds import KINDS
+from edgecompile.compress.kinds import KINDS, STAGES
 from edgecompile.compress.step import Step
 from edgecompile.compress.strict import Place, Strict, spell, unknown, validate
 from edgecompile.compress.yaml_text import YamlText
@@ -23,7 +24,8 @@ _SUFFIXES = (".yaml", ".yml", ".json")  # JSON is YAML
 class Recipe(Strict):
     """What shall be done to a model, in order; nothing in it depends on a model or a device.
 
-    A file is YAML. Each step has a kind; see `QuantizeStep` for the keys of that kind. A step may also be a built-in
+    A file is YAML. Each step has a kind; see `QuantizeStep` and
+    `LowRankStep` for the keys of that kind. A step may also be a built-in
     name with its options.
 
         steps:
@@ -85,9 +87,19 @@ def _from_data(data: object, describe_place: Callable[[Place], str]) -> Recipe:
     for key in data:
         if key != "steps":
             raise InvalidRecipeError(f"{describe_place((key,))}: {unknown('key', key, ['steps'])}")
-    return Recipe(
-        steps=tuple(_step(step, ("steps", index), describe_place) for index, step in enumerate(data["steps"]))
-    )
+    steps = tuple(_step(step, ("steps", index), describe_place) for index, step in enumerate(data["steps"]))
+    _check_order(steps, describe_place)
+    return Recipe(steps=steps)
+
+
+def _check_order(steps: Sequence[Step], describe_place: Callable[[Place], str]) -> None:
+    for index, (step, following) in enumerate(itertools.pairwise(steps), 1):
+        before, after = (STAGES.index(KINDS[found.kind].stage) for found in (step, following))
+        if after < before:
+            raise InvalidRecipeError(
+                f"{describe_place(('steps', index))}: {following.kind!r} changes the shapes of weights, which "
+                f"{step.kind!r} before it has given their bits: put {following.kind!r} first"
+            )
 
 
 def _step(data: object, place: Place, describe_place: Callable[[Place], str]) -> Step:

@@ -13,6 +13,9 @@ holds exactly, and no term leaves 31 bits. Smaller shifts (scales of a quarter a
 Multipliers are odd. Then a product that lies between two integers exactly is an odd multiple of 2^(shift - 1) with all
 of these factors two in the sum: |sum| >= 2^(shift - 1), and the quotient is at least multiplier / 2 > 2^13, which is
 beyond int8. So code may round halves up, whatever the sign, and give the same bits behind the clip.
+
+Or to even, as float arithmetic does: a sum below NARROW_LIMIT and the scale are float32 numbers, and one fused
+multiplication and addition of 1.5 * 2^23, where neighbouring floats are one apart, rounds the exact product once.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 MULTIPLIER_BITS = 15
 SCALE_LIMIT = 2.0**14  # real scales must stay below it
 LEAST_SHIFT = 17  # of the form without 64-bit products
+NARROW_LIMIT = 2**23  # of sums that float32 tells apart; times a short scale, below 1/4, they stay below 2^21
 _MOST_SHIFT = 46  # beyond it every int32 becomes zero: 2^31 * 2^15 / 2^47 is a half
 
 

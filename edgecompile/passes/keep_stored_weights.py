@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LEAST_ELEMENTS = 4096
 """Below, the kernel that decodes a weight takes more bytes than the weight saves."""
 
-_WEIGHT_AT = {
+WEIGHT_AT = {
     "relax.matmul": 1,
     "relax.nn.conv1d": 1,
     "relax.nn.conv1d_transpose": 1,
@@ -31,7 +31,8 @@ _WEIGHT_AT = {
 }
 """Operator -> which of its arguments is a weight, or a table of embeddings."""
 
-_VIEWS = ("relax.reshape", "relax.permute_dims")
+VIEWS = ("relax.reshape", "relax.permute_dims")
+"""Operators that move the numbers of a weight and leave them as they are."""
 
 
 @dataclass(frozen=True)
@@ -97,14 +98,15 @@ def _weights_of_layers(values: Mapping[relax.Var, relax.Expr]) -> dict[relax.Var
     for variable, value in values.items():
         for argument in value.args if isinstance(value, relax.Call) else ():
             if isinstance(argument, relax.Var):
-                readers[argument].append(_operator(value))
-        position = _WEIGHT_AT.get(_operator(value))
+                readers[argument].append(operator_of(value))
+        position = WEIGHT_AT.get(operator_of(value))
         if position is not None and isinstance(value.args[position], relax.Var):
             found.setdefault(value.args[position], variable)
     return {weight: layer for weight, layer in found.items() if "relax.nn.batch_norm" not in readers[layer]}
 
 
-def _operator(value: relax.Expr) -> str:
+def operator_of(value: relax.Expr) -> str:
+    """The name of the operator that an expression calls; "" of what calls none."""
     import tvm
     from tvm import relax
 
@@ -120,13 +122,13 @@ def _stored(weight: relax.Var, values: Mapping[relax.Var, relax.Expr]) -> Stored
         return None
     if math.prod(int(extent) for extent in weight.ty.shape.values) < _LEAST_ELEMENTS:
         return None
-    if _operator(value) not in _VIEWS:
+    if operator_of(value) not in VIEWS:
         return _read(value)
     source = value.args[0]
     found = _stored(source, values) if isinstance(source, relax.Var) else None
     if found is None:
         return None
-    if _operator(value) == "relax.reshape":
+    if operator_of(value) == "relax.reshape":
         shape = [int(extent) for extent in weight.ty.shape.values]
         return found.moved(lambda array: array.reshape(shape))
     axes = None if value.attrs.axes is None else [int(axis) for axis in value.attrs.axes]
@@ -138,7 +140,7 @@ def _read(value: relax.Expr) -> StoredWeight | None:
 
     from edgecompile.storage.stored_weight import HalfWeight
 
-    operator = _operator(value)
+    operator = operator_of(value)
     if operator not in ("relax.astype", "relax.dequantize"):
         return None
     if not all(isinstance(argument, tvm.ir.GenericConst) for argument in value.args):

@@ -79,6 +79,7 @@ def standard_phases() -> tuple[Phase, ...]:
     from edgecompile.passes.decode_weights import DecodeWeights
     from edgecompile.passes.fold_batch_norm import FoldBatchNorm
     from edgecompile.passes.fold_channel_scale import FoldChannelScale
+    from edgecompile.passes.fuse_dequantized_rows import FuseDequantizedRows
     from edgecompile.passes.guard_integer_division import GuardIntegerDivision
     from edgecompile.passes.integers import FuseIntegerOperators
     from edgecompile.passes.keep_stored_weights import KeepStoredWeights
@@ -112,6 +113,7 @@ def standard_phases() -> tuple[Phase, ...]:
             "legalize",
             "operators become loops over tensors; what only constants feed is computed now",
             (
+                FuseDequantizedRows(),
                 LegalizeOperators(),
                 TvmPass("AnnotateTIROpPattern", relax.AnnotateTIROpPattern),
                 AnnotateElementwise(),

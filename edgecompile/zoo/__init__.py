@@ -1,7 +1,7 @@
 """Networks in plain PyTorch, seeded, for demos, tests and benchmarks: `build("resnet18")`, or `load("zoo:resnet18")`.
 
-Nothing is downloaded. The weights are random but behave like trained ones (see `initialize`); the two digits networks
-can be trained for real in under two minutes (see `training`), and `minilm` is a pretrained encoder from a package.
+Nothing is downloaded. The weights are random but behave like trained ones (see `initialize`); the digits networks
+can be trained for real in under two minutes each (see `training`), and `minilm` is a pretrained encoder from a package.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ _NAMES = (
     "bert_tiny",
     "digits_mobilenet",
     "digits_resnet",
+    "digits_vgg",
     "keyword_spotting",
     "minilm",
     "mobilenetv2",
@@ -28,7 +29,7 @@ _NAMES = (
     "vgg16",
     "vit_tiny",
 )
-_TRAINABLE = ("digits_mobilenet", "digits_resnet", "minilm")
+_TRAINABLE = ("digits_mobilenet", "digits_resnet", "digits_vgg", "minilm")
 
 
 def names() -> tuple[str, ...]:

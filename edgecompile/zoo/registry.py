@@ -13,7 +13,7 @@ from edgecompile.zoo.initialize import initialize
 from edgecompile.zoo.keyword_spotting import KeywordSpottingNet
 from edgecompile.zoo.mobilenet import MobileNetV2, small_mobilenet
 from edgecompile.zoo.resnet import resnet18, small_resnet
-from edgecompile.zoo.vgg import VGG16
+from edgecompile.zoo.vgg import VGG16, SmallVGG
 from edgecompile.zoo.vit import VisionTransformer, VitConfig
 
 Built = tuple[nn.Module, tuple[torch.Tensor, ...]]
@@ -52,6 +52,7 @@ BUILDERS: dict[str, Callable[[], Built]] = {
     ),
     "digits_mobilenet": _image_network(small_mobilenet, 1, 1, 32, 32),
     "digits_resnet": _image_network(small_resnet, 1, 1, 32, 32),
+    "digits_vgg": _image_network(SmallVGG, 1, 1, 32, 32),
     "keyword_spotting": _image_network(KeywordSpottingNet, 1, 1, 49, 10),
     "minilm": _language_network(minilm.CONFIG, minilm.SentenceEncoder),
     "mobilenetv2": _image_network(MobileNetV2, 1, 3, 224, 224),

@@ -22,7 +22,7 @@ _RATE = 4e-3
 _SEED = 1
 _THREADS = 1  # two threads that wait for each other on a busy machine are ten times slower
 # What decides the weights: these files, besides torch and scikit-learn.
-_SOURCES = ("digits.py", "initialize.py", "mobilenet.py", "resnet.py", "training.py")
+_SOURCES = ("digits.py", "initialize.py", "mobilenet.py", "resnet.py", "training.py", "vgg.py")
 
 
 def trained_weights(name: str) -> dict[str, torch.Tensor]:

@@ -38,6 +38,11 @@ class Tile:
         """The column of one of its pixels."""
         return loops.index(self.start) + row
 
+    def place(self, row: int, width: int) -> tuple[Expr, Expr]:
+        """The line and column of one of its pixels, in an image of `width` columns where the tile has no line."""
+        pixel = self.pixel(row)
+        return (self.line, pixel) if self.line is not None else (pixel // width, pixel % width)
+
 
 @dataclass(frozen=True)
 class ImageTiles:
@@ -110,3 +115,15 @@ class ImageTiles:
         low = tirx.max(loops.index(0), (above + (dilation - 1)) // dilation)
         high = tirx.min(loops.index(problem.kernel[0]), (above + (problem.height - 1)) // dilation + 1)
         return low, tirx.max(high - low, loops.index(0))
+
+
+def in_blocks(image: Expr, place: tuple[Expr, Expr], channel: Expr, lane: Expr, block: int, lanes: int) -> list[Expr]:
+    """The index of a lane of a vector of channels in `[N, C / block, H, W, block]`.
+
+    Args:
+        place: line and column.
+        channel: of the vector's first lane.
+    """
+    if block % lanes == 0:  # a vector lies in one block
+        return [image, channel // block, *place, channel % block + lane]
+    return [image, loops.index(0), *place, channel + lane]

@@ -4,6 +4,8 @@
 the upper half of a product of 32 by 16 bits. `vpackssdw` and `vpacksswb` make bytes of four vectors of sums by three
 instructions that clip too. They keep to lanes of 128 bits; the order that comes of it is the same for all of them.
 
+Sums below 2^23 are floats, and so are their scales: one `vfmadd` multiplies and rounds them, see `requantization`.
+
 Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.
 """
 
@@ -13,12 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from edgecompile.integer.requantization import LEAST_SHIFT
 from edgecompile.target import CpuFacts
 
 if TYPE_CHECKING:
     from schedules.cpu.loops import Expr
 
-    Scale: TypeAlias = "tuple[Expr, Expr, Expr, Expr]"
+    Scale: TypeAlias = "tuple[Expr, ...]"
 
 _NAMES = {
     "pmadd.wd": ("sse2.pmadd.wd", "avx2.pmadd.wd", "avx512.pmaddw.d.512"),
@@ -29,6 +32,8 @@ _NAMES = {
     "packsswb": ("sse2.packsswb.128", "avx2.packsswb", "avx512.packsswb.512"),
 }
 _LANE_DWORDS, _LANE_BYTES = 4, 16  # of 128 bits
+_EXPONENT, _MANTISSA_BITS = 127, 23  # of float32
+_ONES_APART, _ONES_APART_BITS = 1.5 * 2**23, 0x4B400000  # a float whose neighbours are one apart
 PACKED = 4  # vectors of sums in a vector of bytes
 
 
@@ -36,6 +41,11 @@ def has_words(facts: CpuFacts, lanes: int) -> bool:
     """True where the CPU has all of this for vectors of `lanes` sums."""
     needed = {4: "avx2", 8: "avx2", 16: "avx512bw"}
     return lanes in needed and needed[lanes] in facts.features
+
+
+def has_fused_products(facts: CpuFacts) -> bool:
+    """True where the CPU multiplies and adds floats with one rounding."""
+    return "fma" in facts.features
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,25 @@ class Words:
         high = self._call("pmadd.wd", self._sums, words, self.reinterpreted(upper, 16))
         low = self._call("pmulhu.w", f"int16x{2 * self.lanes}", words, self.reinterpreted(multiplier, 16))
         return self._call("psrav.d", self._sums, half + high + self.reinterpreted(low, 32), shift)
+
+    def float_scale(self, multiplier: Expr, places: Expr) -> Scale:
+        """What `scaled_as_floats` takes: `multiplier / 2^shift` as float32, by the exponent's bits."""
+        from tvm import tirx
+
+        bits = tirx.Broadcast(tirx.const(_EXPONENT - LEAST_SHIFT, "int32"), self.lanes) - places
+        power = tirx.shift_left(bits, tirx.Broadcast(tirx.const(_MANTISSA_BITS, "int32"), self.lanes))
+        return (tirx.Cast(self._floats, multiplier) * tirx.reinterpret(self._floats, power),)
+
+    def scaled_as_floats(self, sums: Expr, scale: Scale, zero_point: int) -> Expr:
+        """`zero_point + sums * multiplier / 2^shift` rounded, halves to even: exact for sums below 2^23."""
+        from tvm import tirx
+
+        (factor,) = scale
+        added = tirx.Broadcast(tirx.const(_ONES_APART + zero_point, "float32"), self.lanes)
+        name = f"llvm.fma.v{self.lanes}f32"
+        total = tirx.call_llvm_pure_intrin(self._floats, name, tirx.Cast(self._floats, sums), factor, added)
+        zero = tirx.Broadcast(tirx.const(_ONES_APART_BITS, "int32"), self.lanes)
+        return tirx.reinterpret(self._sums, total) - zero
 
     def packed(self, vectors: Sequence[Expr], zero_point: int) -> Expr:
         """`clip(vector + zero_point, -128, 127)` of four vectors, in the instructions' order: `4 * lanes` int8."""
@@ -125,9 +154,8 @@ class Words:
         """
         from tvm import tirx
 
-        floats = f"float32x{self.lanes}"
-        total = tirx.reinterpret(floats, product + sums)
-        return tirx.reinterpret(self._sums, tirx.call_llvm_pure_intrin(floats, "llvm.arithmetic.fence", total))
+        total = tirx.reinterpret(self._floats, product + sums)
+        return tirx.reinterpret(self._sums, tirx.call_llvm_pure_intrin(self._floats, "llvm.arithmetic.fence", total))
 
     def reinterpreted(self, vector: Expr, bits: int) -> Expr:
         """The same register as integers of so many bits."""
@@ -138,6 +166,10 @@ class Words:
     @property
     def _sums(self) -> str:
         return f"int32x{self.lanes}"
+
+    @property
+    def _floats(self) -> str:
+        return f"float32x{self.lanes}"
 
     def _call(self, name: str, dtype: str, *arguments: Expr) -> Expr:
         from tvm import tirx

@@ -12,13 +12,33 @@ Both return 0: a kernel cannot fail, since its memory and its threads are there 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgecompile.plan import ExecutionPlan, KernelCall, Operand
 
 if TYPE_CHECKING:
     import tvm
+
+
+@dataclass(frozen=True)
+class Callee:
+    """The function of a kernel.
+
+    Attributes:
+        function: its variable in the module to build.
+        numbers: what it is given behind the kernel's own arguments.
+    """
+
+    function: tvm.ir.GlobalVar
+    numbers: tuple[tvm.ir.Expr, ...] = ()
+
+    def call(self, arguments: Sequence[tvm.ir.Expr]) -> tvm.ir.Expr:
+        """The call of the kernel with pointers to its operands and its scratch."""
+        import tvm
+
+        return tvm.ir.Call(self.function, [*arguments, *self.numbers], ret_ty=tvm.ir.PrimType("int32"))
 
 
 def run_symbol(name: str) -> str:
@@ -31,7 +51,7 @@ def load_symbol(name: str) -> str:
     return f"{name}_load"
 
 
-def make_load_entry(plan: ExecutionPlan, kernels: Mapping[str, tvm.ir.GlobalVar]) -> tvm.tirx.PrimFunc:
+def make_load_entry(plan: ExecutionPlan, kernels: Mapping[str, Callee]) -> tvm.tirx.PrimFunc:
     """The function that decodes the constants of `plan`; arguments as of `make_entry`."""
     import tvm
     from tvm import tirx
@@ -45,7 +65,7 @@ def make_load_entry(plan: ExecutionPlan, kernels: Mapping[str, tvm.ir.GlobalVar]
 
     def step(call: KernelCall) -> tvm.ir.Expr:
         arguments = [*map(address, call.operands), address(call.scratch) if call.scratch else scratch]
-        return tvm.ir.Call(kernels[call.kernel], arguments, ret_ty=tvm.ir.PrimType("int32"))
+        return kernels[call.kernel].call(arguments)
 
     statements = [tirx.Evaluate(step(call)) for call in plan.loads]
     body = tirx.SeqStmt([*statements, tirx.Return(tirx.IntImm("int32", 0))])
@@ -53,8 +73,8 @@ def make_load_entry(plan: ExecutionPlan, kernels: Mapping[str, tvm.ir.GlobalVar]
     return entry.with_attr("global_symbol", load_symbol(plan.name))
 
 
-def make_entry(plan: ExecutionPlan, kernels: Mapping[str, tvm.ir.GlobalVar]) -> tvm.tirx.PrimFunc:
-    """The entry function of `plan`; `kernels` maps each kernel's symbol to its variable in the module to build."""
+def make_entry(plan: ExecutionPlan, kernels: Mapping[str, Callee]) -> tvm.tirx.PrimFunc:
+    """The entry function of `plan`; `kernels` maps each kernel's symbol to what computes it."""
     import tvm
     from tvm import tirx
 
@@ -72,10 +92,9 @@ def make_entry(plan: ExecutionPlan, kernels: Mapping[str, tvm.ir.GlobalVar]) -> 
         return tirx.handle_add_byte_offset(bases[operand.space], tirx.IntImm("int64", operand.position))
 
     def step(call: KernelCall) -> tvm.ir.Expr:
-        function = kernels[call.kernel]
         scratch = address(call.scratch) if call.scratch else arena  # a kernel without scratch never reads the pointer
         arguments = [*(address(operand) for operand in call.operands), scratch]
-        return tvm.ir.Call(function, arguments, ret_ty=tvm.ir.PrimType("int32"))
+        return kernels[call.kernel].call(arguments)
 
     statements: list[tirx.Stmt] = []
     for index, call in enumerate(plan.calls):

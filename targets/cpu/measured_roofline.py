@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -13,7 +14,7 @@ from edgecompile.artifact.write import write_file
 from edgecompile.errors import RuntimeFailureError
 from edgecompile.roofline import ReadRate, Roofline
 from edgecompile.settings import cache_directory
-from edgecompile.target import Target
+from edgecompile.target import CpuFacts, Target
 from targets.cpu.emulator import run_program
 from targets.cpu.runtime_objects import RUNTIME_FOLDER, cached_program
 from targets.cpu.toolchain import find_toolchain
@@ -25,6 +26,9 @@ _X86_FEATURES = ("avx", "avx2", "avx512f", "fma")  # of which the compiler must 
 
 def measure_roofline(target: Target, threads: int, *, again: bool = False) -> Roofline:
     """The best that `threads` cores of this machine do together.
+
+    The peak of int8 is the one of fp32 times what the best exact instruction multiplies in the place of one fp32
+    multiply-add: both keep all of the CPU's `fma_ports` busy.
 
     Args:
         target: this machine; its vectors are what the measurement uses.
@@ -44,10 +48,19 @@ def measure_roofline(target: Target, threads: int, *, again: bool = False) -> Ro
     if result.returncode != 0:
         said = (result.stderr.strip().splitlines() or ["no message"])[-1]
         raise RuntimeFailureError(f"measuring this machine's peak with {threads} threads failed: {said}")
-    measured = _decode(result.stdout, threads)
+    measured = _with_integers(_decode(result.stdout, threads), target.cpu)
     place.parent.mkdir(parents=True, exist_ok=True)
     write_file(place, TypeAdapter(Roofline).dump_json(measured))
     return measured
+
+
+def _with_integers(measured: Roofline, facts: CpuFacts) -> Roofline:
+    """What the cache keeps: the kernels' instructions are asked once, which loads TVM."""
+    from schedules.cpu.integers.ways import dot_products
+
+    most = max((dot.macs_per_multiply for dot in dot_products(facts)), default=0.0)
+    fp32 = facts.vector_bytes / 4
+    return dataclasses.replace(measured, int8_ops_per_s=measured.flops_per_s * most / fp32 if most else None)
 
 
 def _flags(target: Target) -> tuple[str, ...]:
@@ -60,7 +73,14 @@ def _flags(target: Target) -> tuple[str, ...]:
 def _place(target: Target, threads: int) -> Path:
     """Where the cache keeps the measurement of this CPU, by what could change it."""
     identity = host_identity() or target.description
-    parts = (identity, *_flags(target), str(target.cpu.num_cores), str(threads), _SOURCE.read_text())
+    parts = (
+        identity,
+        *_flags(target),
+        str(target.cpu.num_cores),
+        target.cpu.features,
+        str(threads),
+        _SOURCE.read_text(),
+    )
     return cache_directory() / "roofline" / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.json"
 
 

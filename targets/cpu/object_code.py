@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from edgecompile.plan import ExecutionPlan
 from edgecompile.target import Target
-from targets.cpu.entry import load_symbol, make_entry, make_load_entry, run_symbol
+from targets.cpu.entry import Callee, load_symbol, make_entry, make_load_entry, run_symbol
 from targets.cpu.lower_kernels import LoweredKernel
+from targets.cpu.share_kernels import share_kernels
 
 if TYPE_CHECKING:
     import tvm
@@ -42,20 +43,31 @@ def write_object(
 ) -> None:
     """Write `path`, an object file with `<name>_run` and, where weights are decoded, `<name>_load`."""
     import tvm
+
+    lowered = {name: _with_device_scope(kernel.function) for name, kernel in kernels.items()}
+    functions, calls = share_kernels(_lowered(lowered, target))
+    variables = {name: tvm.ir.GlobalVar(f"{plan.name}_{name}") for name in functions}
+    callees = {name: Callee(variables[call.symbol], call.numbers) for name, call in calls.items()}
+    entries = {run_symbol(plan.name): make_entry(plan, callees)}
+    if plan.loads:
+        entries[load_symbol(plan.name)] = make_load_entry(plan, callees)
+    whole = {
+        variables[name]: _outlined(function, f"{plan.name}_{name}_compute") for name, function in functions.items()
+    }
+    whole |= {tvm.ir.GlobalVar(name): entry for name, entry in _lowered(entries, target).items()}
+    module = tvm.IRModule(whole)
+    path.write_bytes(_object_bytes(tvm.get_global_func("target.build.llvm")(module, target)))
+
+
+def _lowered(functions: Mapping[str, tvm.tirx.PrimFunc], target: tvm.target.Target) -> dict[str, tvm.tirx.PrimFunc]:
+    """The functions as the code generator wants them."""
+    import tvm
     from tvm.tirx import transform as tirx
 
-    variables = {name: tvm.ir.GlobalVar(f"{plan.name}_{name}") for name in kernels}
-    functions: dict[tvm.ir.GlobalVar, tvm.tirx.PrimFunc] = {
-        variables[name]: _outlined(_with_device_scope(kernel.function), f"{plan.name}_{name}_compute")
-        for name, kernel in kernels.items()
-    }
-    functions[tvm.ir.GlobalVar(run_symbol(plan.name))] = make_entry(plan, variables)
-    if plan.loads:
-        functions[tvm.ir.GlobalVar(load_symbol(plan.name))] = make_load_entry(plan, variables)
-    module = tvm.IRModule(functions)
     passes = [tirx.BindTarget(target), tirx.BF16StorageLegalize(), tirx.LowerTVMBuiltin(), tirx.LowerIntrin()]
-    module = tvm.transform.Sequential(passes)(module)
-    path.write_bytes(_object_bytes(tvm.get_global_func("target.build.llvm")(module, target)))
+    module = tvm.IRModule({tvm.ir.GlobalVar(name): function for name, function in functions.items()})
+    result = tvm.transform.Sequential(passes)(module)
+    return {variable.name_hint: function for variable, function in result.functions_items()}
 
 
 def _object_bytes(built: tvm.runtime.Module) -> bytes:

@@ -52,6 +52,23 @@ def test_a_step_that_only_moves_data() -> None:
     assert (step.bound_ms, step.limit) == (pytest.approx(0.8), "memory")
 
 
+def test_products_of_bytes_are_measured_against_their_own_peak() -> None:
+    """100 million operations in 0.5 ms are twice the peak of fp32, and half of the one of int8."""
+    steps = tuple(REPORT.steps[0].model_copy(update={"kind": kind}) for kind in ("int8 conv 3x3", "conv 3x3"))
+    report = REPORT.model_copy(update={"steps": steps})
+    times = [StepTime(0, "conv", 0.5), StepTime(1, "conv", 0.5)]
+    machine = dataclasses.replace(MACHINE, int8_ops_per_s=400e9)
+    found = profile_of(report, times, 0, repeat=1, threads=2, roofline=machine)
+    integer, plain = found.steps
+    assert (integer.peak_share, plain.peak_share) == (pytest.approx(0.5), pytest.approx(2.0))
+    assert (integer.bound_ms, integer.limit) == (pytest.approx(0.6), "memory")
+    assert (plain.bound_ms, plain.limit) == (pytest.approx(1.0), "compute")
+    assert {kind.kind: kind.peak_share for kind in found.kinds} == {
+        "int8 conv 3x3": pytest.approx(0.5),
+        "conv 3x3": pytest.approx(2.0),
+    }
+
+
 def test_kinds_weigh_their_steps_by_time() -> None:
     convolutions, others = profile().kinds
     assert (convolutions.kind, convolutions.calls, convolutions.median_ms) == ("conv 3x3", 2, 7.0)

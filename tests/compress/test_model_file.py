@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tvm
 import tvm_ffi
+from tvm import relax, te
 
 from edgecompile.compress.driver import compress
 from edgecompile.compress.model_file import read_model, write_model
@@ -27,7 +28,7 @@ from edgecompile.compress.model_file.tensors import encode
 from edgecompile.compress.model_file.write import encode_model
 from edgecompile.errors import InvalidModelError, OutputError, UnsupportedModelError
 from edgecompile.frontend.load import load
-from edgecompile.frontend.model import Model
+from edgecompile.frontend.model import Model, TensorSpec
 from tests.compress.networks import network
 from tests.relax_models import run_virtual_machine
 
@@ -334,15 +335,41 @@ def test_models_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="No such file"):
         write_model(model, tmp_path / "missing" / "a.ec")
 
-    @tvm.script.ir_module
-    class Loops:
-        @tvm.script.tirx.prim_func
-        def loop() -> None:
-            tvm.script.tirx.evaluate(0)
+    model = model_with_loops(called=True)
+    with pytest.raises(UnsupportedModelError, match=r"found loops of their own for 'y' \(doubled\).*compile --recipe"):
+        encode_model(model)
 
-    module = tvm.IRModule({**dict(model.module.functions_items()), **dict(Loops.functions_items())})
-    with pytest.raises(UnsupportedModelError, match="loops of its own for 'loop'"):
-        encode_model(dataclasses.replace(model, module=module))
+
+def test_loops_that_nothing_calls_are_left_out(tmp_path: Path) -> None:
+    write_model(model_with_loops(called=False), tmp_path / "model.ec")
+    module = load(tmp_path / "model.ec").module
+    assert [variable.name_hint for variable in module.functions] == ["main"]
+
+
+def model_with_loops(*, called: bool) -> Model:
+    """x [4] -> twice x by a function of its own, or relu(x) beside that function."""
+    builder = relax.BlockBuilder()
+    x = relax.Var("x", relax.TensorType([4], "float32"))
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            twice = builder.emit(
+                builder.call_te(lambda t: te.compute(t.shape, lambda i: t(i) * 2), x, primfunc_name_hint="doubled"),
+                name_hint="y",
+            )
+            y = builder.emit_output(twice if called else builder.emit(relax.op.nn.relu(x)))
+        builder.emit_func_output(y)
+    module = builder.get()
+    if not called:
+        module = _without_unused_bindings(module)
+    spec = TensorSpec("x", (4,), "float32")
+    return Model(module, (spec,), (TensorSpec("y", (4,), "float32"),), "loops", "onnx")
+
+
+def _without_unused_bindings(module: tvm.IRModule) -> tvm.IRModule:
+    main = relax.transform.DeadCodeElimination(["main"])(module)["main"]
+    result = module.clone()
+    result["main"] = main
+    return result
 
 
 def test_load_refuses_what_does_not_go_with_it(data: bytes, tmp_path: Path) -> None:

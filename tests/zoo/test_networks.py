@@ -21,6 +21,7 @@ NETWORKS: dict[str, tuple[tuple[int, ...], int]] = {
     "bert_tiny": ((1, 32, 64), 137),
     "digits_mobilenet": ((1, 10), 32),
     "digits_resnet": ((1, 10), 78),
+    "digits_vgg": ((1, 10), 956),
     "keyword_spotting": ((1, 12), 23),
     "minilm": ((1, 384), 22_540),
     "mobilenetv2": ((1, 1000), 3_505),

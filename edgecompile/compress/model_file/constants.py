@@ -19,17 +19,19 @@ def take_constants(module: tvm.IRModule) -> tuple[tvm.IRModule, list[np.ndarray]
     Equal places share a number where they share the memory.
 
     Raises:
-        UnsupportedModelError: the module has other functions than `main`, such as loops for an operator that Relax
-            lacks: they can do anything when they are run, so they are not read from files.
+        UnsupportedModelError: `main` calls other functions, such as loops for an operator that Relax lacks: they can do
+            anything when they are run, so they are not read from files.
     """
     import numpy as np
     import tvm
 
-    others = [variable.name_hint for variable in module.functions if variable.name_hint != _MAIN]
-    if others:
+    layers = _layers_with_own_loops(module)
+    if layers:
+        names = ", ".join(f"{layer!r} ({loops})" for layer, loops in list(layers.items())[:4])
+        more = f" and {len(layers) - 4} more" if len(layers) > 4 else ""
         raise UnsupportedModelError(
-            f"a model of Relax operators alone was needed to write a file, found loops of its own for {others[0]!r}; "
-            "compile the model in the process that compresses it"
+            f"a model of Relax operators alone was needed to write a file, found loops of their own for {names}{more}: "
+            "native code is not read from files; compress and compile in one go, by `edgecompile compile --recipe`"
         )
     arrays: list[np.ndarray] = []
     places: dict[tuple[int, tuple[int, ...], str], tvm.ir.GenericConst] = {}
@@ -45,6 +47,25 @@ def take_constants(module: tvm.IRModule) -> tuple[tvm.IRModule, list[np.ndarray]
         return places[key]
 
     return _map_constants(module, replace), arrays
+
+
+def _layers_with_own_loops(module: tvm.IRModule) -> dict[str, str]:
+    """What other functions than `main` compute, and their names. Functions that nothing calls are not written."""
+    import tvm
+    from tvm import relax
+    from tvm_ffi.structural import structural_walk
+
+    layers: dict[str, str] = {}
+
+    def visit(binding: relax.VarBinding) -> None:
+        value = binding.value
+        if isinstance(value, relax.Call):
+            for callee in (value.op, *value.args):
+                if isinstance(callee, tvm.ir.GlobalVar):
+                    layers[binding.var.name] = callee.name_hint
+
+    structural_walk(module[_MAIN].body, (relax.VarBinding, visit))
+    return layers
 
 
 def put_constants(module: tvm.IRModule, arrays: list[np.ndarray], name: str) -> tvm.IRModule:

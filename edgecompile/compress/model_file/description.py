@@ -13,6 +13,7 @@ from edgecompile.artifact.dtypes import DtypeName
 from edgecompile.artifact.manifest import Dimension, FileEntry, Identifier, Sha256
 from edgecompile.errors import InvalidModelError
 from edgecompile.frontend.model import CompressionStep, TensorSpec
+from edgecompile.malformed import malformed
 
 SCHEMA_VERSION = 1
 
@@ -118,9 +119,7 @@ def decode(data: bytes, name: str) -> Description:
     try:
         description = Description.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"])) or "top level"
-        raise InvalidModelError(f"{name}: model.json is malformed at {where:.200}: {first['msg']:.200}") from error
+        raise InvalidModelError(f"{name}: model.json is {malformed(error)}") from error
     if description.encode() != data:
         raise InvalidModelError(f"{name}: model.json was changed since it was written; compress the model again")
     return description

@@ -1,1 +1,1 @@
-"""Structured pruning: whole channels, heads and layers go."""
+"""Structured pruning: whole channels and heads go."""

@@ -52,11 +52,12 @@ class PruneStep(Step):
           "*_conv1": {ratio: 0.25}
 
     Attributes:
-        ratio: of the channels of all groups together that go; of each group where the selection is uniform.
+        ratio: of the channels that go: of each group where the selection is uniform, else of all groups together.
         macs, params, bytes, latency: what stays of the model's multiply-accumulates, parameters, bytes of weights, or
             milliseconds on the target, from 0 to 1. At most one of these five.
         selection: "uniform" takes the same share of each group, "global" the least important channels of the model,
-            "isomorphic" compares channels of layers with equal shapes only.
+            "isomorphic" the least important among layers with the same structure, so many of each structure; "auto" is
+            "uniform" for a ratio and "global" for all else.
         importance: the criterion by which channels are compared.
         round_to: what stays of a group becomes a multiple of it; "auto" is what the target's vectors take.
         most: of a group that may go.
@@ -76,7 +77,7 @@ class PruneStep(Step):
     params: Share | None = None
     bytes: Share | None = None
     latency: Share | None = None
-    selection: Literal["uniform", "global", "isomorphic"] = "global"
+    selection: Literal["auto", "uniform", "global", "isomorphic"] = "auto"
     importance: Criterion = "l2"
     round_to: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
     most: Share = 0.9
@@ -90,6 +91,13 @@ class PruneStep(Step):
     def budget(self) -> tuple[str, float] | None:
         """Of what, and how much of it stays; None where ratios say all."""
         return next(((name, value) for name in BUDGETS if (value := getattr(self, name)) is not None), None)
+
+    @property
+    def method(self) -> Literal["uniform", "global", "isomorphic"]:
+        """The selection, "auto" decided."""
+        if self.selection != "auto":
+            return self.selection
+        return "global" if self.ratio is None else "uniform"
 
     @classmethod
     def from_name(cls, name: str, options: Options) -> dict[str, object]:

@@ -12,6 +12,7 @@ from tvm import relax
 from tvm_ffi.structural import structural_mutate
 
 from edgecompile.compress.quantize.edges import Edges
+from edgecompile.compress.quantize.masks import masked_softmax
 from edgecompile.compress.quantize.scale import Affine, affine
 from edgecompile.compress.quantize.weights import IntegerWeight
 from edgecompile.decision import Decision
@@ -76,7 +77,9 @@ def insert_quantization(
     """
     main = module["main"]
     dynamic = [name for name, scheme in schemes.items() if scheme.scales != "static"]
-    edges = Edges.of(main, ranges.keys(), schemes.keys(), dynamic, integer)
+    masked = masked_softmax(main, ranges, integer)
+    decisions += [Decision(STEP, name, False, f"stays float: {reason}") for name, reason in masked.items()]
+    edges = Edges.of(main, ranges.keys(), schemes.keys(), dynamic, [name for name in integer if name not in masked])
     decisions += [Decision(STEP, name, kept, reason) for name, kept, reason in edges.reasons]
     others = {variable: function for variable, function in module.functions_items() if variable.name_hint != "main"}
     builder = relax.BlockBuilder(tvm.IRModule(others))

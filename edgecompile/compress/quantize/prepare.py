@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from edgecompile.compress.quantize.improve.runs import Runs
+from edgecompile.compress.activations.runs import Runs
 from edgecompile.compress.quantize.prepared import Prepared
 from edgecompile.compress.quantize.quantizable import (
     EMBEDDING_OPERATORS,
@@ -217,8 +217,8 @@ def _rounded(
     runs: Runs, schemes: Schemes, progress: Progress, decisions: list[Decision]
 ) -> Mapping[str, ProductScheme]:
     """The integers of the weights."""
+    from edgecompile.compress.activations.product import products_of
     from edgecompile.compress.quantize.improve.choose_weights import choose_weights
-    from edgecompile.compress.quantize.improve.product import products_of
     from edgecompile.compress.quantize.insert import ProductScheme
 
     products = products_of(runs.model.module["main"], schemes.keys())
@@ -240,8 +240,8 @@ def _rounded_by_data(
     """The integers of stored weights that are not just the nearest ones, by layer."""
     import numpy as np
 
+    from edgecompile.compress.activations.product import products_of
     from edgecompile.compress.quantize.improve.choose_weights import STEP, choose_weights
-    from edgecompile.compress.quantize.improve.product import products_of
 
     asking = {name: layer for name, layer in stored.items() if layer.rounding != "nearest"}
     products = products_of(runs.model.module["main"], asking.keys())
@@ -259,16 +259,15 @@ def _corrections(
     runs: Runs, schemes: Schemes, ready: Prepared, progress: Progress, decisions: list[Decision]
 ) -> Mapping[str, np.ndarray]:
     """Of the biases, with all layers quantized."""
+    from edgecompile.compress.activations.product import products_of
     from edgecompile.compress.quantize.improve.correct_bias import bias_corrections
-    from edgecompile.compress.quantize.improve.product import products_of
 
     asking = {name for name, layer in schemes.items() if layer.bias_correction} & ready.layers
     if not asking:
         return {}
-    found: list[Decision] = []
-    module = ready.insert(ready.layers, found)
-    quantized = asking & {decision.subject for decision in found if decision.kept}
+    inserted = ready.insert(ready.layers)
+    quantized = asking & set(ready.quantized(inserted))
     products = [
         product for product in products_of(runs.model.module["main"], schemes.keys()) if product.name in quantized
     ]
-    return bias_corrections(module, products, runs, progress, decisions) if products else {}
+    return bias_corrections(inserted.module, products, runs, progress, decisions) if products else {}

@@ -20,6 +20,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Inserted:
+    """What became of a choice of layers.
+
+    Attributes:
+        module: in which they are quantized, where that is possible.
+        decisions: one for each layer and each joining operator, in order of execution.
+    """
+
+    module: tvm.IRModule
+    decisions: tuple[Decision, ...]
+
+
+@dataclass(frozen=True)
 class Prepared:
     """Everything that insertion needs, calibration done.
 
@@ -50,13 +63,8 @@ class Prepared:
         """All that the recipe changes."""
         return frozenset(self.products) | frozenset(self.stored)
 
-    def insert(self, layers: Collection[str], decisions: list[Decision]) -> tvm.IRModule:
-        """The module in which these layers are quantized, where that is possible.
-
-        Args:
-            layers: of `self.layers`.
-            decisions: receives one for each layer and each joining operator.
-        """
+    def insert(self, layers: Collection[str]) -> Inserted:
+        """Quantize these layers, of `self.layers`, where that is possible."""
         from edgecompile.compress.quantize.improve.correct_bias import with_corrections
         from edgecompile.compress.quantize.insert import insert_quantization
         from edgecompile.compress.quantize.storage.store_weights import store_weights
@@ -71,9 +79,12 @@ class Prepared:
         if stored:
             module = store_weights(module, stored, found, integers=self.integers)
         kept = {decision.subject for decision in found if decision.kept}
-        decisions += found
         corrections = {name: vector for name, vector in self.corrections.items() if name in kept & set(layers)}
-        return with_corrections(module, corrections)
+        return Inserted(with_corrections(module, corrections), tuple(found))
+
+    def quantized(self, inserted: Inserted) -> tuple[str, ...]:
+        """The layers of the recipe that were quantized, in order of execution."""
+        return tuple(found.subject for found in inserted.decisions if found.kept and found.subject in self.layers)
 
     def renewed(self, model: Model, module: tvm.IRModule) -> Model:
         """The user's model with another module; the self-test should ask what the ranges were chosen for."""

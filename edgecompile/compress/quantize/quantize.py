@@ -36,14 +36,22 @@ def quantize(
 
     is_judged = evaluate is not None or report is not None
     ready = prepare(model, step, data=data, samples=samples, table=table, progress=progress, keep=is_judged)
-    decisions = list(ready.decisions)
-    module = ready.insert(ready.layers, decisions)
+    inserted = ready.insert(ready.layers)
+    decisions = [*ready.decisions, *inserted.decisions]
     if not any(decision.kept for decision in decisions):
         return StepResult(model, decisions)  # the caller says so
     if is_judged:
         from edgecompile.compress.quantize.mixed.step import judged_step
 
         return judged_step(
-            model, ready, step, evaluate=evaluate, max_drop=max_drop, target=target, report=report, progress=progress
+            model,
+            ready,
+            ready.quantized(inserted),
+            step,
+            evaluate=evaluate,
+            max_drop=max_drop,
+            target=target,
+            report=report,
+            progress=progress,
         )
-    return StepResult(ready.renewed(model, module), decisions)
+    return StepResult(ready.renewed(model, inserted.module), decisions)

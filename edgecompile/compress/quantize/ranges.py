@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
+from edgecompile.compress.activations.runs import Runs
 from edgecompile.compress.quantize.calibrate import calibrate_each
 from edgecompile.compress.quantize.chosen_observer import chosen_observer
-from edgecompile.compress.quantize.improve.runs import Runs
 from edgecompile.compress.quantize.scheme import INTEGER_BITS, Calibration, LayerScheme
 from edgecompile.compress.quantize.table import TensorRange
 

@@ -15,6 +15,7 @@ from edgecompile.compress.quantize.observers.observer import Range
 from edgecompile.compress.quantize.variables import float_variables
 from edgecompile.errors import InvalidCalibrationError
 from edgecompile.frontend.model import Model
+from edgecompile.malformed import malformed
 
 SCHEMA_VERSION = 1
 _MAX_FILE_BYTES = 1 << 28  # the largest tables, with every channel of a large transformer, have some megabytes
@@ -145,10 +146,7 @@ def decode(data: bytes, name: str = "the calibration table") -> CalibrationTable
     try:
         return CalibrationTable.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        reason = first["msg"].removeprefix("Value error, ")
-        where = ".".join(map(str, first["loc"])) or "top level"
-        raise InvalidCalibrationError(f"{name} is malformed at {where:.200}: {reason:.200}") from error
+        raise InvalidCalibrationError(f"{name} is {malformed(error)}") from error
 
 
 def load_table(path: str | os.PathLike[str]) -> CalibrationTable:

@@ -59,6 +59,7 @@ class FuseIntegerOperators:
 
         from edgecompile.passes.integers.dynamic_products import centred_product, row_product
         from edgecompile.passes.integers.products import float_product
+        from edgecompile.passes.integers.signs import signed_dequantize, signed_quantize
         from edgecompile.passes.integers.word_products import word_product
 
         variable = binding.var
@@ -66,13 +67,16 @@ class FuseIntegerOperators:
         if call is None:
             products = (form(variable, graph) for form in (float_product, row_product, word_product, centred_product))
             found = next((product for product in products if product is not None), None)
+            found = signed_dequantize(variable, graph) if found is None else found
             return graph.renewed(binding.value) if found is None else found
         found = _integer_form(call, graph)
         if found is None:
             if str(call.ty.dtype) != "int16":  # those are rounded in float by design, see `word_products`
                 reason = f"quantizes the float result of {_producer(call, graph)}"
                 decisions.append(Decision(self.name, variable.name, False, reason))
-            return graph.renewed(binding.value)
+            found = signed_quantize(call, graph)
+            if found is None:
+                return graph.renewed(binding.value)
         if str(call.ty.dtype) == "int8":
             return found
         signed = graph.emit(found, f"{variable.name}_signed")

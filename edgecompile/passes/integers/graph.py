@@ -66,6 +66,10 @@ class Graph:
         """The int8 form of a uint8 variable."""
         self._signed[old] = value
 
+    def known_signed(self, old: relax.Expr) -> relax.Expr | None:
+        """The int8 form of a uint8 variable, where something made it."""
+        return self._signed.get(old) if isinstance(old, relax.Var) else None
+
     def renewed(self, value: relax.Expr) -> relax.Expr:
         """A value of the old `main` in the new one's variables."""
 
@@ -95,6 +99,17 @@ class Graph:
         if parameters.scale.ndim:
             return None
         return Quantized(self.signed(source), parameters.scale, parameters.signed_zero_point, parameters.axis)
+
+    def before_conversions(self, value: relax.Expr) -> relax.Expr:
+        """What a tensor was before it was quantized and dequantized again, where its levels were those already."""
+        while (call := self.call(value, "dequantize")) is not None:
+            back = self.call(call.args[0], "quantize")
+            source = self.quantized(back.args[0]) if back is not None else None
+            found = self.quantized(value)
+            if back is None or source is None or found is None or not source.is_same_grid(found):
+                break
+            value = back.args[0]
+        return value
 
     def quantized_rows(self, value: relax.Expr) -> QuantizedRows | None:
         """`astype(int8, float32) * scales` as what it is made of, where each row has one scale; None for all else."""

@@ -12,7 +12,7 @@ import tvm_ffi
 from tvm import relax
 
 from edgecompile.integer import FixedPoint, operators
-from edgecompile.integer.requantization import SCALE_LIMIT
+from edgecompile.integer.requantization import NARROW_LIMIT, SCALE_LIMIT
 from edgecompile.passes.integers.graph import Graph
 from edgecompile.passes.integers.quantized import Parameters, read_parameters
 
@@ -47,13 +47,20 @@ class Output:
         return self.parameters.signed_zero_point
 
     def requantized(
-        self, value: relax.Expr, scale: np.ndarray | float, *, axis: int = 0, input_zero_point: int = 0
+        self,
+        value: relax.Expr,
+        scale: np.ndarray | float,
+        *,
+        axis: int = 0,
+        input_zero_point: int = 0,
+        most: int | None = None,
     ) -> relax.Call | None:
         """The int8 result of integers in steps of `scale`; None where that is too coarse for fixed point.
 
         Args:
             value: int32, or int8 with a zero point.
             scale: float64 `[]`, or `[channels]` along `axis`.
+            most: the largest magnitude of a value; None where it may be anything.
         """
         factor = np.asarray(scale, np.float64) / self.scale
         if not np.all(factor < SCALE_LIMIT):
@@ -66,6 +73,7 @@ class Output:
             zero_point=self.zero_point,
             low=self.low,
             high=self.high,
+            is_narrow=most is not None and most < NARROW_LIMIT,
         )
 
     def quantized(self, real: np.ndarray) -> np.ndarray:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
+import tvm
 from tvm import relax
 
 from edgecompile.integer import FixedPoint, operators
@@ -66,6 +69,20 @@ def _operands(call: relax.Call, graph: Graph) -> tuple[Quantized, Quantized] | N
     a, b = (graph.quantized(argument) for argument in call.args)
     if a is None or b is None or not (a.is_per_tensor and b.is_per_tensor):
         return None
+    a, b = _within_bytes(a), _within_bytes(b)
     if any(str(operand.value.ty.dtype) != "int8" for operand in (a, b)):
         return None
     return a, b
+
+
+def _within_bytes(operand: Quantized) -> Quantized:
+    """A constant of int16 as int8 with a zero point, where its levels are few enough; all else as it is."""
+    if not isinstance(operand.value, tvm.ir.GenericConst) or str(operand.value.ty.dtype) == "int8":
+        return operand
+    levels = operand.value.value.numpy().astype(np.int32)
+    if int(levels.max()) - int(levels.min()) > 255:
+        return operand
+    zero_point = -128 - int(levels.min())
+    return dataclasses.replace(
+        operand, value=relax.const((levels + zero_point).astype(np.int8), "int8"), zero_point=zero_point
+    )

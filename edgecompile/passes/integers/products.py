@@ -26,12 +26,14 @@ class Product:
         scale: float64 `[]`, or one for each output channel.
         axis: of the output channels.
         layer: the name of the real product, by which its kernel is told from others.
+        most: the largest magnitude that a sum can have; None where it is not known.
     """
 
     sums: relax.Call
     scale: np.ndarray
     axis: int
     layer: str
+    most: int | None
 
 
 def requantized_product(output: Output, graph: Graph) -> relax.Expr | None:
@@ -41,7 +43,8 @@ def requantized_product(output: Output, graph: Graph) -> relax.Expr | None:
     product = _biased_product(output.data, graph)
     if product is None:
         return None
-    return output.requantized(graph.emit(product.sums, sums_name(product.layer)), product.scale, axis=product.axis)
+    sums = graph.emit(product.sums, sums_name(product.layer))
+    return output.requantized(sums, product.scale, axis=product.axis, most=product.most)
 
 
 def float_product(value: relax.Var, graph: Graph) -> relax.Expr | None:
@@ -132,7 +135,7 @@ def _convolution(
         groups=int(attributes.groups),
         zero_point=x.zero_point,
     )
-    return Product(sums, scale, 1, layer)
+    return Product(sums, scale, 1, layer, _largest_sum(x.zero_point, weight.value, 0, added))
 
 
 def _matmul(
@@ -145,13 +148,17 @@ def _matmul(
         b = fit_steps_of_bias(b, 1, float(a.scale), bias)
     scale = a.scale * b.scale
     columns = int(call.args[1].ty.shape.values[-1])
+    added = np.zeros(1, np.int32)
     sums = operators.matmul(a.value, b.value, zero_point=a.zero_point, other_zero_point=b.zero_point)
     if bias is not None:
-        added = _integer_bias(bias, scale, (columns,))
-        if added is None:
+        found = _integer_bias(bias, scale, (columns,))
+        if found is None:
             return None
+        added = found
         sums = relax.op.add(graph.emit(sums, products_name(layer)), relax.const(added.reshape(-1), "int32"))
-    return Product(sums, scale, ranks[0] - 1, layer)
+    is_known = isinstance(b.value, tvm.ir.GenericConst) and not b.zero_point
+    most = _largest_sum(a.zero_point, b.value, 1, added) if is_known else None
+    return Product(sums, scale, ranks[0] - 1, layer, most)
 
 
 def _batched(call: relax.Call, bias: np.ndarray | None, layer: str, graph: Graph) -> Product | None:
@@ -174,19 +181,33 @@ def _batched(call: relax.Call, bias: np.ndarray | None, layer: str, graph: Graph
         axes=axes,
         other_axes=other_axes,
     )
-    return Product(sums, a.scale * b.scale, last, layer)
+    most = int(first.ty.shape.values[axes[-1] if axes else last]) * _farthest(a.zero_point) * _farthest(b.zero_point)
+    return Product(sums, a.scale * b.scale, last, layer, most)
 
 
 def _unpermuted(value: relax.Expr, graph: Graph) -> tuple[relax.Expr, tuple[int, ...]]:
     """What a tensor is permutations of, and the order in which they take its dimensions; () where there are none."""
     axes = tuple(range(len(value.ty.shape.values)))
-    while (call := graph.call(value, "permute_dims")) is not None:
+    while (call := graph.call(graph.before_conversions(value), "permute_dims")) is not None:
         order = (
             [int(axis) for axis in call.attrs.axes] if call.attrs.axes is not None else [*reversed(range(len(axes)))]
         )
         axes = tuple(order[axis] for axis in axes)
         value = call.args[0]
     return value, () if axes == tuple(range(len(axes))) else axes
+
+
+def _largest_sum(zero_point: int, weight: tvm.ir.GenericConst, axis: int, bias: np.ndarray) -> int:
+    """What `sum((x - zero_point) * w) + bias` is at most, for any int8 x; `axis` is that of the weight's channels."""
+    magnitudes = np.abs(weight.value.numpy().astype(np.int64))
+    others = tuple(position for position in range(magnitudes.ndim) if position != axis)
+    sums = _farthest(zero_point) * magnitudes.sum(axis=others) + np.abs(bias.astype(np.int64).reshape(-1))
+    return int(sums.max(initial=0))
+
+
+def _farthest(zero_point: int) -> int:
+    """How far an int8 value can be from its zero point."""
+    return max(127 - zero_point, zero_point + 128)
 
 
 def _integer_bias(bias: np.ndarray | None, scale: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -32,6 +32,11 @@ class Quantized:
         """True where all channels have one scale."""
         return self.scale.ndim == 0
 
+    def is_same_grid(self, other: Quantized) -> bool:
+        """True where both have one scale each, the same, and the same zero point."""
+        same = self.is_per_tensor and other.is_per_tensor and float(self.scale) == float(other.scale)
+        return same and self.zero_point == other.zero_point
+
 
 @dataclass(frozen=True)
 class QuantizedRows:

@@ -31,7 +31,7 @@ from schedules.cpu.bands import Bands
 from schedules.cpu.direct.config import FLOAT_BYTES, DirectConfig
 from schedules.cpu.epilogue import Epilogue
 from schedules.cpu.factors import Step, multiply_line
-from schedules.cpu.image_tiles import ImageTiles, Tile
+from schedules.cpu.image_tiles import ImageTiles, Tile, in_blocks
 from schedules.cpu.weight_stream import WeightStream
 
 if TYPE_CHECKING:
@@ -260,8 +260,7 @@ class DirectConvolution:
         if self.is_product:
             return [*self._row(tile.pixel(row)), block * int(self.weight.shape[4]) + ci]
         if tile.line is None:
-            pixel = tile.pixel(row)
-            place: tuple[Expr, Expr] | None = (pixel // self.problem.width, pixel % self.problem.width)
+            place: tuple[Expr, Expr] | None = tile.place(row, self.problem.width)
         else:
             place = self._tiles.source(tile, row, i, j)
         if place is None:
@@ -271,18 +270,11 @@ class DirectConvolution:
         return [task.image, block, *place, ci]
 
     def _output(self, task: _Task, tile: Tile, row: int, v: int, lane: Expr) -> list[Expr]:
-        pixel = tile.pixel(row)
         channel = task.panel * self.config.panel + v * self.config.lanes
         if self.is_product:
-            return [*self._row(pixel), channel + lane]
-        h, w = (
-            (tile.line, pixel) if tile.line is not None else (pixel // self.problem.width, pixel % self.problem.width)
-        )
-        h, w = self._place(h, w)
-        block = int(self.epilogue.anchor.shape[4])
-        if block % self.config.lanes == 0:  # a vector lies in one block
-            return [task.image, channel // block, h, w, channel % block + lane]
-        return [task.image, loops.index(0), h, w, channel + lane]
+            return [*self._row(tile.pixel(row)), channel + lane]
+        place = self._place(*tile.place(row, self.problem.width))
+        return in_blocks(task.image, place, channel, lane, int(self.epilogue.anchor.shape[4]), self.config.lanes)
 
     def _weight(self, panel: Expr) -> Expr:
         """Where a panel's weights lie."""

@@ -28,15 +28,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgecompile.convolution import Convolution
 from edgecompile.integer.formulas import ordered, places_of
 from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators, by_panel_width
 from schedules.cpu.epilogue import Epilogue
+from schedules.cpu.integers.batched_config import BatchedNumbers
 from schedules.cpu.integers.batched_packing import Neighbours, PanelPacking
 from schedules.cpu.integers.config import IntegerConfig, held_rows
+from schedules.cpu.integers.dot_sums import add_products, in_matrices, step_weights
 from schedules.cpu.integers.epilogue import store_integers
 from schedules.cpu.integers.pixel_pairs import PIXELS, Pair, exchange_halves, pair_products
 from schedules.cpu.integers.products import line_products, tap_products
@@ -48,25 +49,6 @@ if TYPE_CHECKING:
     from schedules.cpu.loops import Expr, Index
 
     Statements = list[tirx.Stmt]
-
-MOST_PACKED_BYTES = 192 * 1024  # a thread's stack holds the packed panel
-PACKED_PER_CYCLE = 4  # bytes: a word is loaded and stored in a cycle
-
-
-@dataclass(frozen=True)
-class BatchedNumbers:
-    """What the product of a batch is, beside its tensors.
-
-    Attributes:
-        zero_point, other_zero_point: of a and of w.
-        axes, other_axes: the order in which the dimensions of a make `[*batch, M, K]`, those of w `[*batch, K, N]`;
-            the last dimension of a is K.
-    """
-
-    zero_point: int
-    other_zero_point: int
-    axes: tuple[int, ...]
-    other_axes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -158,17 +140,13 @@ class IntegerBatchedProduct:
                 for v in range(config.vectors)
             ]
         totals = Accumulators.make(self.dot.pixels, config.vectors, config.lanes, "int32")
-        ones = self.dot.spread(self._word_of_ones())
-
-        def add(before: Expr, at: Expr, v: int, part: int) -> Expr:
-            return self.dot.add(before, ones, self._weight(packed, at, v, part))
+        ones = self._word_of_ones()
 
         def step(at: Expr) -> Statements:
-            return [
-                totals.update(part, v, functools.partial(add, at=at, v=v, part=part))
-                for v in range(config.vectors)
-                for part in range(self.dot.pixels)
-            ]
+            def weight(v: int, part: int) -> Expr:
+                return step_weights(self.dot, packed, [at, v], part)
+
+            return add_products(totals, self.dot, 0, ones, weight)
 
         def finish(row: int, v: int, lane: Expr) -> tirx.Stmt:
             return loops.store(start, constant - totals.get(row, v, lane) * zero_point, [lane + v * config.lanes])
@@ -193,11 +171,6 @@ class IntegerBatchedProduct:
         word = tirx.const(whole - (1 << size if whole >> (size - 1) else 0), self.dot.word)
         return tirx.Broadcast(word, PIXELS) if self.dot.pixels == PIXELS else word
 
-    def _weight(self, packed: tirx.Buffer, step: Expr, v: int, part: int) -> Expr:
-        """A step's weights of a vector of columns, or one of as many parts as a step takes pixels."""
-        size = self.dot.lanes * self.dot.group // self.dot.pixels
-        return self.dot.weight(loops.load(packed, [step, v, loops.ramp(part * size, size)]))
-
     def _tile(
         self,
         packed: tirx.Buffer,
@@ -219,23 +192,11 @@ class IntegerBatchedProduct:
             return sums.put(loops.load(start, [lane + v * config.lanes]), row, v, lane)
 
         def multiply(row: int, factor: Expr, step: Expr) -> Statements:
-            operand = dot.spread(factor)
+            def weight(v: int, part: int) -> Expr:
+                return step_weights(dot, packed, [step, v], part)
 
-            def add(before: Expr, v: int, part: int) -> Expr:
-                return dot.add(before, operand, self._weight(packed, step, v, part))
-
-            products = [
-                sums.update(row + part, v, functools.partial(add, v=v, part=part))
-                for v in range(config.vectors)
-                for part in range(dot.pixels)
-            ]
-            if has_row_sums:
-                ones = self._ones()
-                products += [
-                    row_sums.update(row + part, 0, lambda before: dot.add(before, operand, ones))
-                    for part in range(dot.pixels)
-                ]
-            return products
+            products = add_products(sums, dot, row, factor, weight)
+            return products + (add_products(row_sums, dot, row, factor, self._ones) if has_row_sums else [])
 
         def place(row: int, v: int) -> list[Expr]:
             return [*batch, loops.index(first) + row, panel * config.panel + v * config.lanes]
@@ -246,12 +207,12 @@ class IntegerBatchedProduct:
             return self.epilogue.store(value, indices)
 
         done = dataclasses.replace(sums, rows=rows)
-        products = self._reduction(batch, first, rows, multiply)
-        if dot.pixels == PIXELS:
-            products = [*exchange_halves(sums), *products, *exchange_halves(sums)]
+        products = in_matrices(sums, dot, self._reduction(batch, first, rows, multiply))
         if has_row_sums:
             products = [*row_sums.start(_zero()), *products, *self._subtract(sums, row_sums, rows)]
-        stores = store_integers(self.epilogue, done, place, lanes, finish, self._vectors_of_a_store, self.facts)
+        stores = store_integers(
+            self.epilogue, done, place, lanes, finish, config.vectors_of_a_store(self.facts), self.facts
+        )
         return [loops.allocate(sums.buffer), *sums.each(begin), *products, *stores]
 
     def _subtract(self, sums: Accumulators, row_sums: Accumulators, rows: int) -> Statements:
@@ -269,10 +230,11 @@ class IntegerBatchedProduct:
             ),
         ]
 
-    def _ones(self) -> Expr:
+    def _ones(self, v: int, part: int) -> Expr:
         """Weights of one."""
         from tvm import tirx
 
+        del v, part  # all are the same
         size = self.dot.lanes * self.dot.group // self.dot.pixels
         return self.dot.weight(tirx.Broadcast(tirx.const(1, "int8"), size))
 
@@ -295,40 +257,8 @@ class IntegerBatchedProduct:
             return line_products(self.a, met, self.dot, lambda row, word, column, step: multiply(row, word, step))
         return tap_products(self.a, places, self.dot, self.config.neighbours, multiply)
 
-    @property
-    def _vectors_of_a_store(self) -> int:
-        """Vectors of sums whose bytes fill a register."""
-        config = self.config
-        for count in (4, 2):
-            if count * config.lanes <= self.facts.vector_bytes and config.vectors % count == 0:
-                return count
-        return 1
-
 
 def _zero() -> Expr:
     from tvm import tirx
 
     return tirx.const(0, "int32")
-
-
-def choose_numbers(
-    rows: int, inner: int, columns: int, other_zero_point: int, dot: DotProduct, facts: CpuFacts
-) -> IntegerConfig | None:
-    """The tile of a product `[rows, inner] @ [inner, columns]`; None where a packed panel would be too large."""
-    problem = Convolution(1, inner, columns, 1, rows)
-    config = IntegerConfig.choose(problem, inner, dot, facts)
-    if other_zero_point:  # the sums of the rows take registers too
-        fewer = config.rows * config.vectors // (config.vectors + 1) // dot.pixels * dot.pixels
-        config = dataclasses.replace(config, rows=max(fewer, dot.pixels))
-    steps = math.ceil(inner / dot.group)
-    return config if steps * dot.group * config.panel <= MOST_PACKED_BYTES else None
-
-
-def batched_cycles(batch_rows: tuple[int, int, int], config: IntegerConfig, dot: DotProduct, facts: CpuFacts) -> float:
-    """Of one core for one product of a batch: the products, and a byte of w packed in each cycle.
-
-    Args:
-        batch_rows: rows, inner and columns.
-    """
-    rows, inner, columns = batch_rows
-    return config.cycles(Convolution(1, inner, columns, 1, rows), dot, facts) + inner * columns / PACKED_PER_CYCLE

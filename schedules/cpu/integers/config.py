@@ -64,6 +64,14 @@ class IntegerConfig:
         line = max(_line_cycles(pixels, self.rows, self.vectors, dot, facts, self.neighbours), multiplied)
         return line * lines * panels * steps
 
+    def vectors_of_a_store(self, facts: CpuFacts, block: int = 0) -> int:
+        """Vectors of sums whose bytes fill a register; with `block` channels side by side, those that divide them."""
+        for count in (4, 2):
+            lanes = count * self.lanes
+            if lanes <= facts.vector_bytes and self.vectors % count == 0 and block % lanes == 0:
+                return count
+        return 1
+
     @staticmethod
     def choose(
         problem: Convolution, in_block: int, dot: DotProduct, facts: CpuFacts, most_vectors: int = MOST_VECTORS

@@ -1,6 +1,7 @@
 """The end of an integer kernel where the CPU has instructions for it: whole vectors of sums to bytes, four at a time.
 
-    y = clip(zero_point + round(sum * multiplier / 2^shift))            then a residual sum of bytes, or none
+    y = clip(zero_point + round((sum + bias) * multiplier / 2^shift))   then sums with other bytes, or none
+                                                                        then a table of 256 bytes, or none
 
 Fusion leaves these stages as expressions of one element. Their notes say which formula each is, so that vectors of
 neighbouring pixels or channels can be scaled, clipped and packed together, and stored at once. Stages behind those are
@@ -12,14 +13,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgecompile.target import CpuFacts
 
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators
 from schedules.cpu.epilogue import Epilogue, Stage
-from schedules.x86.words import PACKED, Words, has_words
+from schedules.x86.tables import has_tables, looked_up
+from schedules.x86.words import PACKED, Words, has_fused_products, has_words
 
 if TYPE_CHECKING:
     from tvm import ir, tirx
@@ -29,8 +31,16 @@ if TYPE_CHECKING:
 
     Place = Callable[[int, int], list[Expr]]  # of a row and a vector: the indices of its first lane in the target
     PerValue = Callable[[Expr, int, int, Expr], tirx.Stmt]
+    Scales = dict[int, "ChannelNumbers"]  # by vector
 
 _LEAST, _MOST = -128, 127
+
+
+class ChannelNumbers(NamedTuple):
+    """What a vector of channels has in registers: its scale, and what is added to its sums."""
+
+    scale: Scale
+    bias: Expr | None
 
 
 def store_integers(
@@ -41,6 +51,7 @@ def store_integers(
     one: PerValue,
     joined: int,
     facts: CpuFacts,
+    scales: Scales | None = None,
 ) -> list[tirx.Stmt]:
     """Store what the epilogue makes of a tile's sums: by vectors of bytes where it can be.
 
@@ -48,62 +59,109 @@ def store_integers(
         counts: lanes of each vector that hold channels.
         one: stores what becomes of one sum.
         joined: vectors that are stored together where the CPU has no such instructions.
+        scales: of `read_scales`, where several tiles share them.
     """
-    known = IntegerEpilogue.of(epilogue)
+    known = IntegerEpilogue.of(epilogue, facts)
     if known is None or not any(has_words(facts, count) for count in counts):
         return sums.each_joined(one, joined, counts)
-    return known.store(sums, place, counts, one, facts)
+    made: list[tirx.Stmt] = []
+    if scales is None:
+        scales, made = known.read_scales(place, counts, facts)
+    return [*made, *known.store(sums, place, counts, one, scales)]
+
+
+def read_scales(
+    epilogue: Epilogue, place: Place, counts: Sequence[int], facts: CpuFacts
+) -> tuple[Scales, list[tirx.Stmt]]:
+    """The numbers of a tile's channels in registers, by vector; those of its first row are those of all."""
+    known = IntegerEpilogue.of(epilogue, facts)
+    return ({}, []) if known is None else known.read_scales(place, counts, facts)
 
 
 @dataclass(frozen=True)
 class IntegerEpilogue:
-    """An epilogue that begins with a requantization.
+    """An epilogue that begins with a requantization, perhaps behind a bias.
 
     Attributes:
-        scaling: its first stage.
+        bias: what the first stage adds to the sums, one number for each channel.
+        bias_stage: that stage.
+        scaling: the requantization.
         multiplier, places: what that reads beside the sums.
-        addition: the stage behind it, where that is a residual sum.
-        residual: what that reads beside the bytes.
+        additions: the stages behind it that are sums with other bytes, residuals or biases, and what each reads.
+        table: of the stage behind those, where that is a table and the CPU has instructions for it.
         rest: the stages behind.
+        as_floats: sums are small enough to be scaled as floats, and the CPU can.
     """
 
+    bias: ir.TensorLoad | None
+    bias_stage: Stage | None
     scaling: Stage
     multiplier: ir.TensorLoad
     places: ir.TensorLoad
-    addition: Stage | None
-    residual: ir.TensorLoad | None
+    additions: tuple[tuple[Stage, ir.TensorLoad], ...]
+    table: tirx.Buffer | None
     rest: Epilogue
+    as_floats: bool
 
     @staticmethod
-    def of(epilogue: Epilogue) -> IntegerEpilogue | None:
-        """None where the epilogue begins otherwise."""
-        if not epilogue.stages or _formula(epilogue.stages[0]) != "requantize":
+    def of(epilogue: Epilogue, facts: CpuFacts) -> IntegerEpilogue | None:
+        """None where the epilogue begins otherwise, or reads its first stages again."""
+        others = list(epilogue.stages)
+        bias = _bias(others[0], epilogue.anchor) if others else None
+        bias_stage = others.pop(0) if bias is not None else None
+        sums = epilogue.anchor if bias_stage is None else bias_stage.target
+        if not others or _formula(others[0]) != "requantize":
             return None
-        scaling, *others = epilogue.stages
-        tables = {str(load.source.dtype): load for load in scaling.loads if not load.source.same_as(epilogue.anchor)}
+        scaling = others.pop(0)
+        if _reads(others, [epilogue.anchor, sums]):
+            return None
+        tables = {str(load.source.dtype): load for load in scaling.loads if not load.source.same_as(sums)}
         if set(tables) != {"int32", "uint8"}:
             return None
-        addition, residual = None, None
-        if others and _formula(others[0]) == "add":
-            read = [load for load in others[0].loads if not load.source.same_as(scaling.target)]
-            if len(read) == 1 and str(read[0].source.dtype) == "int8":
-                addition, residual = others.pop(0), read[0]
-        done = (addition or scaling).target
+        made = [scaling.target]
+        additions: list[tuple[Stage, ir.TensorLoad]] = []
+        done, table = scaling.target, None
+        # What a later stage reads again must stay: a table's argument, say, of which the answer is a factor.
+        while others and _formula(others[0]) == "add" and not _reads(others[1:], made):
+            read = [load for load in others[0].loads if not load.source.same_as(done)]
+            if len(read) != 1 or str(read[0].source.dtype) != "int8" or any(read[0].source.same_as(b) for b in made):
+                break
+            additions.append((others[0], read[0]))
+            done = others.pop(0).target
+            made.append(done)
+        if others and _formula(others[0]) == "lookup" and has_tables(facts) and not _reads(others[1:], made):
+            (table,) = (load.source for load in others[0].loads if not load.source.same_as(done))
+            done = others.pop(0).target
+        rest = Epilogue(done, tuple(others))
+        as_floats = json.loads(scaling.note)["is_narrow"] and has_fused_products(facts)
         return IntegerEpilogue(
-            scaling, tables["int32"], tables["uint8"], addition, residual, Epilogue(done, tuple(others))
+            bias=bias,
+            bias_stage=bias_stage,
+            scaling=scaling,
+            multiplier=tables["int32"],
+            places=tables["uint8"],
+            additions=tuple(additions),
+            table=table,
+            rest=rest,
+            as_floats=as_floats,
         )
 
+    def read_scales(self, place: Place, counts: Sequence[int], facts: CpuFacts) -> tuple[Scales, list[tirx.Stmt]]:
+        """See `read_scales`."""
+        scales: Scales = {}
+        statements: list[tirx.Stmt] = []
+        for v, count in enumerate(counts):
+            if count and has_words(facts, count):
+                scales[v], made = self._channels(Words(count), place(0, v))
+                statements += made
+        return scales, statements
+
     def store(
-        self, sums: Accumulators, place: Place, counts: Sequence[int], one: PerValue, facts: CpuFacts
+        self, sums: Accumulators, place: Place, counts: Sequence[int], one: PerValue, scales: Scales
     ) -> list[tirx.Stmt]:
         """See `store_integers`; `one` is for vectors that the instructions do not fit."""
         statements: list[tirx.Stmt] = []
         block = int(self.rest.target.shape[-1])
-        scales: dict[int, Scale] = {}
-        for v, count in enumerate(counts):
-            if count and has_words(facts, count):
-                scales[v], made = self._scale(Words(count), place(0, v))
-                statements += made
         for run, is_dense in _runs(sums, block, counts):
             (_, v), *_ = run
             if v not in scales:
@@ -114,20 +172,23 @@ class IntegerEpilogue:
                 statements += _Pack(self, Words(counts[v]), sums, part, is_dense, place, scales).emit()
         return statements
 
-    def _scale(self, words: Words, indices: Sequence[Expr]) -> tuple[Scale, list[tirx.Stmt]]:
+    def _channels(self, words: Words, indices: Sequence[Expr]) -> tuple[ChannelNumbers, list[tirx.Stmt]]:
         """A vector of channels' numbers, in registers."""
         from tvm import tirx
 
         def read(load: ir.TensorLoad) -> Expr:
-            places = [self.scaling.at(index, indices) for index in load.indices]
-            if not places:
+            if not load.indices:
                 return tirx.Broadcast(tirx.Cast("int32", loops.load(load.source, [])), words.lanes)
-            values = loops.load(load.source, [*places[:-1], loops.ramp(places[-1], words.lanes)])
+            values = _channels(load, self.scaling, indices, words.lanes)
             return values if str(load.source.dtype) == "int32" else tirx.Cast(f"int32x{words.lanes}", values)
 
         keep = _Registers()
-        multiplier, upper, half, shift = words.scale(read(self.multiplier), read(self.places))
-        return (keep(multiplier), keep(upper), keep(half), keep(shift)), keep.statements
+        make = words.float_scale if self.as_floats else words.scale
+        scale = make(read(self.multiplier), read(self.places))
+        bias = None
+        if self.bias is not None and self.bias_stage is not None:
+            bias = keep(_channels(self.bias, self.bias_stage, indices, words.lanes))
+        return ChannelNumbers(tuple(keep(value) for value in scale), bias), keep.statements
 
 
 class _Registers:
@@ -161,40 +222,54 @@ class _Pack:
     part: Sequence[tuple[int, int]]
     is_dense: bool
     place: Place
-    scales: dict[int, Scale]
+    scales: Scales
 
     def emit(self) -> list[tirx.Stmt]:
         keep = _Registers()
         filled = [*self.part, *[self.part[-1]] * (PACKED - len(self.part))]
-        sums = {at: keep(self.words.scaled(self._sum(*at), self.scales[at[1]])) for at in self.part}
-        result = keep(self._packed([sums[at] for at in filled], self.end.scaling))
-        if self.end.addition is not None:
-            result = keep(self._added(result, self.end.addition, keep))
+        sums = {at: keep(self._scaled(*at)) for at in self.part}
+        zero_point = 0 if self.end.as_floats else self._numbers["zero_point"]
+        result = keep(self._packed([sums[at] for at in filled], self._numbers, zero_point))
+        for stage, other in self.end.additions:
+            result = keep(self._added(result, stage, other, keep))
+        if self.end.table is not None:
+            result = keep(looked_up(result, self.end.table))
         ordered = keep(self.words.in_order(result))
         return [*keep.statements, *self._stores(ordered)]
 
     def _sum(self, row: int, v: int) -> Expr:
         first = (row * self.sums.vectors + v) * self.sums.lanes
-        return loops.load(self.sums.buffer, [loops.ramp(first, self.words.lanes)])
+        sums = loops.load(self.sums.buffer, [loops.ramp(first, self.words.lanes)])
+        bias = self.scales[v].bias
+        return sums if bias is None else sums + bias
 
-    def _packed(self, vectors: Sequence[Expr], stage: Stage) -> Expr:
-        """With the stage's zero point and bounds."""
+    @property
+    def _numbers(self) -> dict[str, Any]:
+        numbers: dict[str, Any] = json.loads(self.end.scaling.note)
+        return numbers
+
+    def _scaled(self, row: int, v: int) -> Expr:
+        """As floats with the zero point, otherwise without."""
+        sums, scale = self._sum(row, v), self.scales[v].scale
+        if self.end.as_floats:
+            return self.words.scaled_as_floats(sums, scale, self._numbers["zero_point"])
+        return self.words.scaled(sums, scale)
+
+    def _packed(self, vectors: Sequence[Expr], numbers: dict[str, Any], zero_point: int) -> Expr:
+        """With a zero point, and a stage's bounds."""
         from tvm import tirx
 
-        numbers = json.loads(stage.note)
-        packed = self.words.packed(vectors, numbers["zero_point"])
+        packed = self.words.packed(vectors, zero_point)
         for bound, limit, choose in ((numbers["low"], _LEAST, tirx.max), (numbers["high"], _MOST, tirx.min)):
             if bound != limit:
                 packed = choose(packed, tirx.Broadcast(tirx.const(bound, "int8"), 4 * self.words.lanes))
         return packed
 
-    def _added(self, packed: Expr, stage: Stage, keep: _Registers) -> Expr:
-        """The residual sum of packed bytes: pairs of bytes without a sign become words, and one product adds them."""
+    def _added(self, packed: Expr, stage: Stage, residual: ir.TensorLoad, keep: _Registers) -> Expr:
+        """The sum of packed bytes and others: pairs of bytes without a sign become words, and one product adds them."""
         from tvm import tirx
 
         words, numbers, size = self.words, json.loads(stage.note), 4 * self.words.lanes
-        residual = self.end.residual
-        assert residual is not None
         multipliers, constant = _linear(stage, residual)
         signs = tirx.Broadcast(tirx.const(_LEAST, "int8"), size)
         ours = keep(packed ^ signs)
@@ -213,7 +288,8 @@ class _Pack:
             return keep(tirx.shift_right(nudged, tirx.Broadcast(tirx.const(numbers["shift"], "int32"), lanes)))
 
         halves = [keep(words.interleaved(ours, others, upper=upper)) for upper in (False, True)]
-        return self._packed([rounded(pairs, upper) for pairs in halves for upper in (False, True)], stage)
+        vectors = [rounded(pairs, upper) for pairs in halves for upper in (False, True)]
+        return self._packed(vectors, numbers, numbers["zero_point"])
 
     def _pieces(self) -> list[tuple[int, int]]:
         """What is neighbours in memory, a power of two of vectors each, as (first, count)."""
@@ -232,7 +308,9 @@ class _Pack:
             *outer, last = [stage.at(index, self.place(*self.part[at])) for index in load.indices]
             return loops.load(load.source, [*outer, loops.ramp(last, vectors * lanes)])
 
-        if self.is_dense and count == PACKED:
+        is_whole = len(load.indices) == len(stage.axes) and all(map(_is_same, load.indices, stage.axes))
+        is_one_row = len({row for row, _ in self.part}) == 1
+        if self.is_dense and count == PACKED and (is_whole or is_one_row):
             return piece(0, PACKED)
         parts = [piece(min(at, count - 1), 1) for at in range(PACKED)]
         return tirx.Shuffle(parts, [tirx.const(at, "int32") for at in range(4 * lanes)])
@@ -261,6 +339,36 @@ class _Pack:
 
             statements.append(loops.vector(lanes, finish))
         return statements
+
+
+def _bias(stage: Stage, anchor: tirx.Buffer) -> ir.TensorLoad | None:
+    """What a stage adds to the sums where that is one int32 for each index of their last axis; None otherwise."""
+    from tvm import ir, tirx
+
+    if not isinstance(stage.value, tirx.Add) or str(stage.target.dtype) != "int32":
+        return None
+    terms = (stage.value.a, stage.value.b)
+    if not all(isinstance(term, ir.TensorLoad) and str(term.source.dtype) == "int32" for term in terms):
+        return None
+    added = [term for term in terms if not term.source.same_as(anchor)]
+    if len(added) != 1 or len(added[0].indices) != 1 or not added[0].indices[0].same_as(stage.axes[-1]):
+        return None
+    return added[0]
+
+
+def _channels(load: ir.TensorLoad, stage: Stage, indices: Sequence[Expr], lanes: int) -> Expr:
+    """The numbers of a vector of channels."""
+    *outer, last = (stage.at(index, indices) for index in load.indices)
+    return loops.load(load.source, [*outer, loops.ramp(last, lanes)])
+
+
+def _reads(stages: Sequence[Stage], buffers: Sequence[tirx.Buffer]) -> bool:
+    """True where one of the stages reads one of the buffers."""
+    return any(load.source.same_as(buffer) for stage in stages for load in stage.loads for buffer in buffers)
+
+
+def _is_same(index: Expr, axis: tirx.Var) -> bool:
+    return bool(index.same_as(axis))
 
 
 def _formula(stage: Stage) -> Any:

@@ -15,20 +15,13 @@ from edgecompile.target import CpuFacts, Target
 
 from schedules.arm_cpu import dot_products as arm_cpu
 from schedules.cpu.epilogue import Epilogue
-from schedules.cpu.integers.batched_product import (
-    BatchedNumbers,
-    IntegerBatchedProduct,
-    batched_cycles,
-    choose_numbers,
-)
+from schedules.cpu.integers.batched_config import BatchedNumbers, batched_cycles, choose_batched
+from schedules.cpu.integers.batched_product import IntegerBatchedProduct
 from schedules.cpu.integers.config import IntegerConfig
 from schedules.cpu.integers.convolution import IntegerConvolution
-from schedules.cpu.integers.depthwise import (
-    IntegerDepthwise,
-    IntegerDepthwiseConfig,
-    convolve_integer_depthwise,
-    pack_integer_depthwise,
-)
+from schedules.cpu.integers.depthwise import IntegerDepthwise
+from schedules.cpu.integers.depthwise_config import IntegerDepthwiseConfig
+from schedules.cpu.integers.depthwise_formula import convolve_integer_depthwise, pack_integer_depthwise
 from schedules.cpu.integers.depthwise_pairs import IntegerDepthwisePairs, PairsConfig, convolve_pairs, pack_pairs
 from schedules.cpu.integers.folded_columns import fold_problem, fold_weight, folded_columns
 from schedules.cpu.integers.formula import (
@@ -38,6 +31,7 @@ from schedules.cpu.integers.formula import (
     pack_integer_weight,
 )
 from schedules.cpu.integers.groups import merge_groups, merge_weight
+from schedules.cpu.integers.operands import IntegerOperands
 from schedules.cpu.problem_numbers import read_problem
 from schedules.cpu.template import Anchor, attributes
 from schedules.dot_product import DotProduct
@@ -171,7 +165,7 @@ def integer_batched_ways(
     if not offered or (axes[0] and axes[0][-1] != len(axes[0]) - 1):
         return ()
     dot = offered[0]
-    config = choose_numbers(rows, inner, columns, zero_points[1], dot, facts)
+    config = choose_batched(rows, inner, columns, zero_points[1], dot, facts)
     if config is None:
         return ()
     numbers = BatchedNumbers(*zero_points, *axes)
@@ -254,4 +248,5 @@ def emit_integers(anchor: Anchor, epilogue: Epilogue, target: Target) -> tirx.St
     dot = next(dot for dot in dot_products(target.cpu) if dot.name == config.dot)
     is_product = bool(anchor.numbers["is_product"])
     fold = int(anchor.numbers["fold"])
-    return IntegerConvolution(problem, config, dot, x, weight, start, epilogue, is_product, target.cpu, fold).emit()
+    operands = IntegerOperands(problem, config, dot, x, weight, is_product, target.cpu, fold)
+    return IntegerConvolution(operands, start, epilogue).emit()

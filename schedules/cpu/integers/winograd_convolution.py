@@ -16,34 +16,29 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgecompile.convolution import Convolution
 from edgecompile.target import CpuFacts
 
-from schedules import wrapping
 from schedules.cpu import loops
 from schedules.cpu.accumulators import Accumulators
-from schedules.cpu.block_vectors import over_vectors
 from schedules.cpu.epilogue import Epilogue
-from schedules.cpu.integers.epilogue import IntegerEpilogue, store_integers
+from schedules.cpu.integers.dot_sums import add_products, step_weights
 from schedules.cpu.integers.products import tap_products
-from schedules.cpu.integers.winograd_config import MOST_TRANSFORM_LANES, WORD_BYTES, IntegerWinogradConfig
-from schedules.cpu.integers.winograd_matrices import integer_transforms
+from schedules.cpu.integers.winograd_config import WORD_BYTES, IntegerWinogradConfig
+from schedules.cpu.integers.winograd_input import IntegerWinogradInput
+from schedules.cpu.integers.winograd_output import IntegerWinogradOutput
 from schedules.cpu.weight_stream import WeightStream
 from schedules.cpu.winograd.blocks import TileBlock, TileBlocks
-from schedules.cpu.winograd.transforms import WRAPPING, Square, both_sides
 from schedules.dot_product import DotProduct
-from schedules.x86.words import has_words
 
 if TYPE_CHECKING:
     from tvm import tirx
 
-    from schedules.cpu.loops import Expr, Index
+    from schedules.cpu.loops import Expr
     from schedules.cpu.winograd.blocks import Tasks
-    from schedules.cpu.winograd.transforms import Vector
 
 
 @dataclass(frozen=True)
@@ -87,13 +82,10 @@ class IntegerWinogradConvolution:
         config, blocks = self.config, self._blocks
         memory = self._memory()
 
+        source = IntegerWinogradInput(self.problem, self.zero_point, config.outputs, self.x, memory.v, self.facts)
+
         def transform_in(block: TileBlock, task: Expr) -> list[tirx.Stmt]:
-            c, line = task // config.tile_rows, task % config.tile_rows
-
-            def tile(number: Expr, place: tuple[Expr, Expr], guarded: bool) -> list[tirx.Stmt]:
-                return self._tile_in(memory, block, c, number, place, guarded=guarded)
-
-            return blocks.read_line(block, line, tile)
+            return blocks.read_line(block, task, functools.partial(source.tile, block))
 
         def steps(block: TileBlock) -> list[Tasks]:
             return [
@@ -118,12 +110,13 @@ class IntegerWinogradConvolution:
     def _panel(self, memory: _Memory, block: TileBlock, room: Expr, panel: Expr) -> list[tirx.Stmt]:
         """All results of a panel of output channels; its terms wait in u's `room`."""
         config, blocks = self.config, self._blocks
+        results = IntegerWinogradOutput(config, blocks, memory.u, self.start, self.epilogue, self.facts)
         whole, rest = divmod(self.problem.out_channels, config.tile.lanes)
         vectors = config.tile.vectors
 
         def transform(v: Expr, channels: int) -> tirx.Stmt:
             def one(tile: Expr) -> list[tirx.Stmt]:
-                return self._transform_out(memory, block, room, panel * vectors + v, (v, tile), channels)
+                return results.tile(block, room, panel * vectors + v, (v, tile), channels)
 
             return loops.serial(blocks.tiles, one, "tile")
 
@@ -159,50 +152,6 @@ class IntegerWinogradConvolution:
         results = [self.facts.num_cores, config.tile.vectors, blocks.tiles, size, config.tile.lanes]
         return _Memory(loops.local_buffer(inputs, "int16", "v"), loops.local_buffer(results, "int32", "u"))
 
-    def _tile_in(
-        self, memory: _Memory, block: TileBlock, c: Expr, tile: Expr, place: tuple[Expr, Expr], *, guarded: bool
-    ) -> list[tirx.Stmt]:
-        """One tile of one block of channels; `place` is its first row and column in x."""
-        from tvm import tirx
-
-        problem, size = self.problem, self.config.size
-        row, column = place
-
-        def some(first: Expr, lanes: int) -> list[tirx.Stmt]:
-            def pixel(i: Index, j: Index, lane: Expr) -> Expr:
-                return tirx.Cast("int16", loops.load(self.x, [block.image, c, row + i, column + j, first + lane]))
-
-            def write(r: int, s: int, value: Vector) -> tirx.Stmt:
-                target = [block.group, r * size + s, c, tile]
-                return loops.vector(lanes, lambda lane: loops.store(memory.v, value(lane), [*target, first + lane]))
-
-            def transform(read: Callable[[int, int], Vector]) -> list[tirx.Stmt]:
-                return both_sides(integer_transforms(self.config.outputs).input, read, write, lanes, "int16")
-
-            if not guarded:
-                return transform(lambda i, j: lambda lane: pixel(i, j, lane))
-            # A question for each pixel, spelled out, would take TVM seconds: a loop asks it, and keeps the answers.
-            pixels = loops.local_buffer([size, size, lanes], "int16", "pixels")
-
-            def fetch(i: Expr, j: Expr) -> tirx.Stmt:
-                ih, iw = row + i, column + j
-                inside = tirx.all(ih >= 0, ih < problem.height, iw >= 0, iw < problem.width)
-
-                def one(lane: Expr) -> tirx.Stmt:
-                    found = tirx.if_then_else(inside, pixel(i, j, lane), tirx.const(self.zero_point, "int16"))
-                    return loops.store(pixels, found, [i, j, lane])
-
-                return loops.vector(lanes, one)
-
-            return [
-                loops.allocate(pixels),
-                loops.serial(size, lambda i: [loops.serial(size, lambda j: [fetch(i, j)], "j")], "i"),
-                *transform(lambda i, j: lambda lane: loops.load(pixels, [i, j, lane])),
-            ]
-
-        most = min(MOST_TRANSFORM_LANES, self.facts.vector_bytes // WORD_BYTES)
-        return over_vectors(int(self.x.shape[4]), most, some)
-
     def _multiply(self, memory: _Memory, block: TileBlock, room: Expr, panel: Expr, frequency: Expr) -> list[tirx.Stmt]:
         """All tiles of a frequency and a panel of output channels."""
         steps, step_elements = math.prod(int(n) for n in self.weight.shape[2:4]), math.prod(self.weight.shape[4:])
@@ -234,13 +183,10 @@ class IntegerWinogradConvolution:
 
         def products(index: Expr) -> list[tirx.Stmt]:
             def multiply(row: int, factor: Expr, step: Expr) -> list[tirx.Stmt]:
-                operand = dot.spread(factor)
+                def weight(v: int, part: int) -> Expr:
+                    return step_weights(dot, self.weight, [panel, frequency, index, step, v], part)
 
-                def add(before: Expr, v: int) -> Expr:
-                    at = [panel, frequency, index, step, v, loops.ramp(0, dot.lanes * dot.group)]
-                    return dot.add(before, operand, dot.weight(loops.load(self.weight, at)))
-
-                return [sums.update(row, v, functools.partial(add, v=v)) for v in range(config.vectors)]
+                return add_products(sums, dot, row, factor, weight)
 
             met = {row: [group, frequency, index, first + row] for row in range(rows)}
             following = [panel, frequency + 1, zero, zero, zero, zero]
@@ -253,83 +199,3 @@ class IntegerWinogradConvolution:
 
         reduction = loops.serial(int(self.x.shape[1]), products, "block")
         return [*sums.start(tirx.const(0, "int32")), reduction, *sums.each(keep)]
-
-    def _transform_out(
-        self, memory: _Memory, block: TileBlock, room: Expr, k: Expr, place: tuple[Expr, Expr], channels: int
-    ) -> list[tirx.Stmt]:
-        """One tile of one vector of output channels, of which the first `channels` count.
-
-        Args:
-            room: of u.
-            k: the vector's number.
-            place: its number in the panel, and the tile.
-        """
-        from tvm import tirx
-
-        config, u = self.config, memory.u
-        size, outputs, lanes = config.size, config.outputs, config.tile.lanes
-        matrices = integer_transforms(outputs)
-        v, tile = place
-        oh, ow = self._blocks.result(block, tile)
-        results = Square(outputs, outputs, lanes, "int32", "results", WRAPPING)
-        out_block = int(self.epilogue.anchor.shape[4])
-        first = k * lanes
-
-        def read(i: int, j: int) -> Vector:
-            return lambda lane: loops.load(u, [room, v, tile, loops.index(i * size + j), lane])
-
-        def keep(a: int, b: int, value: Vector) -> tirx.Stmt:
-            return results.put(a, b, lambda lane: wrapping.multiply(value(lane), matrices.inverse))
-
-        def at(a: Expr, b: Expr) -> list[Expr]:
-            """Where the first lane's result lies: a vector is in one block, or there is one block only."""
-            return [block.image, first // out_block, oh + a, ow + b, first % out_block]
-
-        def store(value: Expr, a: Expr, b: Expr, lane: Expr) -> tirx.Stmt:
-            *outer, channel = at(a, b)
-            indices = [*outer, channel + lane]
-            return self.epilogue.store(value, indices)
-
-        def finish(a: Expr, b: Expr) -> tirx.Stmt:
-            def one(lane: Expr) -> tirx.Stmt:
-                scaled = loops.load(results.buffer, [(a * outputs + b) * lanes + lane])
-                exact = tirx.shift_right(scaled, tirx.const(matrices.shift, "int32"))
-                return store(exact + loops.load(self.start, [first + lane]), a, b, lane)
-
-            return self._blocks.within((oh, ow), a, b, loops.vector(channels, one))
-
-        def finish_row(a: Expr) -> list[tirx.Stmt]:
-            """The results of a row together, by vectors of bytes."""
-            sums = Accumulators.make(outputs, 1, lanes, "int32")
-            start = loops.load(self.start, [loops.ramp(first, lanes)])
-            places = tirx.Broadcast(tirx.const(matrices.shift, "int32"), lanes)
-            values = [
-                tirx.shift_right(loops.load(results.buffer, [loops.ramp((a * outputs + b) * lanes, lanes)]), places)
-                for b in range(outputs)
-            ]
-            stores = store_integers(
-                self.epilogue,
-                sums,
-                lambda b, _: at(a, loops.index(b)),
-                [channels],
-                lambda value, b, _, lane: store(value, a, loops.index(b), lane),
-                1,
-                self.facts,
-            )
-            kept = [sums.replace(value + start, b, 0) for b, value in enumerate(values)]
-            return [loops.allocate(sums.buffer), *kept, *stores]
-
-        return [
-            loops.allocate(results.buffer),
-            *both_sides(matrices.output, read, keep, lanes, "int32", WRAPPING),
-            # Loops: the epilogue's code, once instead of for each result, takes LLVM a fraction of the time.
-            loops.serial(outputs, finish_row, "a")
-            if self._packs(channels)
-            else loops.serial(outputs, lambda a: [loops.serial(outputs, lambda b: [finish(a, b)], "b")], "a"),
-        ]
-
-    def _packs(self, channels: int) -> bool:
-        """True where instructions turn whole vectors of sums into bytes, and all results of a tile belong to y."""
-        problem, outputs = self.problem, self.config.outputs
-        is_whole = problem.out_height % outputs == problem.out_width % outputs == 0
-        return is_whole and has_words(self.facts, channels) and IntegerEpilogue.of(self.epilogue) is not None

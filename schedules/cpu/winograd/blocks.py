@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Statements = list[tirx.Stmt]
     Tasks = tuple[int, Callable[[Expr], Statements]]  # of one step: how many, and what one does
+    # Of a block of channels, the tile, its first row and column in x, and whether it is guarded.
+    ReadTile = Callable[[Expr, Expr, tuple[Expr, Expr], bool], Statements]
     _Loop = Callable[[int, Body, str], tirx.Stmt]
 
 
@@ -121,22 +123,21 @@ class TileBlocks:
         loop: _Loop = loops.serial if self._share and cores == 1 else loops.parallel
         return [loop(tasks, body, "task") for tasks, body in steps(block)]
 
-    def read_line(
-        self, block: TileBlock, line: Expr, body: Callable[[Expr, tuple[Expr, Expr], bool], Statements]
-    ) -> Statements:
-        """`body(tile, first row and column in x, guarded)` for a row of tiles.
+    def read_line(self, block: TileBlock, task: Expr, body: ReadTile) -> Statements:
+        """`body` for the row of tiles of the block of channels that the task stands for.
 
         Those at the border, which are `guarded`, have a loop of their own, so that the others need not ask.
         """
         from tvm import tirx
 
         problem, width = self.problem, self.width
+        channels, line = task // self.tile_rows, task % self.tile_rows
         low, high = self._columns_inside()
         row = (block.first + line) * self.outputs - problem.padding[0]
 
         def tile(column: Expr, *, guarded: bool) -> Statements:
             place = (row, column * self.outputs - problem.padding[1])
-            return body(line * width + column, place, guarded)
+            return body(channels, line * width + column, place, guarded)
 
         inside = tirx.all(row >= 0, row + self.size <= problem.height)
         skipped = tirx.Select(inside, loops.index(high - low), loops.index(0))

@@ -71,12 +71,7 @@ class WinogradConvolution:
         memory = self._memory()
 
         def transform_in(block: TileBlock, task: Expr) -> list[tirx.Stmt]:
-            c, line = task // config.tile_rows, task % config.tile_rows
-
-            def tile(number: Expr, place: tuple[Expr, Expr], guarded: bool) -> list[tirx.Stmt]:
-                return self._tile_in(memory, block, c, number, place, guarded=guarded)
-
-            return blocks.read_line(block, line, tile)
+            return blocks.read_line(block, task, functools.partial(self._tile_in, memory, block))
 
         def transform_out(block: TileBlock, task: Expr) -> list[tirx.Stmt]:
             return self._transform_out(memory, block, task // blocks.tiles, task % blocks.tiles)
@@ -105,7 +100,7 @@ class WinogradConvolution:
         return _Memory(buffer(problem.in_channels, "v"), buffer(problem.out_channels, "u"))
 
     def _tile_in(
-        self, memory: _Memory, block: TileBlock, c: Expr, tile: Expr, place: tuple[Expr, Expr], *, guarded: bool
+        self, memory: _Memory, block: TileBlock, c: Expr, tile: Expr, place: tuple[Expr, Expr], guarded: bool
     ) -> list[tirx.Stmt]:
         """One tile of one block of channels; `place` is its first row and column in x."""
         from tvm import tirx

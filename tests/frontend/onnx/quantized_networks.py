@@ -96,6 +96,20 @@ def transformer() -> onnx.ModelProto:
     return g.model(TOKENS, {"result": TOKENS})
 
 
+def feed_forward(width: int, wide: int) -> onnx.ModelProto:
+    """Two products with biases that are sums of their own, a function between them, and a residual sum; 5 tokens."""
+    g = GraphWriter()
+    shape = (1, 5, width)
+    first = g.node("MatMul", ["x", g.weight("w1", width, wide, fan_in=width)], "first")
+    biased = g.node("Add", [first, g.weight("b1", wide, fan_in=20)], "biased")
+    hidden = g.node("Mul", [biased, g.node("Sigmoid", [biased], "gate")], "hidden")
+    second = g.node("MatMul", [hidden, g.weight("w2", wide, width, fan_in=wide)], "second")
+    total = g.node("Add", [g.node("Add", [second, g.weight("b2", width, fan_in=20)], "narrow"), "x"], "total")
+    third = g.node("MatMul", [total, g.weight("w3", width, wide, fan_in=width)], "third")
+    g.node("Reshape", [g.node("Sigmoid", [third], "function"), g.constant("flat", [5, wide])], "result")
+    return g.model(shape, {"result": (5, wide)})
+
+
 def inputs_like(shape: tuple[int, ...], count: int, seed: int) -> Iterator[dict[str, np.ndarray]]:
     """`count` standard normal inputs."""
     random = np.random.default_rng(seed)

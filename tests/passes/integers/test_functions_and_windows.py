@@ -213,3 +213,25 @@ def test_factors_and_offsets_of_channels() -> None:
         return builder.emit(relax.op.nn.relu(builder.emit(relax.op.add(scaled, relax.const(offsets)))))
 
     assert check(between(norm)) == {**CONVERSIONS, "conv2d": 1, "requantize": 1}
+
+
+def test_a_table_stands_in_front_of_reshapes_and_where_it_changes_nothing_there_is_none() -> None:
+    def build(builder: relax.BlockBuilder, x: relax.Var) -> relax.Expr:
+        flat = builder.emit(relax.op.reshape(through(builder, x, -3, 3), (1, 8, 42)))
+        back = builder.emit(relax.op.reshape(builder.emit(relax.op.sin(flat)), SHAPE))
+        halved = builder.emit(relax.op.multiply(through(builder, back, -1, 1), number(0.5)))
+        return through(builder, halved, -0.5, 0.5)
+
+    assert check(build) == {**CONVERSIONS, "lookup": 1, "reshape": 2}
+
+
+def test_float_operators_between_unsigned_integers_convert_signed_ones() -> None:
+    def build(builder: relax.BlockBuilder, x: relax.Var) -> relax.Expr:
+        shares = builder.emit(relax.op.nn.softmax(through(builder, x, -3, 3, "uint8"), -1))
+        return through(builder, shares, 0, 1, "uint8")
+
+    module = module_of(build)
+    result, _ = fused(module)
+    assert operators(result) == {"quantize": 2, "dequantize": 2, "nn.softmax": 1}
+    x = np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32)
+    np.testing.assert_array_equal(run(result, x), run(module, x))

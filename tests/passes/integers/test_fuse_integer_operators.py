@@ -104,6 +104,32 @@ def test_convolution(activation: Callable[[relax.Expr], relax.Expr] | None, dtyp
     assert not found["nn.conv2d"] and not found["clip"] and not found["nn.relu"]
 
 
+@pytest.mark.parametrize(("most", "expected"), [(2**23 - 1, 1), (2**23, 0)])
+def test_sums_that_floats_tell_apart(most: int, expected: int) -> None:
+    """No sum of these weights and bytes, with the bias, is larger; float32 has 24 bits."""
+
+    def build(builder: relax.BlockBuilder, x: relax.Var) -> relax.Expr:
+        kernel = np.zeros((2, 8, 1, 1), np.int8)
+        kernel[1, :3, 0, 0] = [100, -50, 7]
+        parameters = [relax.const(1.0, "float32"), relax.const(-28, "int8")]  # 155 from the largest byte
+        image = builder.emit(relax.op.quantize(x, *parameters, axis=0, out_dtype="int8"))
+        real = builder.emit(relax.op.dequantize(image, *parameters, axis=0, out_dtype="float32"))
+        scales = [relax.const(np.ones(2, np.float32)), relax.const(np.zeros(2, np.int8))]
+        taps = builder.emit(relax.op.dequantize(relax.const(kernel), *scales, axis=0, out_dtype="float32"))
+        sums = builder.emit(relax.op.nn.conv2d(real, taps))
+        bias = np.array([0, 155 * 157 - most], np.float32).reshape(1, 2, 1, 1)
+        return through(builder, builder.emit(relax.op.add(sums, relax.const(bias))), -4000, 4000)
+
+    result, _ = fused(module_of(build))
+    (call,) = [
+        binding.value
+        for block in result["main"].body.blocks
+        for binding in block.bindings
+        if isinstance(binding.value, relax.Call) and binding.value.op.name == "edgecompile.requantize"
+    ]
+    assert call.attrs["is_narrow"] == expected
+
+
 def test_a_bound_for_each_channel() -> None:
     """As equalisation leaves a clip."""
 

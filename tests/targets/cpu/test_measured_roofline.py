@@ -50,6 +50,23 @@ def test_it_is_measured_once_for_each_number_of_threads(host: Target, runs: list
     assert runs == ["1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("name", "times"),
+    [
+        ("host,vector_bytes=64,features=avx512f:avx512_vnni:sse4_1", 4),  # vpdpbusd: 64 products, vfmadd231ps: 16
+        ("host,vector_bytes=32,features=avx2:fma:sse4_1", 2),  # vpmaddwd: 16, vpmaddubsw and vpmaddwd: 32; 8
+        ("rpi4", 2),  # smull and smlal: 8 each, fmla: 4
+        ("rpi5", 4),  # sdot: 16
+        ("armv9", 8),  # smmla: 32
+    ],
+)
+def test_the_peak_of_bytes_follows_from_the_instructions(name: str, times: float, runs: list[str]) -> None:
+    target = find_target(name)
+    first = measure_roofline(target, 1)
+    assert first.int8_ops_per_s == pytest.approx(7e9 * times)
+    assert measure_roofline(target, 1) == first  # from the cache
+
+
 def test_it_is_measured_again_where_asked(host: Target, runs: list[str]) -> None:
     measure_roofline(host, 1)
     second = measure_roofline(host, 1, again=True)

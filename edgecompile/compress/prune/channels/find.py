@@ -36,20 +36,20 @@ class _Search:
         self._program, self._labels, self._pinned = program, components.labels, components.pinned
 
     def groups(self) -> list[Group]:
-        found: dict[tuple[tuple[int, int], ...], list[int]] = defaultdict(list)
+        found: dict[bytes, list[int]] = defaultdict(list)
         for label, signature in self._signatures():
             found[signature].append(label)
-        several = {signature: labels for signature, labels in found.items() if len(labels) > 1}
-        couplings = self._couplings([labels[0] for labels in several.values()])
+        several = [np.array(labels) for labels in found.values() if len(labels) > 1]
+        members_of = self._members(several)
+        couplings = self._couplings([int(labels[0]) for labels in several])
         groups, names = [], Counter[str]()
-        for labels in several.values():
-            members = self._members(labels)
+        for labels, members in zip(several, members_of, strict=True):
             if not members:
                 continue
             name = next((member.layer for member in members if member.side == "output"), members[0].layer)
             names[name] += 1
             full = f"{name}:{names[name]}" if names[name] > 1 else name
-            groups.append(Group(full, members, couplings[labels[0]], np.array(labels)))
+            groups.append(Group(full, tuple(members), couplings[int(labels[0])], labels))
         return groups
 
     def fixed(self, free: Iterable[int]) -> Iterator[FixedAxis]:
@@ -81,30 +81,41 @@ class _Search:
                         found[place][Coupling(link.layer, link.reason)] = None
         return {label: tuple(couplings) for label, couplings in zip(labels, found, strict=True)}
 
-    def _signatures(self) -> Iterator[tuple[int, tuple[tuple[int, int], ...]]]:
+    def _signatures(self) -> Iterator[tuple[int, bytes]]:
         """The components that can go, by their first element, with the axes that they are in and how often."""
         movable = np.flatnonzero(~self._pinned[self._labels])
         first_of_axes = np.unique(np.concatenate([np.array(tensor.first) for tensor in self._tensors()]))
         axes = np.searchsorted(first_of_axes, movable, side="right")
         pairs, counts = np.unique(self._labels[movable] * (len(first_of_axes) + 1) + axes, return_counts=True)
-        found: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        for label, axis, count in zip(*np.divmod(pairs, len(first_of_axes) + 1), counts, strict=True):
-            found[int(label)].append((int(axis), int(count)))
+        labels, axes = np.divmod(pairs, len(first_of_axes) + 1)
+        rows = np.stack([axes, counts], axis=1)
+        names, starts = np.unique(labels, return_index=True)
+        ends = [*starts, len(rows)][1:]
+        signatures = {name: rows[i:j].tobytes() for name, i, j in zip(names.tolist(), starts, ends, strict=True)}
         for label in dict.fromkeys(self._labels[movable].tolist()):
-            yield label, tuple(found[label])
+            yield label, signatures[label]
 
     def _tensors(self) -> Iterator[Tensor]:
         for tensors in self._program.variables.values():
             yield from (tensor for tensor in tensors if tensor.rank)
         yield from (tensor for tensor in self._program.constants.values() if tensor.rank)
 
-    def _members(self, labels: Sequence[int]) -> tuple[Member, ...]:
-        members = []
+    def _members(self, groups: Sequence[Elements]) -> list[list[Member]]:
+        """By group, given as the components that are its channels, what it has of the axes of layers."""
+        group_of = np.full(len(self._pinned), -1)
+        channel_of = np.full(len(self._pinned), -1)
+        for number, components in enumerate(groups):
+            group_of[components] = number
+            channel_of[components] = np.arange(len(components))
+        members: list[list[Member]] = [[] for _ in groups]
         for axis in self._program.linker.layer_axes:
-            indices = places_of(self._labels[axis.tensor.elements(axis.axis)], labels)
-            if indices is not None:
-                members.append(Member(axis, indices))
-        return tuple(members)
+            labels = self._labels[axis.tensor.elements(axis.axis)]
+            found = group_of[labels]
+            for number in np.unique(found[found >= 0]).tolist():
+                places = np.flatnonzero(found == number)
+                order = np.argsort(channel_of[labels[places]], kind="stable")
+                members[number].append(Member(axis, places[order].reshape(len(groups[number]), -1)))
+        return members
 
 
 def places_of(found: Elements, labels: Sequence[int] | Elements) -> Elements | None:

@@ -28,6 +28,11 @@ class Kept:
         """How many stay of an axis whose extent is known."""
         return int(self._stays[tensor.elements(axis)].sum())
 
+    def counts(self, begin: Elements, end: Elements) -> Elements:
+        """How many stay of each run of elements, from `begin` up to before `end`; all at once, for speed."""
+        before = np.concatenate([[0], np.cumsum(self._stays)])
+        return before[end] - before[begin]
+
     def shape(self, tensor: Tensor) -> tuple[int | None, ...]:
         """The extents that stay; None where the extent is known at run time only."""
         return tuple(None if extent is None else self.extent(tensor, axis) for axis, extent in enumerate(tensor.shape))

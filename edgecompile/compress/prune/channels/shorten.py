@@ -55,6 +55,7 @@ class _Writer:
     def __init__(self, program: Program, kept: Kept, values: Mapping[Tensor, np.ndarray]) -> None:
         self._program, self._kept, self._values = program, kept, values
         self._new: dict[relax.Var, relax.Var] = {}
+        self._constants: dict[Tensor, tvm.ir.GenericConst] = {}  # so that tied weights stay one constant
 
     def define(self, variable: relax.Var, new: relax.Var) -> None:
         """What a variable is called now, whose shape is what the rules said it would be."""
@@ -102,6 +103,11 @@ class _Writer:
     def _constant(self, tensor: Tensor, value: tvm.ir.GenericConst) -> tvm.ir.GenericConst:
         if self._kept.is_whole(tensor) and tensor not in self._values:
             return value
+        if tensor not in self._constants:
+            self._constants[tensor] = self._shorter(tensor, value)
+        return self._constants[tensor]
+
+    def _shorter(self, tensor: Tensor, value: tvm.ir.GenericConst) -> tvm.ir.GenericConst:
         array = self._values[tensor] if tensor in self._values else value.value.numpy()
         for axis in range(tensor.rank):
             array = array.take(self._kept.indices(tensor, axis), axis)

@@ -61,7 +61,10 @@ class Site:
 
     def note(self, index: int, axis: int, operand: str, side: str) -> None:
         """Tell that an axis of an argument belongs to a layer's weights, if it is fixed."""
-        tensor = self.argument(index)
+        self.note_tensor(self.argument(index), axis, operand, side)
+
+    def note_tensor(self, tensor: Tensor, axis: int, operand: str, side: str) -> None:
+        """The same of a tensor, such as one of a tuple."""
         if not tensor.is_fixed:
             return
         axis %= tensor.rank

@@ -101,8 +101,7 @@ class _Tracer:
     def _trace_call(self, variable: relax.Var, call: relax.Call) -> None:
         operator = str(call.op.name).removeprefix("relax.") if isinstance(call.op, tvm.ir.Op) else ""
         if operator not in RULES:
-            known = f"the operator {operator!r} of {variable.name!r}" if operator else f"the function {variable.name!r}"
-            self._refuse(variable, call, f"pruning does not know {known}")
+            self._refuse(variable, call, f"pruning does not know {_called(operator, call)} of {variable.name!r}")
             return
         arguments = [self._tensors(variable, (index,), argument) for index, argument in enumerate(call.args)]
         is_fixed = all(tensor.is_fixed for tensors in arguments for tensor in tensors)
@@ -142,6 +141,14 @@ class _Tracer:
                 self._weights[value.value.data_ptr()] = tensor
         self._constants[operand] = tensor
         return tensor
+
+
+def _called(operator: str, call: relax.Call) -> str:
+    """What a call calls, in words."""
+    if operator and not operator.startswith("call_"):
+        return f"the operator {operator!r}"
+    function = call.args[0] if operator else call.op
+    return f"the function {getattr(function, 'name_hint', operator)!r}"
 
 
 def _shape(type_: tvm.ir.Type) -> Iterator[int | None]:

@@ -122,6 +122,6 @@ class Fit:
 
     def _judged(self, weight: np.ndarray, bias: np.ndarray) -> Fitted:
         judge = self._held_out if self._held_out.count else self._seen
-        scale = max(judge.variance, np.finfo(np.float64).tiny)
+        scale = judge.variance if judge.variance > 0 else 1.0
         before = judge.error(self._weight, np.zeros_like(bias))
         return Fitted(weight, bias, before / scale, judge.error(weight, bias) / scale)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from tvm import relax
 
+from edgecompile.compress.activations.product import Product
+from edgecompile.compress.activations.runs import Runs
+from edgecompile.compress.edit import edited, with_constants
 from edgecompile.compress.quantize.improve.correct_bias import with_corrections
-from edgecompile.compress.quantize.improve.edit import edited, with_constants
-from edgecompile.compress.quantize.improve.product import Product
-from edgecompile.compress.quantize.improve.runs import Runs
 from edgecompile.compress.quantize.replay import Replay
 from edgecompile.frontend.model import Model, TensorSpec
 

@@ -8,11 +8,11 @@ from typing import Literal
 
 import numpy as np
 
+from edgecompile.compress.activations.product import Product, products_of
+from edgecompile.compress.activations.runs import Runs
 from edgecompile.compress.prune.channels.tensor import Elements
 from edgecompile.compress.prune.reconstruct.least_squares import Fit, Fitted
 from edgecompile.compress.prune.reconstruct.network import FittedNetwork
-from edgecompile.compress.quantize.improve.product import Product, products_of
-from edgecompile.compress.quantize.improve.runs import Runs
 from edgecompile.compress.quantize.replay import Replay
 from edgecompile.compress.quantize.variables import bindings_of
 from edgecompile.decision import Decision

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from edgecompile.compress.activations.gather import Inputs, gather
+from edgecompile.compress.activations.product import Product
+from edgecompile.compress.activations.runs import Runs
 from edgecompile.compress.quantize.improve.adaround import adaround
-from edgecompile.compress.quantize.improve.gather import Inputs, gather
 from edgecompile.compress.quantize.improve.gptq import gptq
-from edgecompile.compress.quantize.improve.product import Product
-from edgecompile.compress.quantize.improve.runs import Runs
 from edgecompile.compress.quantize.scheme import LayerScheme
 from edgecompile.compress.quantize.storage.blocks import blocks_of
 from edgecompile.compress.quantize.weights import IntegerWeight, WeightForm, WeightGrid, nearest, widest_grid
@@ -49,7 +49,8 @@ def choose_weights(
     assert runs is not None
     progress("inputs of the layers")
     asking = [product for product in products if product.name in methods]
-    for number, (product, inputs) in enumerate(gather(asking, methods, runs), 1):
+    grams = {name for name, method in methods.items() if method == "gptq"}
+    for number, (product, inputs) in enumerate(gather(asking, grams, runs), 1):
         method = methods[product.name]
         progress(f"{method} {number} of {len(asking)}: {product.name}")
         usual = chosen[product.name]

@@ -15,10 +15,10 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from edgecompile.compress.quantize.improve.edit import edited
-from edgecompile.compress.quantize.improve.product import Product
-from edgecompile.compress.quantize.improve.runs import Runs
-from edgecompile.compress.quantize.improve.uses import Uses
+from edgecompile.compress.activations.product import Product
+from edgecompile.compress.activations.runs import Runs
+from edgecompile.compress.edit import edited
+from edgecompile.compress.quantize.uses import Uses
 from edgecompile.decision import Decision
 from edgecompile.frontend.model import Model, TensorSpec
 

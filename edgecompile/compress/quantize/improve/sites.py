@@ -12,8 +12,8 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from edgecompile.compress.quantize.improve.edit import UPPER_BOUND
-from edgecompile.compress.quantize.improve.uses import Uses
+from edgecompile.compress.edit import UPPER_BOUND
+from edgecompile.compress.quantize.uses import Uses
 
 # f(s * x) = s * f(x) for s > 0, channel by channel.
 _POINTWISE = ("nn.relu", "nn.leakyrelu")

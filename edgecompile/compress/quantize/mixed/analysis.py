@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgecompile.compress.quantize.mixed.step import compressed_of, key_of, quantized_layers
+from edgecompile.compress.quantize.mixed.step import compressed_of, key_of
 from edgecompile.compress.quantize.prepare import prepare
 from edgecompile.compress.sensitivity.measure import Progress, measure_sensitivity
 from edgecompile.compress.sensitivity.metric import Metric
@@ -41,7 +41,7 @@ def analyze_quantization(
         progress(phase, 0, None)
 
     ready = prepare(model, step, data=data, samples=samples, table=table, progress=tell, keep=True)
-    layers = quantized_layers(ready)
+    layers = ready.quantized(ready.insert(ready.layers))
     if not layers:
         raise InvalidRecipeError(f"no layer of {model.name!r} can be quantized by this recipe: nothing to analyze")
     metric = Metric(evaluate) if evaluate is not None else None

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgecompile.compress.quantize.mixed.judge import Job, judge
+from edgecompile.compress.quantize.mixed.job import Job
+from edgecompile.compress.quantize.mixed.judge import judge
 from edgecompile.compress.sensitivity.metric import Metric
 from edgecompile.compress.sensitivity.record import Key, model_checksum, samples_checksum, text_checksum
 from edgecompile.decision import OUTCOME_STEP, Decision
@@ -29,6 +30,7 @@ SENSITIVITY_NAME = "sensitivity.json"
 def judged_step(
     model: Model,
     ready: Prepared,
+    layers: tuple[str, ...],
     step: QuantizeStep,
     *,
     evaluate: Evaluate | None,
@@ -37,7 +39,10 @@ def judged_step(
     report: str | os.PathLike[str] | None,
     progress: Callable[[str], None],
 ) -> StepResult:
-    """The model with the layers in int8 that pay, or as it was; arguments as of `compress`.
+    """The model with the layers in int8 that pay, or as it was; other arguments as of `compress`.
+
+    Args:
+        layers: that can be quantized, in order of execution.
 
     Raises:
         InvalidInputError: see `Metric`.
@@ -48,7 +53,6 @@ def judged_step(
 
     device = find_target(target)
     folder = _folder(report) if report is not None else None
-    layers = quantized_layers(ready)
     metric = Metric(evaluate) if evaluate is not None else None
     job = Job(
         model=ready.model,
@@ -63,8 +67,7 @@ def judged_step(
     )
     verdict = judge(job, progress)
     outcome = Decision(OUTCOME_STEP, model.name, bool(verdict.layers), verdict.judgement.outcome)
-    others: list[Decision] = []
-    ready.insert(verdict.layers, others)
+    others = ready.insert(verdict.layers).decisions
     decisions = [
         *ready.decisions,
         outcome,
@@ -79,16 +82,9 @@ def judged_step(
     return StepResult(changed, decisions, verdict.judgement.figures, is_judged=True)
 
 
-def quantized_layers(ready: Prepared) -> tuple[str, ...]:
-    """The layers that can be quantized, in order of execution."""
-    decisions: list[Decision] = []
-    ready.insert(ready.layers, decisions)
-    return tuple(found.subject for found in decisions if found.kept and found.subject in ready.layers)
-
-
 def compressed_of(ready: Prepared) -> Callable[[frozenset[str]], tvm.IRModule]:
     """The module for a choice of layers."""
-    return lambda layers: ready.insert(layers, [])
+    return lambda layers: ready.insert(layers).module
 
 
 def key_of(ready: Prepared, step: QuantizeStep, metric: Metric | None) -> Key:

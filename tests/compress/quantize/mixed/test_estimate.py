@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tvm import relax
 
-from edgecompile.compress.quantize.improve.product import products_of
+from edgecompile.compress.activations.product import products_of
 from edgecompile.compress.quantize.insert import ProductScheme, insert_quantization
 from edgecompile.compress.quantize.mixed.estimate import estimated_cycles
 from edgecompile.compress.quantize.mixed.workbench import Workbench

@@ -104,8 +104,8 @@ def test_exactly_the_spoiled_layer_is_freed(spoiled: Model, tmp_path: Path) -> N
 
 def test_what_is_neither_faster_nor_smaller_ships_float(small: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """The metric is constant, so that only time and size speak."""
-    monkeypatch.setattr("edgecompile.compress.quantize.mixed.judge.FASTER", 0.0)
-    monkeypatch.setattr("edgecompile.compress.quantize.mixed.judge.SMALLER", 0.0)
+    monkeypatch.setattr("edgecompile.compress.quantize.mixed.worth.FASTER", 0.0)
+    monkeypatch.setattr("edgecompile.compress.quantize.mixed.worth.SMALLER", 0.0)
     model = ec.compress(small, "int8", list(IMAGES), eval=lambda predict: len(predict(IMAGES[0])), max_drop=0.0)
     assert model.module.same_as(small.module)
     (record,) = model.history

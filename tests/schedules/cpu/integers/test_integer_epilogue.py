@@ -37,6 +37,7 @@ class Ending:
     residual: str = ""  # "left" or "right" of the sum
     is_scalar: bool = False
     is_cast: bool = False
+    is_narrow: bool = False
 
 
 ENDINGS = [
@@ -44,6 +45,7 @@ ENDINGS = [
     Ending(low=-11, high=90, is_scalar=True),
     Ending(residual="right", low=-100),
     Ending(residual="left", low=3, is_cast=True),
+    Ending(residual="right", low=-100, is_scalar=True, is_narrow=True),
 ]
 
 
@@ -78,7 +80,17 @@ def check(problem: Convolution, ending: Ending, target: Target, seed: int) -> No
     sources = placeholders(arrays)
     channel = formulas.channel_of_blocks(out_block)
     result = formulas.requantize(
-        way.compute(*sources[:3]), sources[3], sources[4], channel, 0, -7, ending.low, ending.high, "int8", True
+        way.compute(*sources[:3]),
+        sources[3],
+        sources[4],
+        channel,
+        0,
+        -7,
+        ending.low,
+        ending.high,
+        "int8",
+        is_short=True,
+        is_narrow=ending.is_narrow,
     )
     if ending.residual:
         # Equal halves of both sides: ties, on both sides of zero.

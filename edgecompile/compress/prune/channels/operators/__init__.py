@@ -10,6 +10,7 @@ from edgecompile.compress.prune.channels.operators import (
     normalization,
     pooling,
     product,
+    quantized,
     reduction,
     reshaping,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "normalization",
     "pooling",
     "product",
+    "quantized",
     "reduction",
     "reshaping",
 ]

@@ -10,15 +10,16 @@ _UNARY = (
     *("erf", "exp", "floor", "isfinite", "isinf", "isnan", "log", "logical_not", "negative", "round", "rsqrt"),
     *("sigmoid", "sign", "sin", "sinh", "sqrt", "square", "tan", "tanh", "trunc", "nn.dropout", "nn.gelu"),
     *("nn.gelu_tanh", "nn.leakyrelu", "nn.relu", "nn.relu6", "nn.selu", "nn.silu", "nn.softplus"),
-    *("ones_like", "zeros_like", "stop_gradient"),
+    *("full_like", "ones_like", "zeros_like", "stop_gradient"),
 )
 _BINARY = {
     **dict.fromkeys(("add", "subtract"), "adds"),
     **dict.fromkeys(("multiply", "divide"), "multiplies"),
-    **dict.fromkeys(("floor_divide", "mod", "floor_mod", "power", "atan2"), "computes number by number"),
+    **dict.fromkeys(("floor_divide", "mod", "floor_mod", "power", "atan2", "log_add_exp"), "computes number by number"),
     **dict.fromkeys(("maximum", "minimum"), "compares"),
     **dict.fromkeys(("greater", "greater_equal", "less", "less_equal", "equal", "not_equal"), "compares"),
     **dict.fromkeys(("logical_and", "logical_or", "logical_xor", "where"), "chooses"),
+    **dict.fromkeys(("bitwise_and", "bitwise_or", "bitwise_xor"), "computes bit by bit"),
 }
 _OPERANDS = {"add": "bias", "subtract": "bias", "multiply": "scale", "divide": "scale"}
 

@@ -26,6 +26,17 @@ def link_concat(site: Site) -> None:
     _link_others(site, parts, axis)
 
 
+@rule("stack")
+def link_stack(site: Site) -> None:
+    """y[..., i, ...] = xi, a tensor for each index of a new axis."""
+    y, linker = site.output, site.linker
+    new = int(site.call.attrs.axis or 0) % y.rank
+    rest = [place for place in range(y.rank) if place != new]
+    for part in site.tensors_of(0):
+        linker.link_axes(part, y, list(enumerate(rest)), "stacks")
+    linker.pin_axes(y, f"{site.name!r} has a tensor for each", [new])
+
+
 def with_sizes(site: Site, arguments: Sequence[relax.Expr], kept: Kept) -> relax.Expr:
     """The same split, at the places where the parts end now."""
     axis = int(site.call.attrs.axis) % site.output.rank

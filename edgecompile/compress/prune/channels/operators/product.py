@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from edgecompile.compress.prune.channels.rule import rule
 from edgecompile.compress.prune.channels.site import Site
+from edgecompile.compress.prune.channels.tensor import Tensor
 
 
 @rule("matmul")
@@ -25,3 +29,33 @@ def link_product(site: Site) -> None:
     if column:
         site.note(1, -1, "weight", "output")
     site.note(1, -1 - column, "weight", "input")
+
+
+@rule("einsum")
+def link_einsum(site: Site) -> None:
+    """y[i, j] = sum over k of a[i, k] b[k, j], with a letter for each axis."""
+    subscripts = str(site.call.attrs.subscripts).replace(" ", "")
+    inputs, arrow, result = subscripts.partition("->")
+    operands = list(zip(inputs.split(","), site.tensors_of(0), strict=True))
+    if not arrow or "." in subscripts:
+        site.refuse(f"{site.name!r} does not name all axes")
+        return
+    named = [*operands, (result, site.output)]
+    first: dict[str, tuple[Tensor, int]] = {}
+    for letters, tensor in named:
+        for axis, letter in enumerate(letters):
+            other, place = first.setdefault(letter, (tensor, axis))
+            site.linker.link(tensor.elements(axis), other.elements(place))
+    counts = Counter(letter for letters, _ in named for letter in letters)
+    for letter, (tensor, axis) in first.items():
+        if counts[letter] == 1:
+            site.linker.pin_axes(tensor, f"{site.name!r} adds over it", [axis])
+    _note_operands(site, operands, result)
+
+
+def _note_operands(site: Site, operands: Sequence[tuple[str, Tensor]], result: str) -> None:
+    for number, (letters, tensor) in enumerate(operands):
+        others = {letter for place, (named, _) in enumerate(operands) if place != number for letter in named}
+        for axis, letter in enumerate(letters):
+            side = "input" if letter not in result else "each" if letter in others else "output"
+            site.note_tensor(tensor, axis, "weight", side)

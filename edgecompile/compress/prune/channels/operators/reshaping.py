@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from tvm import relax
 
 from edgecompile.compress.prune.channels.kept import Kept
@@ -57,6 +58,16 @@ def link_reshape(site: Site) -> None:
 def link_flatten(site: Site) -> None:
     """The same with all axes merged, or all but the first."""
     _link_runs(site)
+
+
+@rule("nn.pixel_shuffle")
+def link_pixel_shuffle(site: Site) -> None:
+    """y[n, c, h r + i, w r + j] = x[n, c r^2 + i r + j, h, w]."""
+    x, y, linker, squared = site.argument(0), site.output, site.linker, int(site.call.attrs.upscale_factor) ** 2
+    linker.link_axes(x, y, [(axis, axis) for axis in range(x.rank - 3)])
+    linker.link(x.elements(-3), np.repeat(y.elements(-3), squared), "makes pixels of channels")
+    for tensor in (x, y):
+        linker.pin_axes(tensor, "it is a pixel", (-2, -1))
 
 
 def _link_runs(site: Site) -> None:

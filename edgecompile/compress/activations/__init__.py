@@ -1,0 +1,1 @@
+"""What the tensors that layers read are on calibration data."""

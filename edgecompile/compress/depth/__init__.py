@@ -1,0 +1,1 @@
+"""Whole residual blocks go: what they add is left out."""

@@ -1,0 +1,171 @@
+"""`LowRankStep`: which layers are factorised, how, and to which ranks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from edgecompile.compress.step import Options, Step
+from edgecompile.compress.strict import Strict, unknown
+from edgecompile.errors import InvalidRecipeError
+
+OPERATORS = ("matmul", "nn.conv2d")
+
+MethodName = Literal["auto", "svd", "spatial", "channel", "tucker", "cp"]
+Pattern = Annotated[str, Field(min_length=1, max_length=1024)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Rank = Annotated[int, Field(ge=1)]
+
+CRITERIA = ("energy", "rank", "ratio")
+BUDGETS = ("params", "macs", "latency")
+
+
+class Budget(Strict):
+    """What the whole model may take, of what it took before; one of the three.
+
+    Attributes:
+        params: elements of all constants.
+        macs: multiply-accumulates of one inference.
+        latency: time of one inference, measured on the target.
+    """
+
+    params: Share | None = None
+    macs: Share | None = None
+    latency: Share | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Budget:
+        given = [name for name in BUDGETS if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            raise ValueError(f"a budget is one of {', '.join(BUDGETS)}, found {found}")
+        return self
+
+    @property
+    def what(self) -> str:
+        """The key that is given."""
+        return next(name for name in BUDGETS if getattr(self, name) is not None)
+
+    @property
+    def share(self) -> float:
+        """Its value."""
+        share: float = getattr(self, self.what)
+        return share
+
+
+class LayerRule(Strict):
+    """How one layer is factorised; at most one of energy, rank and ratio says how far.
+
+    In a rule of a recipe, a key that is not given is taken from the rules before it.
+
+    Attributes:
+        method: "svd" of a matrix; of a convolution larger than 1x1 "spatial" (kx1, 1xk), "channel" (kxk, 1x1),
+            "tucker" (1x1, kxk, 1x1) or "cp" (1x1, depthwise kxk, 1x1). "auto" is the cheapest of all but cp. A
+            matrix product and a 1x1 convolution have one form, svd, whatever is given, and "svd" of a larger
+            convolution is "channel", the singular value decomposition of its weight as a matrix.
+        energy: the share of the squared singular values to keep, of each mode of the weight.
+        rank: of the smaller layers; two for tucker, of its inputs and outputs. "vbmf" estimates it from the weight.
+        ratio: the rank by the highest one.
+        activations: minimise the error of the layer's results on the data, where there are any; else of the weight.
+        skip: the layer stays as it is; nothing else counts then.
+    """
+
+    method: MethodName = "auto"
+    energy: Share | None = None
+    rank: Literal["vbmf"] | Rank | Annotated[list[Rank], Field(min_length=2, max_length=2)] | None = None
+    ratio: Share | None = None
+    activations: bool = True
+    skip: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> LayerRule:
+        given = [name for name in CRITERIA if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"a layer has one of {', '.join(CRITERIA)}, found {' and '.join(given)}")
+        return self
+
+    @property
+    def has_rank(self) -> bool:
+        """True where the rule alone decides how far."""
+        return any(getattr(self, name) is not None for name in CRITERIA)
+
+    def changed_by(self, rule: LayerRule) -> LayerRule:
+        """This rule with the keys that the other was given; its energy, rank or ratio replaces the former one."""
+        given: dict[str, Any] = {name: getattr(rule, name) for name in rule.model_fields_set}
+        if rule.has_rank:
+            given = {**dict.fromkeys(CRITERIA), **given}
+        return self.model_copy(update=given)
+
+
+class LowRankStep(Step):
+    """Settings of the layers: the default, changed by operator, changed by layer name; of two, the later one wins.
+
+        kind: lowrank
+        budget: {params: 0.33}
+        default: {method: tucker}
+        operators:
+          matmul: {energy: 0.99}
+        layers:
+          "stem_*": {skip: true}
+          "*_conv2_0": {method: spatial, rank: 32}
+
+    Attributes:
+        budget: of the whole model; the ranks of layers without energy, rank or ratio are chosen to meet it. Without a
+            budget these layers stay as they are.
+        default: of all layers.
+        operators: by Relax's name of an operator, "nn.conv2d" or "matmul".
+        layers: by a pattern of layer names, where * stands for any text, ? for one character and [ab] for one of them;
+            each must match a layer of the model.
+    """
+
+    names: ClassVar[tuple[str, ...]] = ("lowrank",)
+
+    kind: Literal["lowrank"] = "lowrank"
+    budget: Budget | None = None
+    default: LayerRule = LayerRule()
+    operators: dict[str, LayerRule] = Field(default_factory=dict)
+    layers: dict[Pattern, LayerRule] = Field(default_factory=dict)
+
+    @classmethod
+    def from_name(cls, name: str, options: Options) -> dict[str, object]:
+        """See `Step`. `rank=8x16` gives two ranks; `skip=PATTERN` leaves layers as they are, and may be repeated."""
+        data: dict[str, Any] = {"kind": "lowrank", "default": {}, "layers": {}}
+        for key, text in options:
+            if key in BUDGETS and text is not None:
+                data.setdefault("budget", {})[key] = _number(text)
+            elif key == "skip" and text:
+                data["layers"][text] = {"skip": True}
+            elif key == "activations":
+                data["default"][key] = {None: True, "on": True, "off": False}.get(text, text)
+            elif key == "rank" and text is not None and "x" in text:
+                data["default"][key] = [_number(part) for part in text.split("x")]
+            elif key in ("method", *CRITERIA) and text is not None:
+                data["default"][key] = text if key == "method" else _number(text)
+            else:
+                raise InvalidRecipeError(unknown("option", key, [*BUDGETS, *CRITERIA, "method", "activations", "skip"]))
+        return data
+
+    @model_validator(mode="after")
+    def _check(self) -> LowRankStep:
+        for operator in self.operators:
+            if operator not in OPERATORS:
+                raise ValueError(unknown("operator", operator, OPERATORS))
+        rules = [self.default, *self.operators.values(), *self.layers.values()]
+        if self.budget is None and not any(rule.has_rank for rule in rules):
+            raise ValueError(f"nothing says how far: needed one of {', '.join((*BUDGETS, *CRITERIA))}")
+        if self.budget is not None and self.default.has_rank:
+            given = next(name for name in CRITERIA if getattr(self.default, name) is not None)
+            raise ValueError(
+                f"{given} of all layers leaves nothing to choose for the budget of {self.budget.what}; give one of them"
+            )
+        return self
+
+
+def _number(text: str) -> object:
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
