@@ -33,9 +33,9 @@ def readers_of(group: Group) -> list[Member]:
     """The kernels that read the channels of a group; all its kernels where none does.
 
     To set these to zero is to remove the channels. Kernels that make them would count the same paths again, and say
-    little in front of a batch norm, which undoes any factor. Measured without fine-tuning, pruned globally by `l2` to
-    0.7 of the MACs, the digits ResNet and MobileNet keep an accuracy of 0.78 and 0.74 by readers, 0.81 and 0.48 by all
-    kernels (as DepGraph counts), 0.20 and 0.10 by makers (as Li et al. count).
+    little in front of a batch norm, which undoes any factor. Measured without fine-tuning on 120 test images, pruned
+    globally by `l2` to 0.7 of the MACs, the digits ResNet and MobileNet keep an accuracy of 0.78 and 0.74 by readers,
+    0.81 and 0.48 by all kernels (as DepGraph counts), 0.20 and 0.10 by makers (as Li et al. count).
     """
     return kernels_of(group, "input") or kernels_of(group)
 
