@@ -8,7 +8,7 @@ SCHEDULE_STEP = "schedule"
 """The step that chose a kernel's template; the reason is the template's name."""
 
 OUTCOME_STEP = "outcome"
-"""What became of a whole step of a recipe, by measurement; the subject is the model."""
+"""What became of a whole step of a recipe, where there is more to say than of its layers; the subject is the model."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ _SUFFIXES = (".yaml", ".yml", ".json")  # JSON is YAML
 class Recipe(Strict):
     """What shall be done to a model, in order; nothing in it depends on a model or a device.
 
-    A file is YAML. Each step has a kind; see `QuantizeStep` for the keys of that kind. A step may also be a built-in
+    A file is YAML. Each step has a kind; see `QuantizeStep` and
+    `LowRankStep` for the keys of that kind. A step may also be a built-in
     name with its options.
 
         steps:

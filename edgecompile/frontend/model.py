@@ -65,7 +65,7 @@ class CompressionStep:
 
     @property
     def outcome(self) -> Decision | None:
-        """What became of the whole step, where measurements decided; kept where it changed the model."""
+        """What became of the whole step, where the step says so; kept where it changed the model."""
         return next((decision for decision in self.decisions if decision.step == OUTCOME_STEP), None)
 
 

@@ -147,3 +147,16 @@ def test_a_damaged_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> N
 def test_data_without_a_recipe(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_program(["compile", str(model), "--calib", "images", "-o", "net"]).status == 2
     assert capsys.readouterr().err.startswith("error: --calib is for a recipe: give --recipe int8")
+
+
+def test_low_rank(model: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    document = json.loads(run(capsys, "compress", model, "-r", "lowrank,rank=1", "--dry-run", "--json"))
+    (row,) = document["steps"][0]["layers"]
+    assert (row["becomes"], row["params"]) == ("svd 1", "12 to 7")
+    out = tmp_path / "small.ec"
+    printed = run(capsys, "compress", model, "-r", "lowrank,rank=1", "-o", out)
+    assert "1 layer factorised: 0.583 of the parameters" in printed
+    assert "lowrank: 1 layer factorised" in run(capsys, "inspect", out)
+    wrong = run_program(["compress", str(model), "-r", "lowrank,rank=9", "-o", str(out)])
+    assert wrong.status == 2
+    assert "rank 9 is above the highest of svd, 3" in capsys.readouterr().err

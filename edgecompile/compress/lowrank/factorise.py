@@ -12,7 +12,8 @@ from edgecompile.compress.lowrank.choose import choose
 from edgecompile.compress.lowrank.prepare import prepare, with_module
 from edgecompile.compress.lowrank.recipe import LowRankStep
 from edgecompile.compress.lowrank.rewrite import rewrite
-from edgecompile.compress.lowrank.table import decisions_of, figures_of
+from edgecompile.compress.lowrank.table import count_of, decisions_of, figures_of, sizes_of
+from edgecompile.decision import OUTCOME_STEP, Decision
 from edgecompile.frontend.model import Model
 from edgecompile.target import find_target
 
@@ -80,11 +81,18 @@ def factorise(
             what, share = step.budget.what, step.budget.share
         chosen = choose(ready, ready.costs("macs" if what == "macs" else "params"), share)
         factors = make(chosen, progress)
-        decisions = decisions_of(ready, chosen, factors, "; judged by MACs and parameters, not measured")
+        decisions = decisions_of(ready, chosen, factors)
         if not factors:
             return StepResult(model, decisions)  # the caller says so
         module = rewrite(ready.model.module, factors)
-        return StepResult(with_module(model, module, ready.sample), decisions, figures_of(ready, chosen, factors))
+        what_is_left = (
+            f"{count_of(factors)}: {sizes_of(ready, chosen)}; judged by these alone, not by time: give an "
+            "eval or report to measure"
+        )
+        outcome = Decision(OUTCOME_STEP, model.name, True, what_is_left)
+        return StepResult(
+            with_module(model, module, ready.sample), [outcome, *decisions], figures_of(ready, chosen, factors)
+        )
 
 
 def make(chosen: Chosen, progress: Callable[[str], None]) -> dict[str, Factors]:

@@ -13,7 +13,7 @@ from edgecompile.compress.lowrank.factors import Factors
 from edgecompile.compress.lowrank.prepare import Prepared, with_module
 from edgecompile.compress.lowrank.recipe import Budget, LowRankStep
 from edgecompile.compress.lowrank.rewrite import rewrite
-from edgecompile.compress.lowrank.table import decisions_of, figures_of
+from edgecompile.compress.lowrank.table import count_of, decisions_of, figures_of, sizes_of
 from edgecompile.compress.lowrank.times import Times
 from edgecompile.compress.quantize.mixed.timing import Cost
 from edgecompile.compress.quantize.mixed.wording import number, place_of_time
@@ -269,11 +269,10 @@ class _Judge:
         plain, cost = self._bench.compare([self._plain, attempt.candidate])
         time = f"{cost.ratio:.2f} of the time ({number(plain.median)} -> {number(cost.median)} {unit})"
         pays = bool(attempt.factors) and cost.ratio <= FASTER
-        left = totals(self._ready, attempt.chosen)
         metric = "" if after is None else f", metric {number(self._before)} -> {number(after)}"
-        sizes = f"{left['params']:.3f} of the parameters, {left['macs']:.3f} of the MACs"
+        sizes = sizes_of(self._ready, attempt.chosen)
         if pays:
-            outcome = f"{len(attempt.factors)} layers factorised: {time}, {sizes}{metric}{missed}"
+            outcome = f"{count_of(attempt.factors)}: {time}, {sizes}{metric}{missed}"
         elif attempt.factors:
             outcome = f"nothing is factorised: the model as a whole is not faster, {time} with {sizes}{metric}"
         else:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MOST_TERMS = 8192
 """Of a layer whose Gram matrix is gathered: 512 MB of float64."""
 
+_OF_FEWER_BITS = ("quantize", "dequantize", "edgecompile.decode")
+
 LayerInputs: TypeAlias = "tuple[np.ndarray, np.ndarray | None]"
 """Of a layer: its damped Gram matrix, and rows that are not in it."""
 
@@ -78,11 +80,11 @@ def prepare(
     """
     from edgecompile.compress.lowrank.problem import Problem
 
-    quantized = next((layer for layer in model.layers if layer.operator in ("quantize", "dequantize")), None)
+    quantized = next((layer for layer in model.layers if layer.operator in _OF_FEWER_BITS), None)
     if quantized is not None:
         raise InvalidRecipeError(
-            f"lowrank needs a float model, found {quantized.operator} {quantized.name!r}: put it before the step that "
-            "quantizes"
+            f"lowrank needs a model of float32, found {quantized.operator} {quantized.name!r}: put it before the step "
+            "that quantizes or stores weights"
         )
     simplified = simplify_model(model)
     resolved = resolve(step, weighted_layers(simplified))

@@ -20,12 +20,8 @@ RESULTS_NAME = "lowrank.json"
 TABLE_NAME = "lowrank.md"
 
 
-def decisions_of(ready: Prepared, chosen: Chosen, factors: Mapping[str, Factors], how: str = "") -> list[Decision]:
-    """One for each convolution and matrix product.
-
-    Args:
-        how: what decided, at the end of each reason for a change.
-    """
+def decisions_of(ready: Prepared, chosen: Chosen, factors: Mapping[str, Factors]) -> list[Decision]:
+    """One for each convolution and matrix product."""
     decisions = []
     for found in ready.layers:
         name, why = found.layer.name, found.why_not
@@ -40,13 +36,21 @@ def decisions_of(ready: Prepared, chosen: Chosen, factors: Mapping[str, Factors]
         shape = found.layer.shape
         reason = (
             f"{choice.name}: {choice.macs / shape.macs:.2f} of the MACs, {choice.params / shape.params:.2f} of the "
-            f"parameters, {factors[name].error:.2%} error {ready.notes[name]}{how}"
+            f"parameters, {factors[name].error:.2%} error {ready.notes[name]}"
         )
         decisions.append(Decision(STEP, name, True, reason))
-    left = totals(ready, chosen)
-    whole = f"{left['params']:.3f} of the parameters and {left['macs']:.3f} of the MACs are left"
-    decisions.append(Decision(STEP, ready.model.name, bool(factors), whole))
     return decisions
+
+
+def count_of(factors: Mapping[str, Factors]) -> str:
+    """`3 layers factorised`."""
+    return f"{len(factors)} layer{'' if len(factors) == 1 else 's'} factorised"
+
+
+def sizes_of(ready: Prepared, chosen: Chosen) -> str:
+    """What is left of the whole model."""
+    left = totals(ready, chosen)
+    return f"{left['params']:.3f} of the parameters, {left['macs']:.3f} of the MACs"
 
 
 def figures_of(ready: Prepared, chosen: Chosen, factors: Mapping[str, Factors]) -> dict[str, dict[str, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +13,11 @@ from edgecompile.compress.prune.channels.site import Site
 from edgecompile.compress.prune.channels.tensor import Tensor
 from edgecompile.compress.prune.channels.trace import Program
 
+if TYPE_CHECKING:
+    import tvm
+
 _RESHAPES = ("reshape", "expand_dims", "squeeze", "flatten", "nn.batch_flatten")
+_EXCHANGED = ("float16", "float32", "float64")
 
 
 class Weights:
@@ -42,10 +47,16 @@ class Weights:
         if tensor in self._instead:
             return self._instead[tensor]
         if tensor.constant is not None:
-            return tensor.constant.value.numpy()
+            return _view(tensor.constant)
         site = self._sites.get(tensor)
         source = self._array(site.argument(0)) if site is not None and tensor.is_fixed else None
         return None if site is None or source is None else _moved(source, site)
+
+
+def _view(constant: tvm.ir.GenericConst) -> np.ndarray:
+    """Its numbers, not copied where NumPy knows their type itself."""
+    is_known = str(constant.value.dtype) in _EXCHANGED
+    return np.from_dlpack(constant.value) if is_known else constant.value.numpy()
 
 
 def _moved(array: np.ndarray, site: Site) -> np.ndarray | None:

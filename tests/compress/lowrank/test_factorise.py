@@ -77,8 +77,9 @@ def test_a_budget_of_parameters(method: str) -> None:
     (step,) = small.history
     said = {decision.subject: decision for decision in step.decisions}
     assert not said["depthwise"].kept and "32 groups" in said["depthwise"].reason
-    assert "not measured" in said["first"].reason and said["first"].kept
-    assert said["net"].reason.startswith(f"{small.params / MODEL.params:.3f} of the parameters")
+    assert said["first"].kept and "of the weight alone" in said["first"].reason
+    assert f": {small.params / MODEL.params:.3f} of the parameters, {small.macs / MODEL.macs:.3f} of" in str(step)
+    assert "not by time" in str(step)
     assert step.figures["first"]["parameters"] < step.figures["first"]["parameters before"] == 9 * WIDTH**2
 
 
@@ -165,8 +166,12 @@ def test_factors_are_quantized_by_a_later_step() -> None:
     assert [step.kind for step in small.history] == ["lowrank", "quantize"]
     kept = {decision.subject for decision in small.history[-1].decisions if decision.kept}
     assert {"first_u", "first_core", "first"} <= kept
-    with pytest.raises(InvalidRecipeError, match=r"needs a float model, found quantize .*: put it before"):
+    with pytest.raises(InvalidRecipeError, match=r"needs a model of float32, found quantize .*: put it before"):
         compress("int8+lowrank,params=0.5", DATA)
+    with pytest.raises(
+        InvalidRecipeError, match=r"needs a model of float32, found edgecompile.decode .*: put it before"
+    ):
+        compress("w4+lowrank,params=0.5")
 
 
 def test_preview() -> None:

@@ -13,8 +13,8 @@ import edgecompile as ec
 from edgecompile.compress.prune.channels.find import find_groups
 from edgecompile.compress.prune.rewrite import kept_without, remove
 from edgecompile.frontend.model import Model
+from tests.compress.prune.interpret import interpret
 from tests.compress.prune.zeros import with_zeros
-from tests.relax_models import run_virtual_machine
 
 
 class Residual(nn.Module):
@@ -105,8 +105,8 @@ def test_outputs_are_those_with_zeros(name: str) -> None:
     assert len(groups)
     generator = np.random.default_rng(1)
     removed = {g.name: generator.permutation(g.channels)[: g.channels // 2] for g in groups}
-    [expected] = run_virtual_machine(with_zeros(model.module, groups, kept_without(groups, removed)), x)
-    [found] = run_virtual_machine(remove(model.module, groups, removed), x)
+    [expected] = interpret(with_zeros(model.module, groups, kept_without(groups, removed)), x)
+    [found] = interpret(remove(model.module, groups, removed), x)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 

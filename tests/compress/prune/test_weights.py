@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
+import pytest
 from tvm import relax
 
 from edgecompile.compress.prune.channels.find import find_groups
@@ -12,14 +14,14 @@ from edgecompile.compress.prune.weights import Weights
 from edgecompile.frontend.model import TensorSpec
 from tests.relax_models import constant, make_model
 
-WEIGHT = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float16)
+WEIGHT = np.random.default_rng(0).standard_normal((5, 3)).astype(ml_dtypes.bfloat16)
 
 
-def network(*, scaled: bool) -> Any:
+def network(*, scaled: bool, dtype: Any = ml_dtypes.bfloat16) -> Any:
     """x [2, 3] @ (W or 2 W)^T, where W is stored in 16 bits, and as one long vector; then @ ones [5, 2]."""
 
     def body(builder: relax.BlockBuilder, x: relax.Var) -> Any:
-        wide = builder.emit(relax.op.astype(constant(WEIGHT.reshape(1, 15)), "float32"))
+        wide = builder.emit(relax.op.astype(constant(WEIGHT.reshape(1, 15).astype(dtype)), "float32"))
         matrix = builder.emit(relax.op.reshape(wide, (5, 3)))
         if scaled:
             matrix = builder.emit(relax.op.multiply(matrix, relax.const(2.0, "float32")))
@@ -31,15 +33,16 @@ def network(*, scaled: bool) -> Any:
     return find_groups(module)
 
 
-def test_what_moves_numbers_is_looked_through() -> None:
-    groups = network(scaled=False)
+@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, np.float16])
+def test_what_moves_numbers_is_looked_through(dtype: Any) -> None:
+    groups = network(scaled=False, dtype=dtype)
     [group] = groups
     makes, reads = group.members
     weights = Weights(groups.program)
     found = weights.of(makes.axis)
     assert found is not None
-    np.testing.assert_array_equal(found, WEIGHT.T)
-    np.testing.assert_array_equal(weights.slices(makes), WEIGHT)
+    np.testing.assert_array_equal(found, WEIGHT.astype(dtype).T)
+    np.testing.assert_array_equal(weights.slices(makes), WEIGHT.astype(dtype))
     np.testing.assert_array_equal(weights.slices(reads), np.ones((5, 2)))
 
 

@@ -27,8 +27,15 @@ class Components:
         self.pinned = np.zeros(count, bool)
         for pin in linker.pins:
             self.pinned[self.labels[pin.elements]] = True
-        for choice in linker.choices:
-            self._decide(choice, linker)
+        waiting = list(linker.choices)
+        while waiting:
+            position = next((place for place, choice in enumerate(waiting) if self._is_forced(choice)), 0)
+            self._decide(waiting.pop(position), linker)
+
+    def _is_forced(self, choice: Choice) -> bool:
+        """True where at most one of the axes can lose anything: those are decided first, since others follow."""
+        stays = self.pinned[self.labels[choice.merged]].all()
+        return bool(stays) or sum(not self.pinned[self.labels[axis]].all() for axis in choice.axes) <= 1
 
     def _decide(self, choice: Choice, linker: Linker) -> None:
         """Link the merged axis with the one along which most can go, the first one where two or more can.

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgecompile.compress.prune.channels.group import Groups, Member
+from edgecompile.compress.prune.channels.group import Group, Groups, Member
 from edgecompile.compress.prune.importance import activations
 from edgecompile.compress.prune.importance.activations import MapStatistic
 from edgecompile.compress.prune.importance.criterion import Scores
-from edgecompile.compress.prune.importance.members import slices_of
+from edgecompile.compress.prune.importance.members import is_dead, readers_of, slices_of, total
 from edgecompile.compress.prune.weights import Weights
 from edgecompile.compress.quantize.replay import Replay
 from edgecompile.decision import Decision
@@ -33,6 +33,7 @@ class Evidence:
         progress: called with the name of each phase as it begins.
 
     Attributes:
+        model, groups, seed, progress: as given.
         decisions: what could not be scored as asked for, and why.
     """
 
@@ -47,7 +48,8 @@ class Evidence:
     ) -> None:
         self.model, self.groups, self.seed = model, groups, seed
         self.decisions: list[Decision] = []
-        self._samples, self._progress = samples, progress or (lambda phase: None)
+        self.progress = progress or (lambda phase: None)
+        self._samples = samples
         self._weights = Weights(groups.program)
         self._found: dict[Callable[..., object], dict[str, Scores]] = {}
 
@@ -64,6 +66,15 @@ class Evidence:
         """[channels, n]: the numbers that each channel has of each weight; those that are computed are left out."""
         return slices_of(members, self._weights)
 
+    def norm(self, group: Group, number: Callable[[np.ndarray], np.ndarray]) -> Scores | None:
+        """The sum of a number of each weight of the kernels that read a channel; None where none of them is known."""
+        found = total(self.slices(readers_of(group)), number)
+        return None if found is None else self.alive(group, found)
+
+    def alive(self, group: Group, scores: Scores) -> Scores:
+        """The scores, but 0 of channels that are dead."""
+        return np.where(is_dead(group, self._weights), 0.0, scores)
+
     def activations(self, statistic: MapStatistic) -> dict[str, Scores]:
         """By group, the mean of a statistic over all samples, where its channels can be seen; see `activations`.
 
@@ -73,7 +84,7 @@ class Evidence:
         if statistic not in self._found:
             assert self._samples is not None
             self._found[statistic] = activations.mean_over_samples(
-                self.model, self.groups, self._samples, statistic, self._progress
+                self.model, self.groups, self._samples, statistic, self.progress
             )
         return self._found[statistic]
 
@@ -88,7 +99,5 @@ class Evidence:
             # Here, since PyTorch takes seconds to import.
             from edgecompile.compress.prune.importance.gradients import mean_over_samples
 
-            self._found[statistic] = mean_over_samples(
-                self.model, self.groups, self._samples, statistic, self._progress
-            )
+            self._found[statistic] = mean_over_samples(self.model, self.groups, self._samples, statistic, self.progress)
         return self._found[statistic]

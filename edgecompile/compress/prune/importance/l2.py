@@ -7,12 +7,11 @@ import numpy as np
 from edgecompile.compress.prune.channels.group import Group
 from edgecompile.compress.prune.importance.criterion import Scores
 from edgecompile.compress.prune.importance.evidence import Evidence
-from edgecompile.compress.prune.importance.members import kernels_of, total
 
 
 def l2(group: Group, evidence: Evidence) -> Scores | None:
-    """Sum of w^2 over the kernels that make, pass or read a channel.
+    """Sum of w^2 over the kernels that read a channel; see `readers_of`.
 
-    Source: Fang et al., DepGraph: Towards Any Structural Pruning, CVPR 2023, section 3.3.
+    Source: Fang et al., DepGraph: Towards Any Structural Pruning, CVPR 2023, section 3.3, who sum over all kernels.
     """
-    return total(evidence.slices(kernels_of(group)), lambda numbers: np.square(numbers, dtype=np.float64))
+    return evidence.norm(group, lambda numbers: np.square(numbers, dtype=np.float64))

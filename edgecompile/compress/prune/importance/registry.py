@@ -20,7 +20,7 @@ CRITERIA: dict[str, Criterion] = {
     "bn_scale": Criterion(bn_scale, "weights", is_relative=False),
     "average_rank": Criterion(average_rank, "data", is_relative=False),
     "apoz": Criterion(apoz, "data", is_relative=False),
-    "taylor": Criterion(taylor, "gradients", is_relative=False),
-    "gradient": Criterion(gradient, "gradients", is_relative=False),
+    "taylor": Criterion(taylor, "gradients", is_relative=True),
+    "gradient": Criterion(gradient, "gradients", is_relative=True),
     "random": Criterion(random, "weights", is_relative=False),
 }

@@ -22,8 +22,9 @@ def scores(groups: Iterable[Group], criterion: str, evidence: Evidence) -> dict[
 
         score / (mean score of the group)
 
-    as of Fang et al., DepGraph: Towards Any Structural Pruning, CVPR 2023, section 3.3. What is a share, a scale, or an
-    estimate of a loss stays as it is.
+    as of Fang et al., DepGraph: Towards Any Structural Pruning, CVPR 2023, section 3.3. So are estimates of a loss: as
+    they are, they rank all channels of late layers below all of early ones, which saves parameters and few MACs, and a
+    sum of estimates of single channels is none for most of a layer. What is a share or a scale stays as it is.
 
     Args:
         groups: of `evidence.groups`.
@@ -41,11 +42,15 @@ def scores(groups: Iterable[Group], criterion: str, evidence: Evidence) -> dict[
 
 
 def _scores(group: Group, criterion: Criterion, name: str, evidence: Evidence) -> Scores:
+    evidence.progress(f"importance of the channels of {group.name}")
     found = criterion.score(group, evidence)
     if found is None or not np.isfinite(found).all():
         what = "no weight or activation that it is for" if found is None else "numbers that are NaN or infinite"
         reason = f"importance {name} found {what}: all its channels count the same"
         evidence.decisions.append(Decision(STEP, group.name, False, reason))
         return np.ones(group.channels)
+    if np.ptp(found) == 0:
+        reason = f"importance {name} does not tell its channels apart, all have {found[0]:.3g}: choose another"
+        evidence.decisions.append(Decision(STEP, group.name, False, reason))
     mean = float(found.mean())
     return found / mean if criterion.is_relative and mean else found

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+import numpy as np
 from tvm import relax
 
 from tests.compress.prune.fuzz.builder import Builder, extent, shape
+from tests.relax_models import constant
 
 Images: TypeAlias = Sequence[relax.Var]
 Block: TypeAlias = Callable[[Builder, Images], relax.Var]
@@ -109,8 +111,9 @@ def gated(net: Builder, images: Images) -> relax.Var:
 def spatial_gate(net: Builder, images: Images) -> relax.Var:
     """An image of one channel that counts for all of another one."""
     x = images[-1]
-    gate = net.emit(relax.op.max(x, [1], True)) if net.choices.flag() else net.conv(x, 1, 3)
-    return net.emit(relax.op.multiply(net.emit(relax.op.sigmoid(gate)), x))
+    gates = (lambda: net.conv(x, 1, 3), lambda: relax.op.max(x, [1], True), lambda: relax.op.mean(x, [1], True))
+    gate = net.choices.choose(gates)()
+    return net.emit(relax.op.multiply(net.emit(relax.op.sigmoid(net.emit(gate))), x))
 
 
 def pooled(net: Builder, images: Images) -> relax.Var:
@@ -185,7 +188,10 @@ def normalized(net: Builder, images: Images) -> relax.Var:
     x = images[-1]
     count = extent(x, 1)
     scale, bias = net.positive(count), net.weight(count)
-    if net.choices.flag() or extent(x, 2) < 2:
+    kind = net.choices.choose(("group", "instance", "softmax"))
+    if kind == "softmax":
+        return net.emit(relax.op.nn.softmax(x, 1))
+    if kind == "group" or extent(x, 2) < 2:
         groups = net.choices.choose(_divisors(count))
         return net.emit(relax.op.nn.group_norm(x, scale, bias, groups, 1, [2, 3]))
     return net.emit(relax.op.nn.instance_norm(x, scale, bias, 1, [2, 3]))
@@ -203,7 +209,10 @@ def copied(net: Builder, images: Images) -> relax.Var:
     """Channels in reverse, several times, or in another order."""
     x = images[-1]
     count = extent(x, 1)
-    kind = net.choices.choose(("flip", "repeat", "tile", "stack"))
+    kind = net.choices.choose(("flip", "repeat", "tile", "stack", "take"))
+    if kind == "take":
+        picked = [net.choices.integer(0, count - 1) for _ in range(net.choices.integer(1, 8))]
+        return net.emit(relax.op.take(x, constant(np.array(picked, np.int64)), 1, "clip"))
     if kind == "flip" or count > 8:
         return net.emit(relax.op.flip(x, 1))
     if kind == "repeat":

@@ -12,8 +12,8 @@ from tvm import relax
 from edgecompile.compress.prune.channels.find import find_groups
 from edgecompile.compress.prune.channels.group import Groups
 from edgecompile.compress.prune.rewrite import kept_without, remove
-from tests.compress.prune.fuzz.interpret import interpret
 from tests.compress.prune.fuzz.networks import Network, make_network, networks
+from tests.compress.prune.interpret import interpret
 from tests.compress.prune.zeros import with_zeros
 from tests.fuzz.choices import RandomChoices
 

@@ -36,7 +36,8 @@ def test_taylor_is_the_gradient_of_the_activations() -> None:
     evidence = evidence_of(net, data)
     answer = scores(evidence.groups, "taylor", evidence)
     for group, expected in squares.items():
-        np.testing.assert_allclose(answer[group], np.mean(expected, axis=0), rtol=1e-3, atol=1e-9)
+        mean = np.mean(expected, axis=0)
+        np.testing.assert_allclose(answer[group], mean / mean.mean(), rtol=1e-3, atol=1e-6)
 
 
 def test_gradient_is_that_of_the_module() -> None:
@@ -56,19 +57,19 @@ def test_gradient_is_that_of_the_module() -> None:
     evidence = evidence_of(net, data)
     answer = scores(evidence.groups, "gradient", evidence)
     for group, total in sums.items():
-        np.testing.assert_allclose(answer[group], total / len(data), rtol=1e-4)
+        np.testing.assert_allclose(answer[group], total / total.mean(), rtol=1e-4)
 
 
-@pytest.mark.parametrize("criterion", ["taylor", "gradient"])
-def test_zero_channels_score_least(criterion: str) -> None:
+def test_zero_channels_score_least() -> None:
     net = make()
     with torch.no_grad():
         net.first.weight[3], net.first.bias[3] = 0, 0
         net.second.weight[:, 3] = 0
     evidence = evidence_of(net, images())
-    answer = scores(evidence.groups, criterion, evidence)[FIRST]
-    assert answer[3] == 0
-    assert (np.delete(answer, 3) > 0).all()
+    for criterion in ("taylor", "gradient"):
+        answer = scores(evidence.groups, criterion, evidence)[FIRST]
+        assert answer[3] == 0, criterion
+        assert (np.delete(answer, 3) > 0).all(), criterion
 
 
 def test_loss_of_what_is_no_class() -> None:

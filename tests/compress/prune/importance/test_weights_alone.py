@@ -44,25 +44,25 @@ def found(criterion: str, evidence: Evidence | None = None) -> dict[str, np.ndar
 
 
 @pytest.mark.parametrize(("criterion", "number"), [("l1", np.abs), ("l2", np.square)])
-def test_norms(criterion: str, number: np.ufunc) -> None:
+def test_norms_are_of_the_readers(criterion: str, number: np.ufunc) -> None:
     answer = found(criterion)
     assert set(answer) == set(MAKERS)
     for group, weights in parts().items():
-        sums = number(np.concatenate(weights, 1)).sum(1)
+        sums = number(np.concatenate(weights[MAKERS[group] :], 1)).sum(1)
         np.testing.assert_allclose(answer[group], sums / sums.mean(), rtol=1e-6)
 
 
-def test_geometric_median_is_of_the_makers() -> None:
+def test_geometric_median_is_of_the_readers() -> None:
     answer = found("geometric_median")
     for group, weights in parts().items():
-        made = np.concatenate(weights[: MAKERS[group]], 1)
-        distances = np.linalg.norm(made[:, None] - made, axis=2).sum(1)
+        read = np.concatenate(weights[MAKERS[group] :], 1)
+        distances = np.linalg.norm(read[:, None] - read, axis=2).sum(1)
         np.testing.assert_allclose(answer[group], distances / distances.mean(), rtol=1e-6)
 
 
 def test_geometric_median_of_equal_channels_is_zero() -> None:
     net = make()
-    nn.init.constant_(net.hidden.weight, 0.3)
+    nn.init.constant_(net.classifier.weight, 0.3)
     assert not found("geometric_median", evidence_of(net))[HIDDEN].any()
 
 
@@ -95,8 +95,7 @@ def test_random_is_seeded() -> None:
         assert (one[group] != other[group]).all()
 
 
-@pytest.mark.parametrize("criterion", ["l1", "l2", "bn_scale"])
-def test_zero_channels_score_least(criterion: str) -> None:
+def test_zero_channels_score_least() -> None:
     net = make()
     with torch.no_grad():
         for weight in (net.stem[0].weight[2], net.stem[1].weight[2:3], net.second.weight[2], net.norm.weight[2:3]):
@@ -105,19 +104,34 @@ def test_zero_channels_score_least(criterion: str) -> None:
         net.hidden.weight[:, 32:48].zero_()
         net.first.weight[3].zero_()
         net.second.weight[:, 3].zero_()
-    answer = found(criterion, evidence_of(net))
-    for group, channel in ((SHARED, 2), (FIRST, 3)):
-        assert answer[group][channel] == 0
-        assert (np.delete(answer[group], channel) > 0).all()
+    evidence = evidence_of(net)
+    for criterion in ("l1", "l2", "bn_scale"):
+        answer = found(criterion, evidence)
+        for group, channel in ((SHARED, 2), (FIRST, 3)):
+            assert answer[group][channel] == 0, criterion
+            assert (np.delete(answer[group], channel) > 0).all(), criterion
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+def test_a_channel_that_nothing_makes_is_dead(offset: float) -> None:
+    net = make()
+    with torch.no_grad():
+        net.first.weight[3], net.first.bias[3] = 0, offset
+    evidence = evidence_of(net)
+    for criterion in ("l1", "l2", "geometric_median"):
+        answer = found(criterion, evidence)[FIRST]
+        assert (answer[3] == 0) == (offset == 0), criterion
+        assert (np.delete(answer, 3) > 0).all(), criterion
 
 
 def test_what_is_not_finite_counts_the_same() -> None:
     net = make()
-    nn.init.constant_(net.first.weight, float("inf"))
+    for layer in (net.first, net.second):
+        nn.init.constant_(layer.weight, float("inf"))
     evidence = evidence_of(net)
     answer = found("l2", evidence)
     np.testing.assert_array_equal(answer[FIRST], np.ones(5))
-    assert [decision.subject for decision in evidence.decisions] == [SHARED, FIRST]
+    assert {decision.subject for decision in evidence.decisions} == {FIRST, SHARED}
     assert "NaN or infinite" in evidence.decisions[0].reason
 
 
@@ -125,7 +139,11 @@ def test_all_zero_weights() -> None:
     net = make()
     for layer in (net.hidden, net.classifier):
         nn.init.zeros_(layer.weight)
-    np.testing.assert_array_equal(found("l2", evidence_of(net))[HIDDEN], np.zeros(6))
+    evidence = evidence_of(net)
+    np.testing.assert_array_equal(found("l2", evidence)[HIDDEN], np.zeros(6))
+    [decision] = evidence.decisions
+    assert decision.subject == HIDDEN
+    assert "does not tell its channels apart" in decision.reason
 
 
 @pytest.mark.parametrize("criterion", [name for name, found in CRITERIA.items() if found.needs != "weights"])

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
+import numpy as np
+from tvm import relax
+
+from edgecompile.compress.prune.channels.kept import Kept
 from edgecompile.compress.prune.channels.rule import rule
 from edgecompile.compress.prune.channels.site import Site
 
@@ -68,18 +72,47 @@ def link_tile(site: Site) -> None:
     site.linker.pin_axes(y, f"{site.name!r} makes it", range(new))
 
 
-@rule("take")
+def with_numbers(site: Site, arguments: Sequence[relax.Expr], kept: Kept) -> relax.Expr:
+    """The same, with the numbers that what is read has now."""
+    table, index = arguments
+    if _picks(site):
+        axis = int(site.call.attrs.axis) % site.argument(0).rank
+        stays, places = kept.indices(site.argument(0), axis), kept.indices(site.output, axis)
+        index = relax.const(np.searchsorted(stays, _numbers(site)[places]), site.call.args[1].ty.dtype.dtype)
+    return relax.Call(site.call.op, [table, index], site.call.attrs, site.call.ty_args)
+
+
+@rule("take", rewrite=with_numbers)
 def link_rows(site: Site) -> None:
-    """y[..., i, ...] = x[..., index[i], ...]: rows of a table."""
+    """y[..., i, ...] = x[..., index[i], ...]: rows of a table, or numbers that are picked in a known order."""
     x, index, y, linker = site.argument(0), site.argument(1), site.output, site.linker
     if site.call.attrs.axis is None:
         site.refuse(f"{site.name!r} reads by number")
         return
     axis = int(site.call.attrs.axis) % x.rank
-    linker.pin_axes(x, f"{site.name!r} reads it by number", [axis])
-    linker.link_axes(index, y, [(place, axis + place) for place in range(index.rank)])
+    if _picks(site):
+        linker.link(x.elements(axis)[_numbers(site)], y.elements(axis), "picks")
+    else:
+        linker.pin_axes(x, f"{site.name!r} reads it by number", [axis])
+        linker.link_axes(index, y, [(place, axis + place) for place in range(index.rank)])
     others = [(place, place) for place in range(axis)]
     others += [(place, place + index.rank - 1) for place in range(axis + 1, x.rank)]
     linker.link_axes(x, y, others)
     for place, _ in others:
         site.note(0, place, "table", "output")
+
+
+def _picks(site: Site) -> bool:
+    """True where known numbers are read of an axis of what is computed."""
+    x, index = site.argument(0), site.argument(1)
+    extent = x.shape[int(site.call.attrs.axis) % x.rank]
+    return not x.is_fixed and index.constant is not None and index.rank == 1 and extent is not None
+
+
+def _numbers(site: Site) -> np.ndarray:
+    """What `take` reads, [n] from 0; its mode says what becomes of numbers that are none of the axis."""
+    index, x = site.argument(1).constant, site.argument(0)
+    assert index is not None
+    extent = x.shape[int(site.call.attrs.axis) % x.rank] or 0
+    numbers = index.value.numpy().astype(np.int64)
+    return numbers % extent if str(site.call.attrs.mode) == "wrap" else np.clip(numbers, 0, extent - 1)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+from tvm import relax
+
+from edgecompile.compress.prune.channels.kept import Kept
 from edgecompile.compress.prune.channels.operators.elementwise import link_unary
 from edgecompile.compress.prune.channels.rule import rule
 from edgecompile.compress.prune.channels.site import Site
@@ -42,14 +48,30 @@ def link_layer_norm(site: Site) -> None:
     site.linker.pin_axes(site.output, f"{site.name!r} normalizes over it", axes)
 
 
-@rule("nn.group_norm")
+def with_fewer_groups(site: Site, arguments: Sequence[relax.Expr], kept: Kept) -> relax.Expr:
+    """The same normalization, of groups as large as before."""
+    attributes, x = site.call.attrs, site.argument(0)
+    axis = int(attributes.channel_axis) % x.rank
+    groups = int(attributes.num_groups) * kept.extent(x, axis) // max(x.shape[axis] or 0, 1)
+    axes = [int(i) for i in attributes.axes]
+    epsilon, center, scale = float(attributes.epsilon), bool(attributes.center), bool(attributes.scale)
+    return relax.op.nn.group_norm(*arguments, groups, axis, axes, epsilon, center, scale)
+
+
+@rule("nn.group_norm", rewrite=with_fewer_groups)
 def link_group_norm(site: Site) -> None:
-    """The statistics are those of several channels, which fewer would change."""
+    """The channels of a group have their statistics together, and go together."""
     link_unary(site)
-    axes = [int(site.call.attrs.channel_axis), *(int(axis) for axis in site.call.attrs.axes)]
-    for index in (1, 2):
-        site.linker.link(site.argument(index).elements(0), site.output.elements(axes[0]))
-    site.linker.pin_axes(site.output, f"{site.name!r} normalizes over it", axes)
+    axis, groups = int(site.call.attrs.channel_axis), int(site.call.attrs.num_groups)
+    channels, linker = site.output.elements(axis), site.linker
+    for index, operand in ((1, "scale"), (2, "bias")):
+        linker.link(site.argument(index).elements(0), channels)
+        site.note(index, 0, operand, "each")
+    each = len(channels) // groups
+    if each > 1:
+        linker.link(channels, np.repeat(channels[::each], each), f"normalizes {each} channels at once")
+    axes = [int(i) for i in site.call.attrs.axes]
+    linker.pin_axes(site.output, f"{site.name!r} normalizes over it", axes)
 
 
 @rule("nn.softmax", "nn.log_softmax", "cumsum", "cumprod")
