@@ -21,7 +21,7 @@ from edgecompile.compress.sensitivity.noise import signal_to_noise_db
 from edgecompile.errors import InvalidInputError
 from edgecompile.frontend.model import Model
 from edgecompile.target import find_target
-from tests.compress.prune.fuzz.interpret import interpret
+from tests.compress.prune.interpret import interpret
 from tests.compress.prune.test_find import load
 
 

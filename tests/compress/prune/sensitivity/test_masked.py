@@ -12,8 +12,8 @@ import edgecompile as ec
 from edgecompile.compress.prune.channels.find import find_groups
 from edgecompile.compress.prune.rewrite import remove
 from edgecompile.compress.prune.sensitivity.masked import mask_of, masked
-from tests.compress.prune.fuzz.interpret import interpret
 from tests.compress.prune.fuzz.networks import make_network
+from tests.compress.prune.interpret import interpret
 from tests.compress.prune.test_find import NETWORKS, load
 from tests.fuzz.choices import RandomChoices
 
