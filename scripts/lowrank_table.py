@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure(network: str, methods: Sequence[str], budget: str, samples: int) -> list[Row]:
     """Factorise every way, compile, and judge all in turns."""
     import edgecompile as ec
-    from edgecompile.compress.quantize.mixed.timing import time_in_turns
+    from edgecompile.compress.measuring.timing import time_in_turns
     from edgecompile.errors import InvalidRecipeError
     from edgecompile.zoo.digits import calibration
 

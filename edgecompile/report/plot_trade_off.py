@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgecompile.compress.measuring.wording import number
 from edgecompile.compress.quantize.mixed.judgement import Judgement, VariantResult
-from edgecompile.compress.quantize.mixed.wording import number
 from edgecompile.report.style import COLOURS, MARKERS, clear, new_figure, png
 
 

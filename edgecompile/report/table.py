@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edgecompile.compress.measuring.wording import number
 from edgecompile.compress.quantize.mixed.judgement import Judgement
-from edgecompile.compress.quantize.mixed.wording import number
 
 
 def markdown(judgement: Judgement) -> str:

@@ -10,7 +10,7 @@ import torch
 import tvm
 from tvm import relax, tirx
 
-from edgecompile.compress.quantize.variables import bindings_of
+from edgecompile.compress.graph.variables import bindings_of
 from edgecompile.errors import UnsupportedModelError
 from edgecompile.train import operators
 from edgecompile.train.operator import OPERATORS, name_of

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgecompile.compress.measuring.timing import Cost
 from edgecompile.compress.quantize.mixed.judgement import Judgement, LayerResult, VariantResult
-from edgecompile.compress.quantize.mixed.timing import Cost
 from edgecompile.compress.quantize.observers.histogram import Histogram
 from edgecompile.compress.quantize.table import TensorRange
 from edgecompile.errors import OutputError, ToolchainError

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from edgecompile.compress.quantize.observed_model import ObservedModel
-from edgecompile.compress.quantize.replay import Replay
+from edgecompile.compress.activations.observed_model import ObservedModel
+from edgecompile.compress.samples.replay import Replay
 from edgecompile.frontend.model import Model
 
 if TYPE_CHECKING:

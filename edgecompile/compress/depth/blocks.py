@@ -9,7 +9,7 @@ import tvm
 from tvm import relax
 from tvm_ffi.structural import structural_equal
 
-from edgecompile.compress.edit import edited
+from edgecompile.compress.graph.edit import edited
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from edgecompile.compress.activations.runs import Runs
 from edgecompile.compress.depth.blocks import Block, find_blocks, without_blocks
 from edgecompile.compress.depth.recipe import DepthStep
 from edgecompile.compress.prune.reconstruct import reconstruct
-from edgecompile.compress.quantize.replay import Replay
+from edgecompile.compress.samples.replay import Replay
 from edgecompile.decision import Decision
 from edgecompile.errors import InvalidInputError, InvalidRecipeError
 from edgecompile.frontend.model import Model

@@ -15,9 +15,9 @@ from edgecompile.compress.lowrank.recipe import Budget, LowRankStep
 from edgecompile.compress.lowrank.rewrite import rewrite
 from edgecompile.compress.lowrank.table import count_of, decisions_of, figures_of, sizes_of
 from edgecompile.compress.lowrank.times import Times
-from edgecompile.compress.quantize.mixed.timing import Cost
-from edgecompile.compress.quantize.mixed.wording import number, place_of_time
-from edgecompile.compress.quantize.mixed.workbench import Candidate, Workbench
+from edgecompile.compress.measuring.timing import Cost
+from edgecompile.compress.measuring.wording import number, place_of_time
+from edgecompile.compress.measuring.workbench import Candidate, Workbench
 from edgecompile.compress.sensitivity.metric import Metric
 from edgecompile.decision import OUTCOME_STEP, Decision
 from edgecompile.errors import InvalidRecipeError

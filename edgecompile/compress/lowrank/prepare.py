@@ -117,7 +117,7 @@ def _gather(
     from edgecompile.compress.activations.gather import gather
     from edgecompile.compress.activations.runs import Runs
     from edgecompile.compress.lowrank.problem import damped
-    from edgecompile.compress.quantize.replay import Replay
+    from edgecompile.compress.samples.replay import Replay
 
     small = [layer for layer in layers if layer.shape.terms <= MOST_TERMS]
     notes |= {

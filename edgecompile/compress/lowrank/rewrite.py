@@ -27,7 +27,7 @@ def rewrite(module: tvm.IRModule, factors: Mapping[str, Factors]) -> tvm.IRModul
     """
     from tvm import relax
 
-    from edgecompile.compress.edit import edited
+    from edgecompile.compress.graph.edit import edited
 
     values: dict[relax.Var, relax.Expr] = {}
     before: dict[relax.Var, list[tuple[relax.Var, relax.Expr]]] = {}

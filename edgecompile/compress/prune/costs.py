@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from edgecompile.compress.graph.variables import bindings_of
 from edgecompile.compress.prune.channels.group import Groups
 from edgecompile.compress.prune.channels.kept import Kept
 from edgecompile.compress.prune.channels.tensor import Elements, Tensor
 from edgecompile.compress.prune.channels.trace import Program
-from edgecompile.compress.quantize.variables import bindings_of
 from edgecompile.layers import constants_of, layers_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from edgecompile.compress.judgement import judge_model
+from edgecompile.compress.measuring.judge_model import judge_model
 from edgecompile.compress.prune.channels.find import find_groups
 from edgecompile.compress.prune.channels.group import Groups
 from edgecompile.compress.prune.channels.kept import Kept
@@ -21,7 +21,7 @@ from edgecompile.compress.prune.rewrite import kept_without, remove
 from edgecompile.compress.prune.selection import Budget, Selection, select
 from edgecompile.compress.prune.selection.latency import select_for_latency
 from edgecompile.compress.prune.selection.rounding import vector_multiple
-from edgecompile.compress.quantize.replay import Replay
+from edgecompile.compress.samples.replay import Replay
 from edgecompile.decision import Decision
 from edgecompile.errors import InvalidInputError
 from edgecompile.frontend.model import Model

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgecompile.compress.quantize.data import Data
+from edgecompile.compress.activations.observed_model import ObservedModel
 from edgecompile.compress.quantize.observe import Progress, observe
-from edgecompile.compress.quantize.observed_model import ObservedModel
 from edgecompile.compress.quantize.observers import Observer, find_observer
 from edgecompile.compress.quantize.table import CalibrationTable
+from edgecompile.compress.samples.data import Data
 from edgecompile.frontend.model import Model
 
 

@@ -17,7 +17,7 @@ def fingerprint(model: Model) -> str:
     The values of weights are left out: it costs milliseconds for any model, is the same in every process, and stays the
     same when weights are rounded or corrected otherwise, which leaves the names that a table speaks of as they are.
     """
-    from edgecompile.compress.quantize.variables import bindings_of
+    from edgecompile.compress.graph.variables import bindings_of
 
     digest = hashlib.sha256()
     main = model.module["main"]

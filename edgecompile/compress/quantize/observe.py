@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecompile.compress.quantize.data import Data, count_samples, read_samples
+from edgecompile.compress.activations.observed_model import ObservedModel
 from edgecompile.compress.quantize.fingerprint import fingerprint
-from edgecompile.compress.quantize.observed_model import ObservedModel
 from edgecompile.compress.quantize.observers import Observer
 from edgecompile.compress.quantize.observers.channel_absmax import ChannelAbsMax
 from edgecompile.compress.quantize.table import CalibrationTable, TensorRange
+from edgecompile.compress.samples.data import Data, count_samples, read_samples
 from edgecompile.errors import InvalidCalibrationError
 from edgecompile.frontend.model import Model
 

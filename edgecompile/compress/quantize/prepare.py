@@ -18,9 +18,9 @@ from edgecompile.compress.quantize.quantizable import (
     quantizable_layers,
 )
 from edgecompile.compress.quantize.recipe import QuantizeStep
-from edgecompile.compress.quantize.replay import Replay
 from edgecompile.compress.quantize.resolve import resolve
 from edgecompile.compress.quantize.scheme import ActivationScheme, LayerScheme
+from edgecompile.compress.samples.replay import Replay
 from edgecompile.decision import Decision
 from edgecompile.errors import InvalidInputError
 from edgecompile.frontend.model import Model

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from edgecompile.artifact.manifest import Count, Finite, Frozen
+from edgecompile.compress.graph.variables import float_variables
 from edgecompile.compress.quantize.fingerprint import fingerprint
 from edgecompile.compress.quantize.observers.observer import Range
-from edgecompile.compress.quantize.variables import float_variables
 from edgecompile.errors import InvalidCalibrationError
 from edgecompile.frontend.model import Model
 from edgecompile.malformed import malformed

@@ -11,7 +11,7 @@ import tvm
 from tvm import relax
 from tvm_ffi.structural import structural_equal, structural_mutate
 
-from edgecompile.compress.quantize.variables import bindings_of
+from edgecompile.compress.graph.variables import bindings_of
 from edgecompile.errors import UnsupportedModelError
 
 

@@ -13,7 +13,7 @@ import tvm
 
 import edgecompile as ec
 from edgecompile.compress.lowrank import judge
-from edgecompile.compress.quantize.mixed.timing import Cost
+from edgecompile.compress.measuring.timing import Cost
 from edgecompile.errors import InvalidInputError, InvalidRecipeError
 from edgecompile.frontend.model import Model
 from edgecompile.layers import layers_of

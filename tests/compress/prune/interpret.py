@@ -11,7 +11,7 @@ import tvm
 from torch.nn import functional
 from tvm import relax, tirx
 
-from edgecompile.compress.quantize.variables import bindings_of
+from edgecompile.compress.graph.variables import bindings_of
 
 Value: TypeAlias = "torch.Tensor | tuple[Value, ...]"
 Operator: TypeAlias = Callable[[Any, list[Any]], Value]

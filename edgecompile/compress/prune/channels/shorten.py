@@ -9,11 +9,11 @@ import tvm
 from tvm import relax
 from tvm_ffi.structural import structural_mutate
 
+from edgecompile.compress.graph.variables import bindings_of
 from edgecompile.compress.prune.channels.kept import Kept
 from edgecompile.compress.prune.channels.rule import RULES
 from edgecompile.compress.prune.channels.tensor import Tensor
 from edgecompile.compress.prune.channels.trace import Program
-from edgecompile.compress.quantize.variables import bindings_of
 
 
 def with_values(module: tvm.IRModule, program: Program, values: Mapping[Tensor, np.ndarray]) -> tvm.IRModule:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import tvm
 from tvm import relax, tirx
 
+from edgecompile.compress.graph.variables import bindings_of
 from edgecompile.compress.prune.channels import operators
 from edgecompile.compress.prune.channels.linker import Linker
 from edgecompile.compress.prune.channels.rule import RULES
 from edgecompile.compress.prune.channels.site import Site
 from edgecompile.compress.prune.channels.tensor import Tensor
-from edgecompile.compress.quantize.variables import bindings_of
 from edgecompile.errors import UnsupportedModelError
 
 assert operators.__all__, "the rules are registered"

@@ -10,12 +10,12 @@ import numpy as np
 from tvm import relax
 
 from edgecompile.compress.activations.runs import Runs
+from edgecompile.compress.graph.uses import Uses
 from edgecompile.compress.prune.channels.find import places_of
 from edgecompile.compress.prune.channels.group import Group, Groups
 from edgecompile.compress.prune.channels.tensor import Elements
 from edgecompile.compress.prune.importance.criterion import Scores
-from edgecompile.compress.quantize.replay import Replay
-from edgecompile.compress.quantize.uses import Uses
+from edgecompile.compress.samples.replay import Replay
 from edgecompile.frontend.model import Model
 
 MapStatistic: TypeAlias = Callable[[np.ndarray], np.ndarray]

@@ -13,7 +13,7 @@ from edgecompile.compress.prune.importance.activations import MapStatistic
 from edgecompile.compress.prune.importance.criterion import Scores
 from edgecompile.compress.prune.importance.members import is_dead, readers_of, slices_of, total
 from edgecompile.compress.prune.weights import Weights
-from edgecompile.compress.quantize.replay import Replay
+from edgecompile.compress.samples.replay import Replay
 from edgecompile.decision import Decision
 from edgecompile.errors import InvalidInputError
 from edgecompile.frontend.model import Model

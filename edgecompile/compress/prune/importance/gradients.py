@@ -12,7 +12,7 @@ from edgecompile.compress.prune.channels.group import Group, Groups
 from edgecompile.compress.prune.channels.tensor import Tensor
 from edgecompile.compress.prune.importance.criterion import Scores
 from edgecompile.compress.prune.weights import Weights
-from edgecompile.compress.quantize.replay import Replay
+from edgecompile.compress.samples.replay import Replay
 from edgecompile.errors import UnsupportedModelError
 from edgecompile.frontend.model import Model
 from edgecompile.train.torch_view import TorchView

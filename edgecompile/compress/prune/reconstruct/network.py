@@ -11,9 +11,9 @@ from tvm import relax
 
 from edgecompile.compress.activations.product import Product
 from edgecompile.compress.activations.runs import Runs
-from edgecompile.compress.edit import edited, with_constants
+from edgecompile.compress.graph.edit import edited, with_constants
 from edgecompile.compress.quantize.improve.correct_bias import with_corrections
-from edgecompile.compress.quantize.replay import Replay
+from edgecompile.compress.samples.replay import Replay
 from edgecompile.frontend.model import Model, TensorSpec
 
 

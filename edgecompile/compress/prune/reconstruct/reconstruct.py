@@ -10,11 +10,11 @@ import numpy as np
 
 from edgecompile.compress.activations.product import Product, products_of
 from edgecompile.compress.activations.runs import Runs
+from edgecompile.compress.graph.variables import bindings_of
 from edgecompile.compress.prune.channels.tensor import Elements
 from edgecompile.compress.prune.reconstruct.least_squares import Fit, Fitted
 from edgecompile.compress.prune.reconstruct.network import FittedNetwork
-from edgecompile.compress.quantize.replay import Replay
-from edgecompile.compress.quantize.variables import bindings_of
+from edgecompile.compress.samples.replay import Replay
 from edgecompile.decision import Decision
 from edgecompile.frontend.model import Model
 from edgecompile.passes.simplify_model import simplify_model

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 from edgecompile.artifact.machine import runs_here
-from edgecompile.compress.quantize.mixed.estimate import estimated_cycles
-from edgecompile.compress.quantize.mixed.timing import Cost
-from edgecompile.compress.quantize.mixed.workbench import ESTIMATED, MEASURED, Workbench
+from edgecompile.compress.measuring.estimate import estimated_cycles
+from edgecompile.compress.measuring.timing import Cost
+from edgecompile.compress.measuring.workbench import ESTIMATED, MEASURED, Workbench
 from edgecompile.errors import UnsupportedModelError
 from edgecompile.frontend.model import Model
 from edgecompile.target import Target

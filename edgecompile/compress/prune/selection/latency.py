@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgecompile.compress.measuring.wording import number
 from edgecompile.compress.prune.channels.group import Groups
 from edgecompile.compress.prune.channels.tensor import Elements
 from edgecompile.compress.prune.costs import Costs, Counts
@@ -16,7 +17,6 @@ from edgecompile.compress.prune.selection.comparison import comparison, unit_of
 from edgecompile.compress.prune.selection.ranking import Ranking, Scores
 from edgecompile.compress.prune.selection.select import rank, removed_channels, rounded_up, within
 from edgecompile.compress.prune.selection.selection import Budget, BudgetKind, Selection
-from edgecompile.compress.quantize.mixed.wording import number
 from edgecompile.errors import InvalidRecipeError
 from edgecompile.frontend.model import Model
 from edgecompile.target import Target

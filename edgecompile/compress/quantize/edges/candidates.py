@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from tvm import relax
 
+from edgecompile.compress.graph.uses import Uses
 from edgecompile.compress.quantize.edges.functions import integer_argument
 from edgecompile.compress.quantize.edges.joins import joined_tensors
 from edgecompile.compress.quantize.edges.kernel import end_of_kernel, source_of
-from edgecompile.compress.quantize.uses import Uses
 
 
 @dataclass(frozen=True)

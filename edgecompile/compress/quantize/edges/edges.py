@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from tvm import relax
 
+from edgecompile.compress.graph.uses import Uses
 from edgecompile.compress.quantize.edges.candidates import Candidates
 from edgecompile.compress.quantize.edges.kernel import source_of
 from edgecompile.compress.quantize.edges.needed import needed_candidates
 from edgecompile.compress.quantize.edges.products import integer_products
 from edgecompile.compress.quantize.edges.request import Reason, Request
 from edgecompile.compress.quantize.edges.rows import integer_rows
-from edgecompile.compress.quantize.uses import Uses
 
 if TYPE_CHECKING:
     from edgecompile.compress.quantize.insert import ProductScheme

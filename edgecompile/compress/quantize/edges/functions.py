@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 from tvm import relax
 
+from edgecompile.compress.graph.uses import Uses
 from edgecompile.compress.quantize.edges.kernel import BOUNDS, source_of
-from edgecompile.compress.quantize.uses import Uses
 from edgecompile.integer.elementwise import ELEMENTWISE, argument_of
 from edgecompile.passes.channel_affine import read_channel_affine
 

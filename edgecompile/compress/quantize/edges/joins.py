@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tvm import relax
 
-from edgecompile.compress.quantize.uses import Uses
+from edgecompile.compress.graph.uses import Uses
 
 _PAIRS = ("add", "subtract", "multiply")  # of two tensors, of which one may broadcast
 _AVERAGES = ("mean", "nn.adaptive_avg_pool2d", "nn.avg_pool2d", "image.resize2d")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tvm
 from tvm import relax
 
-from edgecompile.compress.quantize.uses import Uses
+from edgecompile.compress.graph.uses import Uses
 from edgecompile.integer.movements import is_movement
 
 BOUNDS = ("nn.relu", "nn.relu6", "clip")

@@ -6,10 +6,10 @@ from collections.abc import Collection, Sequence
 
 from tvm import relax
 
+from edgecompile.compress.graph.uses import Uses
 from edgecompile.compress.quantize.edges.candidates import Candidates
 from edgecompile.compress.quantize.edges.kernel import end_of_kernel, is_end_of_matrix_product
 from edgecompile.compress.quantize.edges.request import Reason
-from edgecompile.compress.quantize.uses import Uses
 
 
 def needed_candidates(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import tvm
 from tvm import relax
 
+from edgecompile.compress.graph.uses import Uses
 from edgecompile.compress.quantize.edges.kernel import source_of
 from edgecompile.compress.quantize.edges.request import Reason, Request
 from edgecompile.compress.quantize.quantizable import ROW_OPERATORS
-from edgecompile.compress.quantize.uses import Uses
 
 
 def integer_rows(uses: Uses, request: Request, reasons: list[Reason]) -> list[relax.Var]:

@@ -17,13 +17,13 @@ from tvm import relax
 
 from edgecompile.compress.activations.product import Product
 from edgecompile.compress.activations.runs import Runs
-from edgecompile.compress.edit import edited
-from edgecompile.compress.quantize.uses import Uses
+from edgecompile.compress.graph.edit import edited
+from edgecompile.compress.graph.uses import Uses
 from edgecompile.decision import Decision
 from edgecompile.frontend.model import Model, TensorSpec
 
 if TYPE_CHECKING:
-    from edgecompile.compress.quantize.replay import Replay
+    from edgecompile.compress.samples.replay import Replay
 
 STEP = "BiasCorrection"
 

@@ -11,7 +11,7 @@ from collections.abc import Collection
 import numpy as np
 import tvm
 
-from edgecompile.compress.edit import with_constants
+from edgecompile.compress.graph.edit import with_constants
 from edgecompile.compress.quantize.improve.sites import NO_WEIGHT, Constants, Site, find_sites, scale
 from edgecompile.decision import Decision
 

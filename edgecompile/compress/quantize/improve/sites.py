@@ -12,8 +12,8 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from edgecompile.compress.edit import UPPER_BOUND
-from edgecompile.compress.quantize.uses import Uses
+from edgecompile.compress.graph.edit import UPPER_BOUND
+from edgecompile.compress.graph.uses import Uses
 
 # f(s * x) = s * f(x) for s > 0, channel by channel.
 _POINTWISE = ("nn.relu", "nn.leakyrelu")

@@ -12,7 +12,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from edgecompile.compress.edit import with_constants
+from edgecompile.compress.graph.edit import with_constants
 from edgecompile.compress.quantize.improve.sites import NO_WEIGHT, Constants, Site, find_sites, scale
 from edgecompile.decision import Decision
 

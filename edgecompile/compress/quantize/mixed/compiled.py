@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from edgecompile.compress.measuring.workbench import Candidate, Workbench
 from edgecompile.compress.quantize.mixed.job import Job
-from edgecompile.compress.quantize.mixed.workbench import Candidate, Workbench
 
 
 class CompiledChoices:

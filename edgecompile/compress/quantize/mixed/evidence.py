@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgecompile.compress.measuring.wording import place_of_time
 from edgecompile.compress.quantize.mixed.greedy import Prospect
 from edgecompile.compress.quantize.mixed.job import Job
-from edgecompile.compress.quantize.mixed.wording import place_of_time
 from edgecompile.compress.quantize.mixed.worth import is_faster, saves_much
 from edgecompile.compress.sensitivity.noise import HIGHEST_DB
 from edgecompile.compress.sensitivity.record import Sensitivity

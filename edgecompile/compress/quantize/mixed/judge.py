@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from edgecompile.compress.measuring.workbench import Workbench
 from edgecompile.compress.quantize.mixed.choose import Choice
 from edgecompile.compress.quantize.mixed.compiled import CompiledChoices
 from edgecompile.compress.quantize.mixed.evidence import Evidence, constant_bytes, saved_by_layer
 from edgecompile.compress.quantize.mixed.job import Job
 from edgecompile.compress.quantize.mixed.verdict import Verdict, pronounce
-from edgecompile.compress.quantize.mixed.workbench import Workbench
 from edgecompile.compress.sensitivity.measure import measure_sensitivity
 from edgecompile.compress.sensitivity.progress import counted
 from edgecompile.compress.sensitivity.variants import Variants, variants_of

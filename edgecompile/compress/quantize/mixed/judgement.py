@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from edgecompile.compress.quantize.mixed.timing import Cost
+from edgecompile.compress.measuring.timing import Cost
 from edgecompile.decision import Decision
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgecompile.compress.measuring.workbench import Workbench
 from edgecompile.compress.quantize.mixed.choose import Choice
 from edgecompile.compress.quantize.mixed.compiled import CompiledChoices
 from edgecompile.compress.quantize.mixed.evidence import Evidence
 from edgecompile.compress.quantize.mixed.job import Job
 from edgecompile.compress.quantize.mixed.judgement import Judgement, LayerResult, VariantResult
 from edgecompile.compress.quantize.mixed.wording import outcome_line
-from edgecompile.compress.quantize.mixed.workbench import Workbench
 from edgecompile.compress.quantize.mixed.worth import is_faster, is_smaller
 
 if TYPE_CHECKING:

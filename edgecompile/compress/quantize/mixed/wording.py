@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edgecompile.compress.measuring.wording import number
 from edgecompile.compress.quantize.mixed.judgement import VariantResult
-
-
-def place_of_time(plain: float | None, int8: float | None, unit: str) -> str:
-    """`0.0014 ms in place of 0.0044`."""
-    if plain is None or int8 is None:
-        return f"{unit} not known"
-    return f"{number(int8)} {unit} in place of {number(plain)}"
 
 
 def outcome_line(
@@ -40,10 +34,3 @@ def outcome_line(
         return f"nothing pays, float ships: {best.name} is neither faster nor smaller, {gain}"
     metric = "" if best.metric is None else f", metric {number(plain.metric)} -> {number(best.metric)}"
     return f"{best.name} ships: {best.int8_layers} of {layers} layers in int8, {gain}{metric}"
-
-
-def number(value: float | None) -> str:
-    """Four digits that matter; thousands in words of a table."""
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"

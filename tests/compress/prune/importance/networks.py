@@ -12,7 +12,7 @@ import edgecompile as ec
 from edgecompile.compress.prune.channels.find import find_groups
 from edgecompile.compress.prune.channels.group import Groups
 from edgecompile.compress.prune.importance import Evidence
-from edgecompile.compress.quantize.replay import Replay
+from edgecompile.compress.samples.replay import Replay
 from edgecompile.frontend.model import Model
 
 FIRST, SHARED, HIDDEN = "first_conv2d", "stem_0", "hidden_matmul"

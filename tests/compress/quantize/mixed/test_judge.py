@@ -15,8 +15,8 @@ import edgecompile as ec
 from edgecompile import zoo
 from edgecompile.artifact.artifact import Artifact
 from edgecompile.cli.program import run_program
+from edgecompile.compress.measuring.timing import Cost
 from edgecompile.compress.quantize.mixed.step import STEP
-from edgecompile.compress.quantize.mixed.timing import Cost
 from edgecompile.decision import OUTCOME_STEP
 from edgecompile.errors import InvalidInputError
 from edgecompile.frontend.model import CompressionStep, Model
@@ -64,7 +64,7 @@ def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     def time_layers(artifacts: Sequence[Artifact], layers: Collection[str], sample: object) -> list[dict[str, float]]:
         return [dict.fromkeys(layers, 1 / number) for number, _ in enumerate(artifacts, 1)]
 
-    workbench = "edgecompile.compress.quantize.mixed.workbench"
+    workbench = "edgecompile.compress.measuring.workbench"
     monkeypatch.setattr(f"{workbench}.time_in_turns", time_in_turns)
     monkeypatch.setattr(f"{workbench}.time_layers", time_layers)
 

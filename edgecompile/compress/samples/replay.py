@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from edgecompile.compress.quantize.data import Data, read_samples
+from edgecompile.compress.samples.data import Data, read_samples
 from edgecompile.frontend.model import TensorSpec
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from edgecompile.artifact.artifact import Artifact
 from edgecompile.artifact.machine import runs_here
-from edgecompile.compress.quantize.mixed.timing import Cost, time_in_turns, time_layers
+from edgecompile.compress.measuring.timing import Cost, time_in_turns, time_layers
 from edgecompile.frontend.model import Model
 from edgecompile.target import Target, find_target
 
@@ -85,7 +85,7 @@ class Workbench:
 
     def build(self, name: str, module: tvm.IRModule) -> Candidate:
         """Compile a variant; its speed is as the target's default compilation makes it."""
-        from edgecompile.compress.quantize.mixed.estimate import estimated_cycles
+        from edgecompile.compress.measuring.estimate import estimated_cycles
         from edgecompile.driver import compile
 
         self._progress(f"compile {name}")

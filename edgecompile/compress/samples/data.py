@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from edgecompile.compress.quantize.data_files import data_files, read_file
-from edgecompile.compress.quantize.samples import fit
+from edgecompile.compress.samples.files import data_files, read_file
+from edgecompile.compress.samples.fit import fit
 from edgecompile.errors import EdgeCompileError, InvalidCalibrationError
 from edgecompile.frontend.model import TensorSpec
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgecompile.compress.quantize.mixed.workbench import Workbench
+from edgecompile.compress.measuring.workbench import Workbench
 from edgecompile.compress.sensitivity.metric import Metric
 from edgecompile.decision import OUTCOME_STEP, Decision
 from edgecompile.frontend.model import Model

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecompile.compress.quantize.data import count_samples, read_samples
+from edgecompile.compress.samples.data import count_samples, read_samples
 from edgecompile.errors import InvalidCalibrationError
 from edgecompile.frontend.model import TensorSpec
 

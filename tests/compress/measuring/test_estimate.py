@@ -7,9 +7,9 @@ import pytest
 from tvm import relax
 
 from edgecompile.compress.activations.product import products_of
+from edgecompile.compress.measuring.estimate import estimated_cycles
+from edgecompile.compress.measuring.workbench import Workbench
 from edgecompile.compress.quantize.insert import ProductScheme, insert_quantization
-from edgecompile.compress.quantize.mixed.estimate import estimated_cycles
-from edgecompile.compress.quantize.mixed.workbench import Workbench
 from edgecompile.compress.quantize.table import TensorRange
 from edgecompile.compress.quantize.weights import WeightForm, nearest
 from edgecompile.frontend.model import Model, TensorSpec

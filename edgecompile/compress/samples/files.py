@@ -47,7 +47,7 @@ def read_file(file: Path, inputs: Sequence[TensorSpec]) -> np.ndarray | dict[str
         InvalidCalibrationError: the file is damaged, or holds Python objects, which would run code when read.
     """
     if file.suffix.lower() in IMAGE_SUFFIXES:
-        from edgecompile.compress.quantize.images import read_image
+        from edgecompile.compress.samples.images import read_image
 
         return read_image(file, inputs)
     return _read_numpy(file)

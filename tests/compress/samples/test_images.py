@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecompile.compress.quantize.data import read_samples
+from edgecompile.compress.samples.data import read_samples
 from edgecompile.errors import InvalidCalibrationError
 from edgecompile.frontend.model import TensorSpec
 
@@ -94,7 +94,7 @@ def test_without_pillow(tmp_path: Path) -> None:
     script = """
 import sys
 sys.modules["PIL"] = None
-from edgecompile.compress.quantize.data import read_samples
+from edgecompile.compress.samples.data import read_samples
 from edgecompile.frontend.model import TensorSpec
 try:
     list(read_samples(sys.argv[1], [TensorSpec("image", (1, 3, 6, 4), "float32")]))

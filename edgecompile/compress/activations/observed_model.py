@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from edgecompile.compress.quantize.variables import bindings_of, float_variables
+from edgecompile.compress.graph.variables import bindings_of, float_variables
 from edgecompile.errors import InvalidCalibrationError, UnsupportedModelError
 from edgecompile.frontend.model import Model, TensorSpec
 

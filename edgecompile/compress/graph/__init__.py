@@ -1,0 +1,1 @@
+"""Reading and changing `main` of a module."""

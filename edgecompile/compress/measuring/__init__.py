@@ -1,0 +1,1 @@
+"""What variants of a model take on a target, and whether one of them ships."""

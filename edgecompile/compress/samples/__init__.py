@@ -1,0 +1,1 @@
+"""Inputs like those in use: read from what a user gave, checked, and read again."""
