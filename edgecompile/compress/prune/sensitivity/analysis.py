@@ -17,7 +17,7 @@ from edgecompile.compress.prune.selection.rounding import vector_multiple
 from edgecompile.compress.prune.sensitivity.removal import Removal
 from edgecompile.compress.prune.sensitivity.timer import PrunedTimer
 from edgecompile.compress.prune.sensitivity.variants import MaskedVariants
-from edgecompile.compress.quantize.replay import Replay
+from edgecompile.compress.samples.replay import Replay
 from edgecompile.compress.sensitivity.grid import SensitivityGrid
 from edgecompile.compress.sensitivity.measure import Progress
 from edgecompile.compress.sensitivity.measure_grid import GridJob, known_grid, measure_grid

@@ -8,7 +8,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from edgecompile.compress.edit import edited
+from edgecompile.compress.graph.edit import edited
 from edgecompile.compress.prune.channels.group import Groups
 from edgecompile.compress.prune.channels.operators import (
     convolution,

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from edgecompile.artifact.artifact import Artifact
 from edgecompile.artifact.machine import runs_here
+from edgecompile.compress.measuring.estimate import estimated_cycles
+from edgecompile.compress.measuring.timing import time_in_turns
 from edgecompile.compress.prune.channels.group import Groups
 from edgecompile.compress.prune.rewrite import remove
 from edgecompile.compress.prune.sensitivity.removal import Removal
-from edgecompile.compress.quantize.mixed.estimate import estimated_cycles
-from edgecompile.compress.quantize.mixed.timing import time_in_turns
 from edgecompile.driver import compile
 from edgecompile.errors import InvalidInputError
 from edgecompile.frontend.model import Model
