@@ -10,6 +10,7 @@ from typing import Any
 from edgecompile.compress.depth.recipe import DepthStep
 from edgecompile.compress.prune.recipe import PruneStep
 from edgecompile.compress.quantize.recipe import QuantizeStep
+from edgecompile.compress.sparsify.recipe import SparsifyStep
 from edgecompile.compress.step import Step
 
 
@@ -48,6 +49,12 @@ KINDS = {
         function="edgecompile.compress.quantize:quantize",
         preview="edgecompile.compress.quantize.describe:preview",
         analysis="edgecompile.compress.quantize.mixed.analysis:analyze_quantization",
+    ),
+    "sparsify": Kind(
+        SparsifyStep,
+        function="edgecompile.compress.sparsify:sparsify",
+        preview="edgecompile.compress.sparsify.describe:preview",
+        analysis="",
     ),
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tvm
 from tvm import relax
 from tvm_ffi.structural import structural_mutate
@@ -15,11 +16,12 @@ from edgecompile.passes.layouts.blocked_tensors import blocked_shape, from_block
 from edgecompile.passes.layouts.tensor_shapes import blockable_shape
 from edgecompile.passes.layouts.way import PLAIN, Layout
 from edgecompile.plan.static_program import AT_LOAD
+from edgecompile.storage.insert_weights import pays
 from edgecompile.storage.kept import keep
 from edgecompile.storage.operators import decode, is_decode, stored_weight
+from edgecompile.storage.stored_weight import SparseWeight
 
 if TYPE_CHECKING:
-    import numpy as np
     from tvm import te
 
     from edgecompile.implementation import Implementation, PackingAtLoad
@@ -112,17 +114,24 @@ class Workshop:
             weight: `[K, C / groups, KH, KW]`.
             bias: `[K]` int32.
         """
+        is_sparse = weight.dtype == np.int8 and pays(SparseWeight.of(weight))
         if offer.at_load is None:
             packed, *others = offer.pack(weight)
-            first = _constant(packed)
+            first = self._without_zeros(packed) if is_sparse and packed.dtype == np.int8 else _constant(packed)
         else:
             others = [*offer.at_load.others(weight)]
-            kept = self.emit(keep(offer.at_load.move(weight)), f"{self.layer}_stored")
+            moved = offer.at_load.move(weight)
+            is_sparse = is_sparse and moved.dtype == np.int8
+            kept = self._without_zeros(moved) if is_sparse else self.emit(keep(moved), f"{self.layer}_stored")
             first = self._packed_at_load(kept, offer.at_load)
         start, *rest = others
         biased = start.copy()
         biased[..., : bias.size] += bias
         return first, [_constant(array) for array in (biased, *rest)]
+
+    def _without_zeros(self, weight: np.ndarray) -> relax.Var:
+        """What is decoded at load from a weight of int8, most of whose elements are zero."""
+        return self.emit(decode(SparseWeight.of(weight)), f"{self.layer}_stored")
 
     def _packed_at_load(self, weight: relax.Var, packing: PackingAtLoad) -> relax.Var:
         arguments = [weight, *map(_constant, packing.tables)]
