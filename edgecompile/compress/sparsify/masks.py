@@ -25,9 +25,9 @@ def keep_pattern(scores: np.ndarray, n: int, m: int) -> np.ndarray:
 
 
 def keep_share(scores: np.ndarray, sparsity: float, *, per_output: bool) -> np.ndarray:
-    """All but that share of the scores, rounded to whole weights, of the layer or of each output."""
+    """All but that share of the scores of the layer or of each output, rounded to whole weights; one stays at least."""
     rows = scores.reshape(len(scores) if per_output else 1, -1)
-    going = round(sparsity * rows.shape[1])
+    going = min(round(sparsity * rows.shape[1]), rows.shape[1] - 1)
     kept = np.ones(rows.shape, bool)
     np.put_along_axis(kept, np.argsort(rows, axis=1, kind="stable")[:, :going], False, axis=1)
     return kept.reshape(scores.shape)

@@ -68,7 +68,7 @@ class SparsifyStep(Step):
 
         kind: sparsify
         sparsity: 0.8
-        scope: global
+        scope: uniform
         layers:
           "stem_*": {skip: true}
           "head": {pattern: "2:4"}
@@ -79,8 +79,8 @@ class SparsifyStep(Step):
         sparsity: of the weights that become zero, of each layer or of all together; see `scope`.
         pattern: "N:M", N of every M consecutive weights along the input channels stay. One of these two, or rules that
             give them.
-        scope: "uniform" is the same share of each layer; "global" the least important weights of the model, but of
-            layers whose rules give a share of their own.
+        scope: "global" takes the least important weights of the model, but of layers with rules of their own;
+            "uniform" the same share of each layer, which costs more: small layers can spare fewer.
         importance: "magnitude", or "wanda", which weighs it by what the layer reads and needs calibration data.
         default: of all layers.
         operators: by Relax's name of the layer's operator.
@@ -92,7 +92,7 @@ class SparsifyStep(Step):
     kind: Literal["sparsify"] = "sparsify"
     sparsity: Sparsity | None = None
     pattern: NofM | None = None
-    scope: Literal["uniform", "global"] = "uniform"
+    scope: Literal["uniform", "global"] = "global"
     importance: Literal["magnitude", "wanda"] = "magnitude"
     default: LayerRule = LayerRule()
     operators: dict[str, LayerRule] = Field(default_factory=dict)
@@ -121,8 +121,8 @@ class SparsifyStep(Step):
         rules = [self.base, *self.operators.values(), *self.layers.values()]
         if all(rule.sparsity is None and rule.pattern is None for rule in rules):
             raise ValueError("needed sparsity, pattern, or rules with one of them, found neither; give sparsity=0.8")
-        if self.scope == "global" and self.base.sparsity is None:
-            raise ValueError("scope global needs a sparsity for all layers together; give sparsity=0.8")
+        if "scope" in self.model_fields_set and self.base.sparsity is None:
+            raise ValueError("scope is for a sparsity of all layers, found none; leave it out, or give sparsity=0.8")
         for operator in self.operators:
             if operator not in WEIGHTED_OPERATORS:
                 raise ValueError(unknown("operator", operator, WEIGHTED_OPERATORS))
@@ -134,7 +134,7 @@ class SparsifyStep(Step):
         return LayerRule(sparsity=self.sparsity, pattern=self.pattern).changed_by(self.default)
 
 
-_OPTIONS = {"sparsity": "0.8", "pattern": "2:4", "scope": "global", "importance": "wanda"}
+_OPTIONS = {"sparsity": "0.8", "pattern": "2:4", "scope": "uniform", "importance": "wanda"}
 
 
 def _number(text: str) -> object:

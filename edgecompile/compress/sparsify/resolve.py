@@ -54,7 +54,7 @@ def resolve(step: SparsifyStep, layers: Sequence[QuantizableLayer]) -> list[Reso
 
 def _resolve(step: SparsifyStep, layer: QuantizableLayer) -> ResolvedLayer:
     rule, names = step.base, ["default"]
-    is_global = step.scope == "global"
+    is_global = step.scope == "global" and step.base.sparsity is not None
     matching = [(f"operators.{name}", found) for name, found in step.operators.items() if name == layer.operator]
     matching += [
         (f"layers.{pattern}", found) for pattern, found in step.layers.items() if fnmatchcase(layer.name, pattern)

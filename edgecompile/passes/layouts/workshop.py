@@ -114,24 +114,30 @@ class Workshop:
             weight: `[K, C / groups, KH, KW]`.
             bias: `[K]` int32.
         """
-        is_sparse = weight.dtype == np.int8 and pays(SparseWeight.of(weight))
         if offer.at_load is None:
             packed, *others = offer.pack(weight)
-            first = self._without_zeros(packed) if is_sparse and packed.dtype == np.int8 else _constant(packed)
+            first = self.moved_integers(weight, packed)
         else:
             others = [*offer.at_load.others(weight)]
             moved = offer.at_load.move(weight)
-            is_sparse = is_sparse and moved.dtype == np.int8
-            kept = self._without_zeros(moved) if is_sparse else self.emit(keep(moved), f"{self.layer}_stored")
+            kept = self.moved_integers(weight, moved)
+            if not isinstance(kept, relax.Var):
+                kept = self.emit(keep(moved), f"{self.layer}_stored")
             first = self._packed_at_load(kept, offer.at_load)
         start, *rest = others
         biased = start.copy()
         biased[..., : bias.size] += bias
         return first, [_constant(array) for array in (biased, *rest)]
 
-    def _without_zeros(self, weight: np.ndarray) -> relax.Var:
-        """What is decoded at load from a weight of int8, most of whose elements are zero."""
-        return self.emit(decode(SparseWeight.of(weight)), f"{self.layer}_stored")
+    def moved_integers(self, weight: np.ndarray, moved: np.ndarray) -> relax.Expr:
+        """An array that has the elements of an integer weight, in other places or others computed of them.
+
+        Returns:
+            A constant; where most elements of an int8 weight are zero, what is decoded of the others at load.
+        """
+        if weight.dtype != np.int8 or moved.dtype != np.int8 or not pays(SparseWeight.of(weight)):
+            return _constant(moved)
+        return self.emit(decode(SparseWeight.of(moved)), f"{self.layer}_stored")
 
     def _packed_at_load(self, weight: relax.Var, packing: PackingAtLoad) -> relax.Var:
         arguments = [weight, *map(_constant, packing.tables)]
