@@ -47,8 +47,9 @@ def command(
 ) -> None:
     """Compress MODEL (.onnx, .pt2, .ec or zoo:NAME) and write a file that all other commands take as a model.
 
-    Built-in names: int8, int8-dynamic, w4 (weights of 4 bits), fp16 and bf16 (weights in storage). Options follow a
-    comma, further steps a plus sign. Layers are named as `edgecompile inspect MODEL` shows them.
+    Built-in names: int8, int8-dynamic, w4 (weights of 4 bits), fp16 and bf16 (weights in storage), sparse (zeros for
+    the weights that count least: fewer bytes, but not faster). Options follow a comma, further steps a plus sign.
+    Layers are named as `edgecompile inspect MODEL` shows them.
 
     With --eval or --report each layer is timed as float and as int8, and goes back to float where int8 is neither
     faster nor smaller, or where the metric would fall by more than --max-drop. Where nothing pays, the model is written
@@ -63,6 +64,7 @@ def command(
       edgecompile compress zoo:bert_tiny --recipe int8-dynamic -o model.ec
       edgecompile compress model.onnx --recipe int8 --calib images/ --eval data:accuracy --report why/ -o model.ec
       edgecompile compress zoo:bert_tiny --recipe w4,group_size=16 -o model.ec
+      edgecompile compress zoo:digits_resnet --recipe sparse,sparsity=0.5 -o model.ec
     """
     from edgecompile.compress.recipe import Recipe
     from edgecompile.target import find_target

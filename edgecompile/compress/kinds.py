@@ -23,12 +23,14 @@ class Kind:
         function: "module:name" of what does it; imported when a recipe has such a step. See `driver.StepFunction`.
         preview: "module:name" of a function (model, step) -> a named tuple for each layer: what it would become.
         analysis: "module:name" of what measures what each layer loses by it; see `analyze.AnalysisFunction`.
+        takes_sparse: it works on layers whose weights are stored without their zeros.
     """
 
     model: type[Step]
     function: str
     preview: str
     analysis: str
+    takes_sparse: bool = False
 
 
 KINDS = {
@@ -49,12 +51,14 @@ KINDS = {
         function="edgecompile.compress.quantize:quantize",
         preview="edgecompile.compress.quantize.describe:preview",
         analysis="edgecompile.compress.quantize.mixed.analysis:analyze_quantization",
+        takes_sparse=True,
     ),
     "sparsify": Kind(
         SparsifyStep,
         function="edgecompile.compress.sparsify:sparsify",
         preview="edgecompile.compress.sparsify.describe:preview",
         analysis="",
+        takes_sparse=True,
     ),
 }
 

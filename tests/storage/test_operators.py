@@ -10,7 +10,7 @@ from tvm import relax
 from edgecompile.decision import Decision
 from edgecompile.passes.decode_weights import DecodeWeights
 from edgecompile.plan.static_program import AT_LOAD
-from edgecompile.storage.operators import DECODE, decode, is_decode, stored_weight
+from edgecompile.storage.operators import DECODE, decode, is_decode, register, stored_weight
 from edgecompile.storage.stored_weight import CodedWeight, StoredWeight
 from tests.storage.weights import one_of_each, uniform
 
@@ -118,6 +118,7 @@ def test_a_short_table_is_refused() -> None:
 
 
 def sparse_call(mask: np.ndarray, values: np.ndarray, shape: list[int], **others: int) -> relax.Call:
+    register()
     attributes = tvm.ir.make_node("ir.DictAttrs", method="sparse", shape=shape, **others)
     return relax.Call(tvm.ir.Op.get(DECODE), [relax.const(mask), relax.const(values)], attributes)
 

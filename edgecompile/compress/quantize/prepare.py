@@ -75,7 +75,11 @@ def prepare(
     }
     stored = {name: layer for name, layer in schemes.items() if name in weighted and name not in computing}
     integer = _integer_rows(layers, schemes)
-    decisions: list[Decision] = []
+    decisions = [
+        Decision("StoreWeights", name, False, "its zeros are stored too, in as many bits as its other weights")
+        for name in stored
+        if name in sparse and stored[name].weights.dtype != "none"
+    ]
     equalized = _equalized(simplified, products | stored, decisions)
     replay = _samples(model, products | stored, data, samples, table, decisions, keep)
     scaled = _smoothed(equalized, products, replay, progress, decisions)

@@ -49,7 +49,7 @@ def sparsify(
     """The model with zeros for the weights that count least, batch norms folded; arguments as of `compress`.
 
     Raises:
-        InvalidRecipeError: the step does not fit the model, or a weight is not finite.
+        InvalidRecipeError: the step does not fit the model, which may be quantized, or a weight is not finite.
         InvalidInputError: the recipe needs data, and there are none, or they make a layer read what is not finite.
     """
     from edgecompile.compress.driver import StepResult
@@ -57,6 +57,7 @@ def sparsify(
     del table, evaluate, max_drop, target, report
     if step.importance == "wanda" and data is None:
         raise InvalidInputError("importance=wanda needs calibration data, found none: give data=, or leave it out")
+    _refuse_integers(model)
     simplified = simplify_model(dataclasses.replace(model, module=with_dense_weights(model.module)))
     resolved = {found.layer.name: found for found in resolve(step, quantizable_layers(simplified))}
     decisions: list[Decision] = []
@@ -91,6 +92,18 @@ def sparsify(
     decisions.append(Decision(STEP, "speed", False, NO_SPEED))
     sparser = dataclasses.replace(simplified, module=insert_weights(simplified.module, weights))
     return StepResult(sparser, decisions, figures)
+
+
+def _refuse_integers(model: Model) -> None:
+    """
+    Raises:
+        InvalidRecipeError: the model is quantized; simplifying would make floats of its integers.
+    """
+    found = next((layer for layer in model.layers if layer.operator in ("quantize", "dequantize")), None)
+    if found is not None:
+        raise InvalidRecipeError(
+            f"sparsify needs a float model, found {found.operator} {found.name!r}; let it come first"
+        )
 
 
 def _layers(model: Model, resolved: Mapping[str, ResolvedLayer], decisions: list[Decision]) -> list[SparseLayer]:

@@ -196,6 +196,25 @@ def test_twice_and_some_layers_in_integers() -> None:
     assert "quantize" in [layer.operator for layer in mixed.layers]
 
 
+def test_the_order_of_steps() -> None:
+    """What changes shapes comes first, integers last."""
+    with pytest.raises(InvalidRecipeError, match=r"'depth' needs whole weights, found those of 2 .* before 'sparse'"):
+        ec.compress(two_products(), "sparse,sparsity=0.5+depth,blocks=1")
+    with pytest.raises(InvalidRecipeError, match=r"sparsify needs a float model, found .* let it come first"):
+        ec.compress(two_products(), "int8+sparse,sparsity=0.5", [normal(2, 4)])
+
+
+def test_other_storage_takes_the_place_of_a_bitmask() -> None:
+    small = ec.compress(two_products(), "sparse,sparsity=0.5,scope=uniform+fp16")
+    assert "its zeros are stored too, in as many bits as its other weights" in [
+        decision.reason for decision in small.history[-1].decisions if decision.subject == "head"
+    ]
+    weights = [
+        stored_weight(b.value).decode() for b in small.module["main"].body.blocks[0].bindings if is_decode(b.value)
+    ]
+    assert [(weight == 0).mean() for weight in weights] == [0.5, 0.5]
+
+
 def test_zeros_stay_zeros_in_int8_and_are_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a convolution and a product: the bits of weights that are stored whole, in fewer bytes."""
 
