@@ -54,4 +54,4 @@ def _loops(mask: tirx.Buffer, values: tirx.Buffer, weight: tirx.Buffer) -> tirx.
             with T.If(tirx.bitwise_and(bit, tirx.const(1, "int32")) != 0), T.Then():
                 T.buffer_store(weight, values[following[zero]], indices)
                 T.buffer_store(following, following[zero] + 1, [zero])
-    return builder.get()
+    return builder.get().body  # without the scope's own attribute, which LLVM's code generator warns about

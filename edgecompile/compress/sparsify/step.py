@@ -89,7 +89,7 @@ def sparsify(
         decisions.append(Decision(STEP, layer.name, True, reason))
     if not weights:
         return StepResult(model, decisions)
-    decisions.append(Decision(STEP, "speed", False, NO_SPEED))
+    decisions.append(Decision(STEP, model.name, False, NO_SPEED))
     sparser = dataclasses.replace(simplified, module=insert_weights(simplified.module, weights))
     return StepResult(sparser, decisions, figures)
 

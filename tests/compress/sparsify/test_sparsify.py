@@ -133,7 +133,7 @@ def test_a_preview_says_the_same_bytes() -> None:
 def test_what_saves_nothing_stays_and_says_so() -> None:
     small = ec.compress(network(), "sparse,pattern=2:4")
     assert decisions(small)["depthwise"] == "stays as it is: with 0.0% zeros, 720 to 743 bytes would save nothing"
-    assert decisions(small)["speed"] == NO_SPEED
+    assert decisions(small)["net"] == NO_SPEED
     with pytest.raises(InvalidRecipeError, match="changed nothing: stays as it is"):
         ec.compress(network(), "sparse,sparsity=0.01,scope=uniform")
 
@@ -235,6 +235,21 @@ def test_zeros_stay_zeros_in_int8_and_are_not_stored(tmp_path: Path, monkeypatch
     decoded = [d.reason for d in sparse.report.decisions if d.step == "DecodeWeights" and "int8" in d.reason]
     assert len(decoded) == 2 and all("when it is opened" in reason for reason in decoded)
     np.testing.assert_array_equal(sparse.run(data[0])[0], full.run(data[0])[0])
+
+
+def test_dynamic_shapes_decode_too(tmp_path: Path) -> None:
+    weight = normal(8, 5)
+    spec = TensorSpec("x", ("n", 8), "float32")
+    model = make_model(
+        [spec], lambda b, x: relax.op.matmul(x, constant(weight)), [TensorSpec("y", ("n", 5), "float32")]
+    )
+    small = ec.compress(model, "sparse,sparsity=0.5")
+    with pytest.warns(UserWarning, match="virtual machine"):
+        artifact = ec.compile(small, out=tmp_path / "net")
+    (found,) = sparse_weights(small).values()
+    assert found.values.size == 20 and np.isin(found.values, weight).all()
+    x = normal(3, 8)
+    np.testing.assert_allclose(artifact.run(x)[0], x @ found.decode(), rtol=1e-5, atol=1e-5)
 
 
 def test_digits(tmp_path: Path) -> None:
