@@ -48,8 +48,9 @@ def command(
     """Compress MODEL (.onnx, .pt2, .ec or zoo:NAME) and write a file that all other commands take as a model.
 
     Built-in names: prune (channels and heads go), depth (residual blocks go), lowrank (layers in several smaller ones),
-    int8, int8-dynamic, w4 (weights of 4 bits), fp16 and bf16 (weights in storage). For the first three params=, macs=
-    or, but for depth, latency= is what is left of the model's. Options follow a comma, further steps a plus sign.
+    sparse (zeros for the weights that count least: fewer bytes, but not faster), int8, int8-dynamic, w4 (weights of 4
+    bits), fp16 and bf16 (weights in storage). For the first three params=, macs= or, but for depth, latency= is what is
+    left of the model's. Options follow a comma, further steps a plus sign.
     Layers are named as `edgecompile inspect MODEL` shows them, channels that go together by `inspect MODEL --groups`.
 
     With --eval or --report what a step made is timed beside what was there before, and a step, or a layer of int8 and
@@ -70,6 +71,7 @@ def command(
       edgecompile compress model.onnx --recipe prune,latency=0.6+int8 --calib images/ --eval data:accuracy -o model.ec
       edgecompile compress model.onnx --recipe lowrank,params=0.33 --calib images/ --eval data:accuracy -o model.ec
       edgecompile compress model.onnx --recipe lowrank,energy=0.99,method=tucker+int8 --calib images/ -o model.ec
+      edgecompile compress zoo:digits_resnet --recipe sparse,sparsity=0.5 -o model.ec
     """
     from edgecompile.compress.recipe import Recipe
     from edgecompile.target import find_target

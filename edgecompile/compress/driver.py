@@ -113,6 +113,8 @@ def compress(
     for step in parsed.steps:
         if progress:
             progress(step.kind)
+        if not KINDS[step.kind].takes_sparse:
+            _refuse_sparse(model, step)
         function: StepFunction = imported(KINDS[step.kind].function)
         result = function(
             model,
@@ -128,6 +130,21 @@ def compress(
         )
         model = _recorded(result, step, model)
     return model
+
+
+def _refuse_sparse(model: Model, step: Step) -> None:
+    """
+    Raises:
+        InvalidRecipeError: the step would not see the weights of some layers.
+    """
+    from edgecompile.storage.insert_weights import sparse_layers
+
+    found = sorted(sparse_layers(model.module))
+    if found:
+        raise InvalidRecipeError(
+            f"the step {step.kind!r} needs whole weights, found those of {len(found)} layers sparse, such as "
+            f"{found[0]!r}; let it come before 'sparse'"
+        )
 
 
 def _recorded(result: StepResult, step: Step, before: Model) -> Model:

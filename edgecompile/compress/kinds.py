@@ -11,6 +11,7 @@ from edgecompile.compress.depth.recipe import DepthStep
 from edgecompile.compress.lowrank.recipe import LowRankStep
 from edgecompile.compress.prune.recipe import PruneStep
 from edgecompile.compress.quantize.recipe import QuantizeStep
+from edgecompile.compress.sparsify.recipe import SparsifyStep
 from edgecompile.compress.step import Step
 
 
@@ -24,19 +25,18 @@ class Kind:
         preview: "module:name" of a function (model, step) -> a named tuple for each layer: what it would become.
         analysis: "module:name" of what measures what each layer loses by it; see `analyze.AnalysisFunction`. "" where
             nothing does.
-        stage: steps of a higher stage come later in a recipe: "shape" changes which numbers there are, "precision" how
-            many bits they have, and a kernel for few bits can be neither shortened nor split any more.
+        stage: when it comes in a recipe, see `STAGES`.
     """
 
     model: type[Step]
     function: str
     preview: str
     analysis: str
-    stage: Literal["shape", "precision"]
+    stage: Literal["shape", "zeros", "precision"]
 
 
-STAGES = ("shape", "precision")
-"""In the order of steps."""
+STAGES = ("shape", "zeros", "precision")
+"""In the order of steps: which weights there are, which of them are zero, and how many bits they have."""
 
 KINDS = {
     "depth": Kind(
@@ -59,6 +59,13 @@ KINDS = {
         preview="edgecompile.compress.lowrank.describe:preview",
         analysis="edgecompile.compress.lowrank.analysis:analyze_factorisation",
         stage="shape",
+    ),
+    "sparsify": Kind(
+        SparsifyStep,
+        function="edgecompile.compress.sparsify:sparsify",
+        preview="edgecompile.compress.sparsify.describe:preview",
+        analysis="",
+        stage="zeros",
     ),
     "quantize": Kind(
         QuantizeStep,

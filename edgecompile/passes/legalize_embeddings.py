@@ -30,12 +30,14 @@ def _legalize_take(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
 
 
 def _stored_table(builder: relax.BlockBuilder, call: relax.Call) -> relax.Call | None:
-    """The call of `decode` whose rows a `take` answers; None for any other."""
+    """The call of `decode` whose rows a `take` answers; None for any other, and where rows cannot be decoded alone."""
     from tvm import relax
 
-    from edgecompile.storage.operators import is_decode
+    from edgecompile.storage.operators import SPARSE, attributes, is_decode
 
     table = call.args[0]
     value = builder.lookup_binding(table) if isinstance(table, relax.Var) else table
     is_rows = call.attrs.axis is not None and int(call.attrs.axis) == 0 and str(call.attrs.mode) == "clip"
-    return value if is_rows and value is not None and is_decode(value) else None
+    if not is_rows or value is None or not is_decode(value):
+        return None
+    return None if attributes(value).method == SPARSE else value

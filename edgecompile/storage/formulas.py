@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from edgecompile.storage.bit_stream import crosses_bytes
+from edgecompile.storage.sparse_formula import decode_sparse
 
 if TYPE_CHECKING:
     from tvm import ir, te
@@ -21,9 +22,14 @@ _BYTE = 8
 
 
 def formula_of(numbers: Attributes) -> Callable[..., te.Tensor]:
-    """That of a call of `decode`, which takes its arguments, and row numbers if rows are asked for."""
+    """That of a call of `decode`, which takes its arguments, and row numbers if rows are asked for.
+
+    Of a sparse weight all rows must be decoded to find one: it takes no row numbers.
+    """
     if numbers.method == "half":
         return widen
+    if numbers.method == "sparse":
+        return functools.partial(decode_sparse, shape=numbers.shape)
     decode = decode_uniform if numbers.method == "uniform" else decode_table
     return functools.partial(decode, bits=numbers.bits, shape=numbers.shape)
 

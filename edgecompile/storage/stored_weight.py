@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class StoredWeight(ABC):
-    """A weight of float32 in fewer bits."""
+    """A weight in fewer bits."""
 
     @property
     @abstractmethod
@@ -149,3 +149,53 @@ class CodedWeight(StoredWeight):
             return 0
         found = np.flatnonzero(self.table == 0)
         return int(found[0]) if found.size else None
+
+
+@dataclass(frozen=True)
+class SparseWeight(StoredWeight):
+    """One bit for each weight, and those that are not zero.
+
+    A bitmask takes a bit whatever the pattern, so that it serves any; where 2 of every 4 weights stay, numbers of two
+    bits that say which would take as many.
+
+    Attributes:
+        mask: bool, of the weight's shape, True at one element at least.
+        values: float32 or int8 `[n]`, where the mask is True, in row-major order.
+    """
+
+    mask: np.ndarray
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, weight: np.ndarray) -> SparseWeight:
+        """Without the zeros of a weight, float32 or int8 of at least one element; a negative zero is a value."""
+        bits = weight.view(np.uint32) if weight.dtype == np.float32 else weight
+        mask = bits != 0
+        if not mask.any():
+            mask.reshape(-1)[0] = True  # no program holds an array of nothing
+        return cls(mask, weight[mask])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.mask.shape
+
+    @property
+    def nbytes(self) -> int:
+        return stream_bytes(self.mask.size, 1) + self.values.nbytes
+
+    @property
+    def float_bytes(self) -> int:
+        return self.mask.size * self.values.itemsize
+
+    def __str__(self) -> str:
+        return f"a bitmask, {self.values.size:,} of {self.mask.size:,} weights in {self.values.dtype}"
+
+    def decode(self) -> np.ndarray:
+        """Of the dtype of the values."""
+        weight = np.zeros(self.shape, self.values.dtype)
+        weight[self.mask] = self.values
+        return weight
+
+    def moved(self, movement: Movement) -> SparseWeight:
+        mask, weight = movement(self.mask), movement(self.decode())
+        return SparseWeight(mask, weight[mask])

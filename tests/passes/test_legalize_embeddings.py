@@ -15,8 +15,9 @@ from edgecompile.storage.operators import decode, is_decode
 from edgecompile.storage.stored_weight import StoredWeight
 from tests.storage.weights import one_of_each, table, uniform
 
+SPARSE = "sparse"  # its rows cannot be decoded alone
 WEIGHTS = {
-    **one_of_each(),
+    **{name: weight for name, weight in one_of_each().items() if name != SPARSE},
     "odd rows of 4 bits": uniform((7, 5), (7, 1), 4),
     "odd rows of 3 bits": uniform((7, 5), (7, 1), 3),
     "groups in a row": uniform((5, 6), (5, 2), 8),
@@ -68,3 +69,10 @@ def test_columns_are_taken_of_the_decoded_table() -> None:
     module = DecodeWeights()(module, [])
     assert any(AT_LOAD in (function.attrs or {}) for _, function in module.functions_items())
     np.testing.assert_array_equal(run(module, ROWS), weight.decode()[:, ROWS.clip(0, 5)])
+
+
+def test_a_sparse_table_is_decoded_whole() -> None:
+    weight = one_of_each()[SPARSE]
+    module = lowered(weight, "int64")
+    assert holds_decode(module)
+    np.testing.assert_array_equal(run(DecodeWeights()(module, []), ROWS), weight.decode()[ROWS.clip(0, 5)])

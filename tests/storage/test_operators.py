@@ -10,7 +10,7 @@ from tvm import relax
 from edgecompile.decision import Decision
 from edgecompile.passes.decode_weights import DecodeWeights
 from edgecompile.plan.static_program import AT_LOAD
-from edgecompile.storage.operators import DECODE, decode, is_decode, stored_weight
+from edgecompile.storage.operators import DECODE, decode, is_decode, register, stored_weight
 from edgecompile.storage.stored_weight import CodedWeight, StoredWeight
 from tests.storage.weights import one_of_each, uniform
 
@@ -115,3 +115,44 @@ def test_a_short_table_is_refused() -> None:
     short = relax.const(np.zeros(15, np.float32))
     with pytest.raises(ValueError, match="does not fit"):
         relax.BlockBuilder().normalize(relax.Call(call.op, [*call.args[:2], short], call.attrs))
+
+
+def sparse_call(mask: np.ndarray, values: np.ndarray, shape: list[int], **others: int) -> relax.Call:
+    register()
+    attributes = tvm.ir.make_node("ir.DictAttrs", method="sparse", shape=shape, **others)
+    return relax.Call(tvm.ir.Op.get(DECODE), [relax.const(mask), relax.const(values)], attributes)
+
+
+MASK = np.array([0b0101, 1], np.uint8)  # of the ten weights the first, the third and the ninth
+
+
+def test_a_bitmask_counts_from_the_lowest_bit() -> None:
+    call = relax.BlockBuilder().normalize(sparse_call(MASK, np.array([1, 2, 3], np.int8), [2, 5]))
+    np.testing.assert_array_equal(stored_weight(call).decode(), [[1, 0, 2, 0, 0], [0, 0, 0, 3, 0]])
+    assert str(call.ty.dtype) == "int8"
+
+
+@pytest.mark.parametrize(
+    ("mask", "values", "shape", "message"),
+    [
+        (MASK, np.ones(2, np.float32), [2, 5], "a bitmask of 3 ones does not fit"),
+        (MASK, np.ones(4, np.float32), [2, 5], "a bitmask of 3 ones does not fit"),
+        (MASK, np.ones((3, 1), np.float32), [2, 5], "a bitmask of 3 ones does not fit"),
+        (MASK[:1], np.ones(2, np.float32), [2, 5], "another number of bytes"),
+        (MASK, np.ones(3, np.float32), [1 << 40, 5], "another number of bytes"),
+        (MASK, np.ones(3, np.float32), [-2, -5], "takes uint8 and float32 or int8"),
+        (np.zeros(2, np.uint8), np.ones(1, np.float32), [2, 5], "0 ones"),
+        (MASK, np.ones(3, np.int32), [2, 5], "takes uint8 and float32 or int8"),
+        (MASK.astype(np.int8), np.ones(3, np.float32), [2, 5], "takes uint8 and float32 or int8"),
+    ],
+)
+def test_a_bitmask_that_does_not_fit_is_refused(
+    mask: np.ndarray, values: np.ndarray, shape: list[int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        relax.BlockBuilder().normalize(sparse_call(mask, values, shape))
+
+
+def test_a_bitmask_has_one_bit_for_each_weight() -> None:
+    with pytest.raises(ValueError, match="needs a method"):
+        relax.BlockBuilder().normalize(sparse_call(MASK, np.ones(3, np.float32), [2, 5], bits=1))

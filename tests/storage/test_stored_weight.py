@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from edgecompile.storage.stored_weight import CodedWeight, StoredWeight
+from edgecompile.storage.stored_weight import CodedWeight, SparseWeight, StoredWeight
 from tests.storage.weights import one_of_each, table, uniform
 
 WEIGHTS = one_of_each()
@@ -71,3 +71,23 @@ def test_scales_stay_as_few_as_they_were() -> None:
     assert scales(uniform(shape, (1, 1, 1, 1), 8)) == (1, 1, 1, 1, 1)
     assert scales(table(shape, (1, 1, 1, 1), 4, has_zero=True)) == (1, 1, 1, 1, 1)
     assert scales(table(shape, (1, 1, 1, 1), 4, has_zero=False)) == (2, 1, 1, 1, 2)
+
+
+def test_a_sparse_weight_keeps_every_bit() -> None:
+    """The least number, a negative zero, and what is no number."""
+    weight = np.array([[0, 1e-45, -0.0], [np.nan, 0, -np.inf]], np.float32)
+    sparse = SparseWeight.of(weight)
+    np.testing.assert_array_equal(sparse.decode().view(np.uint32), weight.view(np.uint32))
+    assert sparse.nbytes == 1 + 4 * 4 and sparse.float_bytes == 24
+    padded = sparse.moved(lambda array: np.pad(array.T, ((0, 1), (0, 0))))
+    np.testing.assert_array_equal(padded.decode(), np.pad(weight.T, ((0, 1), (0, 0))))
+    assert padded.values.size == 4
+
+
+def test_a_sparse_weight_of_zeros_and_of_integers() -> None:
+    zeros = SparseWeight.of(np.zeros((3, 5), np.float32))
+    assert zeros.values.tolist() == [0.0] and not zeros.decode().any()
+    integers = np.array([[0, -128, 0, 127]], np.int8)
+    sparse = SparseWeight.of(integers)
+    np.testing.assert_array_equal(sparse.decode(), integers)
+    assert sparse.decode().dtype == np.int8 and sparse.nbytes == 3 and sparse.float_bytes == 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 
-from edgecompile.storage.stored_weight import CodedWeight, HalfWeight, StoredWeight
+from edgecompile.storage.stored_weight import CodedWeight, HalfWeight, SparseWeight, StoredWeight
 
 
 def uniform(
@@ -39,6 +39,14 @@ def half(shape: tuple[int, ...], dtype: str) -> HalfWeight:
     return HalfWeight(values.astype(np.float16 if dtype == "float16" else ml_dtypes.bfloat16))
 
 
+def sparse(shape: tuple[int, ...], share: float) -> SparseWeight:
+    """Random float32, a share of them zero; the first one a negative zero, which is kept."""
+    random = np.random.default_rng(0)
+    values = np.where(random.random(shape) < share, 0, random.standard_normal(shape)).astype(np.float32)
+    values.reshape(-1)[:1] = -0.0
+    return SparseWeight.of(values)
+
+
 def one_of_each() -> dict[str, StoredWeight]:
     """By a name: shapes [6, 4, 3, 3], the blocks of every granularity, codes that cross bytes and that do not."""
     shape = (6, 4, 3, 3)
@@ -51,4 +59,5 @@ def one_of_each() -> dict[str, StoredWeight]:
         "codebook of five bits": table(shape, (1, 1, 1, 1), 5, has_zero=True),
         "float16": half(shape, "float16"),
         "bfloat16": half(shape, "bfloat16"),
+        "sparse": sparse(shape, 0.7),
     }

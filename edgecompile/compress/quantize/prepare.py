@@ -25,6 +25,7 @@ from edgecompile.decision import Decision
 from edgecompile.errors import InvalidInputError
 from edgecompile.frontend.model import Model
 from edgecompile.passes.simplify_model import simplify_model
+from edgecompile.storage.insert_weights import sparse_layers, with_dense_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +61,8 @@ def prepare(
         InvalidInputError: neither data nor a table where some layer is static, or a table where the recipe needs data.
         InvalidCalibrationError: see `calibrate` and `load_table`.
     """
-    simplified = simplify_model(model)
+    sparse = sparse_layers(model.module)
+    simplified = simplify_model(dataclasses.replace(model, module=with_dense_weights(model.module)))
     layers = quantizable_layers(simplified)
     schemes = {name: found for name, found in resolve(step, layers).items() if not found.skip}
     with_weights = (*WEIGHTED_OPERATORS, *EMBEDDING_OPERATORS)
@@ -73,7 +75,11 @@ def prepare(
     }
     stored = {name: layer for name, layer in schemes.items() if name in weighted and name not in computing}
     integer = _integer_rows(layers, schemes)
-    decisions: list[Decision] = []
+    decisions = [
+        Decision("StoreWeights", name, False, "its zeros are stored too, in as many bits as its other weights")
+        for name in stored
+        if name in sparse and stored[name].weights.dtype != "none"
+    ]
     equalized = _equalized(simplified, products | stored, decisions)
     replay = _samples(model, products | stored, data, samples, table, decisions, keep)
     scaled = _smoothed(equalized, products, replay, progress, decisions)
@@ -82,7 +88,7 @@ def prepare(
         rounded = {**_rounded(runs, products, progress, decisions), **_two_activations(products, batched)}
         constant = {name: stored[name] for name in stored if name in with_constants}
         integers = _rounded_by_data(runs, constant, progress, decisions)
-        ready = Prepared(scaled, rounded, stored, integer, integers, ranges, {}, (), decisions)
+        ready = Prepared(scaled, rounded, stored, integer, integers, ranges, {}, (), decisions, sparse)
         corrections = _corrections(runs, products | stored, ready, progress, decisions)
     return dataclasses.replace(ready, corrections=corrections, samples=_first_samples(replay, data, keep))
 

@@ -46,6 +46,7 @@ class Prepared:
         corrections: what is added to the results of layers, `[channels]` along theirs; see `bias_corrections`.
         samples: the first of the calibration data; none where a table was given.
         decisions: that were taken on the way here.
+        sparse: the layers whose weights were stored without their zeros; what stays float is stored so again.
     """
 
     model: Model
@@ -57,6 +58,7 @@ class Prepared:
     corrections: Mapping[str, np.ndarray]
     samples: Sequence[Mapping[str, np.ndarray]]
     decisions: Sequence[Decision]
+    sparse: frozenset[str] = frozenset()
 
     @property
     def layers(self) -> frozenset[str]:
@@ -68,6 +70,7 @@ class Prepared:
         from edgecompile.compress.quantize.improve.correct_bias import with_corrections
         from edgecompile.compress.quantize.insert import insert_quantization
         from edgecompile.compress.quantize.storage.store_weights import store_weights
+        from edgecompile.storage.insert_weights import with_sparse_weights
 
         module = self.model.module
         found: list[Decision] = []
@@ -78,6 +81,7 @@ class Prepared:
         stored = {name: scheme for name, scheme in self.stored.items() if name in layers}
         if stored:
             module = store_weights(module, stored, found, integers=self.integers)
+        module = with_sparse_weights(module, self.sparse)
         kept = {decision.subject for decision in found if decision.kept}
         corrections = {name: vector for name, vector in self.corrections.items() if name in kept & set(layers)}
         return Inserted(with_corrections(module, corrections), tuple(found))

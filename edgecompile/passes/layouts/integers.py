@@ -196,8 +196,11 @@ def _convolution(
 
 def _product(call: relax.Call, offer: Implementation, workshop: Workshop) -> relax.Expr:
     weight = np.ascontiguousarray(call.args[1].value.numpy().T[:, :, None, None])
-    constants = [relax.const(array, str(array.dtype)) for array in offer.pack(weight)]
-    return workshop.template(offer.name.split()[0], offer.compute, [workshop.read(call.args[0], PLAIN), *constants])
+    packed, *others = offer.pack(weight)
+    first = workshop.moved_integers(weight, packed)
+    constants = [relax.const(array, str(array.dtype)) for array in others]
+    x = workshop.read(call.args[0], PLAIN)
+    return workshop.template(offer.name.split()[0], offer.compute, [x, first, *constants])
 
 
 def _batched(call: relax.Call, offer: Implementation, workshop: Workshop) -> relax.Expr:

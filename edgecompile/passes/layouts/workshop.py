@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tvm
 from tvm import relax
 from tvm_ffi.structural import structural_mutate
@@ -15,11 +16,12 @@ from edgecompile.passes.layouts.blocked_tensors import blocked_shape, from_block
 from edgecompile.passes.layouts.tensor_shapes import blockable_shape
 from edgecompile.passes.layouts.way import PLAIN, Layout
 from edgecompile.plan.static_program import AT_LOAD
+from edgecompile.storage.insert_weights import pays
 from edgecompile.storage.kept import keep
 from edgecompile.storage.operators import decode, is_decode, stored_weight
+from edgecompile.storage.stored_weight import SparseWeight
 
 if TYPE_CHECKING:
-    import numpy as np
     from tvm import te
 
     from edgecompile.implementation import Implementation, PackingAtLoad
@@ -114,15 +116,28 @@ class Workshop:
         """
         if offer.at_load is None:
             packed, *others = offer.pack(weight)
-            first = _constant(packed)
+            first = self.moved_integers(weight, packed)
         else:
             others = [*offer.at_load.others(weight)]
-            kept = self.emit(keep(offer.at_load.move(weight)), f"{self.layer}_stored")
+            moved = offer.at_load.move(weight)
+            kept = self.moved_integers(weight, moved)
+            if not isinstance(kept, relax.Var):
+                kept = self.emit(keep(moved), f"{self.layer}_stored")
             first = self._packed_at_load(kept, offer.at_load)
         start, *rest = others
         biased = start.copy()
         biased[..., : bias.size] += bias
         return first, [_constant(array) for array in (biased, *rest)]
+
+    def moved_integers(self, weight: np.ndarray, moved: np.ndarray) -> relax.Expr:
+        """An array that has the elements of an integer weight, in other places or others computed of them.
+
+        Returns:
+            A constant; where most elements of an int8 weight are zero, what is decoded of the others at load.
+        """
+        if weight.dtype != np.int8 or moved.dtype != np.int8 or not pays(SparseWeight.of(weight)):
+            return _constant(moved)
+        return self.emit(decode(SparseWeight.of(moved)), f"{self.layer}_stored")
 
     def _packed_at_load(self, weight: relax.Var, packing: PackingAtLoad) -> relax.Var:
         arguments = [weight, *map(_constant, packing.tables)]

@@ -93,8 +93,7 @@ def choose(rows: int, weight: StoredWeight, facts: CpuFacts) -> StoredConfig | N
         if weight.values.dtype.name == "float16" and not _widens_float16(facts):
             return None
     else:
-        assert isinstance(weight, CodedWeight)
-        if weight.zero_point is None or weight.bits not in (HALF_BYTE, _BYTE):
+        if not isinstance(weight, CodedWeight) or weight.zero_point is None or weight.bits not in (HALF_BYTE, _BYTE):
             return None
         bits, run = weight.bits, inner // weight.scale.shape[0]
         zero = int(weight.zero_point.reshape(-1)[0]) if weight.zero_point.size == 1 else None

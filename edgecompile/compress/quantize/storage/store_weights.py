@@ -9,10 +9,9 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from edgecompile.compress.quantize.quantizable import EMBEDDING_OPERATORS
 from edgecompile.compress.quantize.storage.encode import encode
 from edgecompile.decision import Decision
-from edgecompile.storage.operators import decode
+from edgecompile.storage.insert_weights import insert_weights, weight_position
 
 if TYPE_CHECKING:
     from edgecompile.compress.quantize.scheme import LayerScheme
@@ -43,31 +42,14 @@ def store_weights(
     Raises:
         InvalidRecipeError: see `encode`.
     """
-    main = module["main"]
-    blocks = []
-    for block in main.body.blocks:
-        bindings: list[relax.Binding] = []
-        for binding in block.bindings:
-            name = binding.var.name
-            scheme = schemes.get(name)
-            made = None if scheme is None else _stored(binding, scheme, decisions, progress, (integers or {}).get(name))
-            if made is None:
-                bindings.append(binding)
-                continue
-            kind = relax.DataflowVar if isinstance(block, relax.DataflowBlock) else relax.Var
-            variable = kind(f"{name}_weight", made.ty)
-            bindings.append(relax.VarBinding(variable, made))
-            call = binding.value
-            arguments = list(call.args)
-            arguments[_position(call)] = variable
-            changed = relax.Call(call.op, arguments, call.attrs, call.ty_args, ret_ty=call.ty)
-            bindings.append(relax.VarBinding(binding.var, changed))
-        blocks.append(type(block)(bindings))
-    body = relax.SeqExpr(blocks, main.body.body)
-    result = tvm.IRModule(dict(module.functions_items()), attrs=module.attrs)
-    function = relax.Function(main.params, relax.BlockBuilder().normalize(body), main.ret_ty, main.is_pure, main.attrs)
-    result[module.get_global_var("main")] = function
-    return result
+    found: dict[str, StoredWeight] = {}
+    for binding in (binding for block in module["main"].body.blocks for binding in block.bindings):
+        name = binding.var.name
+        if name in schemes:
+            stored = _stored(binding, schemes[name], decisions, progress, (integers or {}).get(name))
+            if stored is not None:
+                found[name] = stored
+    return insert_weights(module, found)
 
 
 def _stored(
@@ -76,10 +58,10 @@ def _stored(
     decisions: list[Decision],
     progress: Callable[[str], None],
     integers: IntegerWeight | None,
-) -> relax.Call | None:
-    """The call that stands for the layer's stored weight; None where the weight stays as it is."""
+) -> StoredWeight | None:
+    """The layer's stored weight; None where the weight stays as it is."""
     name, call = binding.var.name, binding.value
-    weight = call.args[_position(call)]
+    weight = call.args[weight_position(call)]
     reason = _why_not(weight, scheme)
     if reason:
         decisions.append(Decision(STEP, name, False, reason))
@@ -88,12 +70,7 @@ def _stored(
     array = weight.value.numpy()
     stored = encode(name, str(call.op.name).removeprefix("relax."), array, scheme, integers)
     decisions.append(Decision(STEP, name, True, _describe(array, stored, scheme)))
-    return decode(stored)
-
-
-def _position(call: relax.Call) -> int:
-    """Of the weight among a layer's arguments."""
-    return 0 if str(call.op.name).removeprefix("relax.") in EMBEDDING_OPERATORS else 1
+    return stored
 
 
 def _why_not(weight: relax.Expr, scheme: LayerScheme) -> str:
