@@ -113,7 +113,7 @@ def compress(
     for step in parsed.steps:
         if progress:
             progress(step.kind)
-        if not KINDS[step.kind].takes_sparse:
+        if KINDS[step.kind].stage == "shape":
             _refuse_sparse(model, step)
         function: StepFunction = imported(KINDS[step.kind].function)
         result = function(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from edgecompile.compress.quantize.improve.runs import Runs
-from edgecompile.compress.quantize.replay import Replay
+from edgecompile.compress.samples.replay import Replay
 from edgecompile.compress.sparsify.layer import SparseLayer
 from edgecompile.errors import InvalidInputError
 from edgecompile.frontend.model import Model

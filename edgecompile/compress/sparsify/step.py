@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgecompile.compress.quantize.quantizable import quantizable_layers
-from edgecompile.compress.quantize.replay import Replay
+from edgecompile.compress.samples.replay import Replay
 from edgecompile.compress.sparsify.importance import magnitudes, weighed_magnitudes
 from edgecompile.compress.sparsify.layer import SparseLayer, read_layer
 from edgecompile.compress.sparsify.masks import keep_globally, keep_pattern, keep_share

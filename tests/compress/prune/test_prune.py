@@ -101,7 +101,7 @@ def wrong(recipe: str, data: Sequence[np.ndarray] | None = None) -> str:
 
 
 def test_shapes_come_before_bits() -> None:
-    assert "'prune' changes the shapes of weights, which 'quantize' before it" in wrong("int8+prune,ratio=0.5")
+    assert "'prune' has to come before 'quantize'" in wrong("int8+prune,ratio=0.5")
 
 
 def test_wrong_recipes() -> None:
