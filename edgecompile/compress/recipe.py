@@ -97,8 +97,8 @@ def _check_order(steps: Sequence[Step], describe_place: Callable[[Place], str]) 
         before, after = (STAGES.index(KINDS[found.kind].stage) for found in (step, following))
         if after < before:
             raise InvalidRecipeError(
-                f"{describe_place(('steps', index))}: {following.kind!r} has to come before {step.kind!r}: what changes "
-                f"shapes comes first, then zeros, then bits"
+                f"{describe_place(('steps', index))}: {following.kind!r} has to come before {step.kind!r}: first "
+                f"what changes shapes, then zeros, then bits"
             )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from edgecompile.compress.quantize.improve.runs import Runs
+from edgecompile.compress.activations.runs import Runs
 from edgecompile.compress.samples.replay import Replay
 from edgecompile.compress.sparsify.layer import SparseLayer
 from edgecompile.errors import InvalidInputError

@@ -166,12 +166,12 @@ def test_factors_are_quantized_by_a_later_step() -> None:
     assert [step.kind for step in small.history] == ["lowrank", "quantize"]
     kept = {decision.subject for decision in small.history[-1].decisions if decision.kept}
     assert {"first_u", "first_core", "first"} <= kept
-    with pytest.raises(InvalidRecipeError, match=r"needs a model of float32, found quantize .*: put it before"):
+    with pytest.raises(InvalidRecipeError, match=r"'lowrank' has to come before 'quantize'"):
         compress("int8+lowrank,params=0.5", DATA)
-    with pytest.raises(
-        InvalidRecipeError, match=r"needs a model of float32, found edgecompile.decode .*: put it before"
-    ):
-        compress("w4+lowrank,params=0.5")
+    for recipe, found in (("int8", "quantize"), ("w4", "edgecompile.decode")):
+        quantized = compress(recipe, DATA)
+        with pytest.raises(InvalidRecipeError, match=rf"needs a model of float32, found {found} .*: put it before"):
+            ec.compress(quantized, "lowrank,params=0.5")
 
 
 def test_preview() -> None:

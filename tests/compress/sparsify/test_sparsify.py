@@ -198,10 +198,15 @@ def test_twice_and_some_layers_in_integers() -> None:
 
 def test_the_order_of_steps() -> None:
     """What changes shapes comes first, integers last."""
+    for recipe in ("sparse,sparsity=0.5+depth,blocks=1", "int8+sparse,sparsity=0.5"):
+        with pytest.raises(InvalidRecipeError, match="has to come before"):
+            ec.compress(two_products(), recipe, [normal(2, 4)])
+    sparse = ec.compress(two_products(), "sparse,sparsity=0.5")
     with pytest.raises(InvalidRecipeError, match=r"'depth' needs whole weights, found those of 2 .* before 'sparse'"):
-        ec.compress(two_products(), "sparse,sparsity=0.5+depth,blocks=1")
+        ec.compress(sparse, "depth,blocks=1")
+    quantized = ec.compress(two_products(), "int8", [normal(2, 4)])
     with pytest.raises(InvalidRecipeError, match=r"sparsify needs a float model, found .* let it come first"):
-        ec.compress(two_products(), "int8+sparse,sparsity=0.5", [normal(2, 4)])
+        ec.compress(quantized, "sparse,sparsity=0.5")
 
 
 def test_other_storage_takes_the_place_of_a_bitmask() -> None:
