@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -56,7 +57,7 @@ class Recipe(Strict):
             return source
         if isinstance(source, Mapping):
             return _from_data(dict(source), lambda place: f"the recipe, at {spell(place)}")
-        if isinstance(source, os.PathLike) or (isinstance(source, str) and source.lower().endswith(_SUFFIXES)):
+        if isinstance(source, os.PathLike) or (isinstance(source, str) and _is_path(source)):
             return _from_file(Path(source))
         if not isinstance(source, str):
             raise InvalidRecipeError(f"a recipe is a path, a name, a dict or a Recipe, not a {type(source).__name__}")
@@ -65,6 +66,13 @@ class Recipe(Strict):
     def to_data(self) -> dict[str, Any]:
         """What a file would hold, as dicts, lists, strings and numbers; `parse` makes an equal recipe of it."""
         return {"steps": [step.to_data() for step in self.steps]}
+
+
+def _is_path(text: str) -> bool:
+    """True for what ends as a file's name does, unless that is an option's value: `prune,sensitivity=found.json`."""
+    first = re.split(r"[,+]", text, maxsplit=1)[0].strip()
+    named = any(first in kind.model.names for kind in KINDS.values()) and first != text.strip()
+    return text.lower().endswith(_SUFFIXES) and not named
 
 
 def _from_file(path: Path) -> Recipe:

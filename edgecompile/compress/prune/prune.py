@@ -21,6 +21,7 @@ from edgecompile.compress.prune.rewrite import kept_without, remove
 from edgecompile.compress.prune.selection import Budget, Selection, select
 from edgecompile.compress.prune.selection.latency import select_for_latency
 from edgecompile.compress.prune.selection.rounding import vector_multiple
+from edgecompile.compress.prune.sensitivity.tolerated import tolerated_ratios
 from edgecompile.compress.samples.replay import Replay
 from edgecompile.decision import Decision
 from edgecompile.errors import InvalidInputError
@@ -138,7 +139,10 @@ def _removed(
     """The channels that go, and what was measured for it."""
     progress(f"importance by {step.importance}")
     found = scores([entry.group for entry in resolved if not entry.rule.skip], step.importance, evidence)
+    round_to = vector_multiple(device) if step.round_to == "auto" else step.round_to
     ratios = {entry.group.name: 0.0 if entry.rule.skip else entry.rule.ratio for entry in resolved}
+    tolerated = tolerated_ratios(model, step, groups, round_to)
+    ratios = {name: tolerated.get(name) if ratio is None else ratio for name, ratio in ratios.items()}
     budget = Budget(*step.budget) if step.budget is not None else None  # type: ignore[arg-type]  # names of BUDGETS
     how = Selection(
         method=step.method,
@@ -146,7 +150,7 @@ def _removed(
         budget=budget,
         ratios={name: ratio for name, ratio in ratios.items() if ratio is not None},
         most=step.most,
-        round_to=vector_multiple(device) if step.round_to == "auto" else step.round_to,
+        round_to=round_to,
     )
     costs = Costs(model.module, groups)
     if budget is None or budget.kind != "latency":

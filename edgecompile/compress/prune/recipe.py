@@ -54,10 +54,13 @@ class PruneStep(Step):
     Attributes:
         ratio: of the channels that go: of each group where the selection is uniform, else of all groups together.
         macs, params, bytes, latency: what stays of the model's multiply-accumulates, parameters, bytes of weights, or
-            milliseconds on the target, from 0 to 1. At most one of these five.
+            milliseconds on the target, from 0 to 1. At most one of these five, or a sensitivity.
         selection: "uniform" takes the same share of each group, "global" the least important channels of the model,
             "isomorphic" the least important among layers with the same structure, so many of each structure; "auto" is
             "uniform" for a ratio and "global" for all else.
+        sensitivity: a file of `analyze`: of each group so much goes that the metric falls by no more than `drop` where
+            that group alone is pruned; in place of a ratio or budget.
+        drop: see there.
         importance: the criterion by which channels are compared.
         round_to: what stays of a group becomes a multiple of it; "auto" is what the target's vectors take.
         most: of a group that may go.
@@ -78,6 +81,8 @@ class PruneStep(Step):
     bytes: Share | None = None
     latency: Share | None = None
     selection: Literal["auto", "uniform", "global", "isomorphic"] = "auto"
+    sensitivity: Annotated[str, Field(min_length=1)] | None = None
+    drop: Annotated[float, Field(ge=0)] = 0.01
     importance: Criterion = "l2"
     round_to: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
     most: Share = 0.9
@@ -117,12 +122,13 @@ class PruneStep(Step):
 
     @model_validator(mode="after")
     def _check(self) -> PruneStep:
-        given = [name for name in ("ratio", *BUDGETS) if getattr(self, name) is not None]
+        amounts = ("ratio", *BUDGETS, "sensitivity")
+        given = [name for name in amounts if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"needed one of ratio, {', '.join(BUDGETS)}, found {' and '.join(given)}")
+            raise ValueError(f"needed one of {', '.join(amounts)}, found {' and '.join(given)}")
         rules = [self.default, *self.operators.values(), *self.layers.values()]
         if not given and all(rule.ratio is None for rule in rules):
-            raise ValueError(f"needed one of ratio, {', '.join(BUDGETS)}, or rules with a ratio, found none")
+            raise ValueError(f"needed one of {', '.join(amounts)}, or rules with a ratio, found none")
         for operator in self.operators:
             if operator not in _PRODUCERS:
                 raise ValueError(unknown("operator", operator, _PRODUCERS))
@@ -131,6 +137,8 @@ class PruneStep(Step):
 
 _OPTIONS = {
     **dict.fromkeys(("ratio", *BUDGETS), "0.5"),
+    "sensitivity": "FILE.json",
+    "drop": "0.01",
     "selection": "global",
     "importance": "l2",
     "round_to": "8",

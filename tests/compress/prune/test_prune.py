@@ -11,6 +11,7 @@ import pytest
 
 import edgecompile as ec
 from edgecompile.compress.driver import Predict
+from edgecompile.compress.sensitivity.analyze import analyze
 from edgecompile.errors import InvalidInputError, InvalidRecipeError
 from edgecompile.zoo import digits
 
@@ -85,6 +86,21 @@ def test_the_report_shows_what_stayed(tmp_path: Path) -> None:
         assert f"| {group.name} | {group.channels} |" in table
     assert f"| {small.macs / digits_resnet().macs:.3f} |" in table
     assert (tmp_path / "channels.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_file_of_sensitivities_decides(tmp_path: Path) -> None:
+    model = digits_resnet()
+    path = tmp_path / "sensitivity.json"
+    found = analyze(model, "prune,ratio=0.5", CALIBRATION, eval=accuracy, out=path, levels=[0.25])
+    small = ec.compress(model, f"prune,sensitivity={path},drop=0.01,round_to=1")
+    for group in ec.groups(model):
+        drop = found.drop(found.layers[group.name][0.25])
+        left = next(other.channels for other in ec.groups(small) if other.name == group.name)
+        assert (left == round(0.75 * group.channels)) == (drop <= 0.01)
+    with pytest.raises(InvalidInputError, match="of another model"):
+        ec.compress(small, f"prune,sensitivity={path}")
+    with pytest.raises(InvalidInputError, match="there is no file of sensitivities"):
+        ec.compress(model, "prune,sensitivity=nothing.json")
 
 
 def test_steps_compose() -> None:
