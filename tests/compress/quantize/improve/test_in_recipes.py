@@ -12,9 +12,9 @@ import tvm
 from tvm import relax
 
 import edgecompile as ec
-from edgecompile.compress.quantize import replay
 from edgecompile.compress.quantize.improve.choose_weights import STEP as ROUNDING
 from edgecompile.compress.quantize.improve.correct_bias import STEP as CORRECTION
+from edgecompile.compress.samples import replay
 from edgecompile.errors import InvalidCalibrationError, InvalidInputError
 from edgecompile.frontend.model import Model
 from edgecompile.integer.reference import run_reference
