@@ -53,10 +53,10 @@ def command(
     left of the model's. Options follow a comma, further steps a plus sign.
     Layers are named as `edgecompile inspect MODEL` shows them, channels that go together by `inspect MODEL --groups`.
 
-    With --eval or --report what a step made is timed beside what was there before, and a step, or a layer of int8 and
-    lowrank, stays undone where it is neither faster nor smaller, or where the metric would fall by more than
-    --max-drop. Where nothing pays, the model is written as it was, and a line says so. For a target that cannot run
-    here, cycles are estimated.
+    With --eval or --report what prune, lowrank and int8 made is timed beside what was there before, and a step, or a
+    layer of int8 and lowrank, stays undone where it is neither faster nor smaller, or where the metric would fall by
+    more than --max-drop. Where nothing pays, the model is written as it was, and a line says so. For a target that
+    cannot run here, cycles are estimated. depth and sparse are not judged.
 
     \b
     Examples:

@@ -12,6 +12,16 @@ Options = Sequence[tuple[str, str | None]]
 """What follows a built-in name: `calibration=kl` is ("calibration", "kl"), and `equalize` is ("equalize", None)."""
 
 
+def number_or_word(text: str) -> object:
+    """The value of an option: a whole number, a number, or the text as it is."""
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
+
+
 class Step(Strict):
     """What a compression step shall do, as data.
 

@@ -10,6 +10,7 @@ from tvm import relax
 from tvm_ffi.structural import structural_equal
 
 from edgecompile.compress.graph.edit import edited
+from edgecompile.compress.graph.uses import Uses
 
 
 @dataclass(frozen=True)
@@ -47,30 +48,21 @@ def without_blocks(module: tvm.IRModule, blocks: Collection[Block]) -> tvm.IRMod
 
 class _Search:
     def __init__(self, main: relax.Function) -> None:
-        self._bindings = list(main.body.blocks[0].bindings)
-        self._reads = {binding.var: relax.analysis.free_vars(binding.value) for binding in self._bindings}
-        self._readers: dict[relax.Var, list[relax.Var | None]] = {}
-        for variable, read in self._reads.items():
-            for other in read:
-                self._readers.setdefault(other, []).append(variable)
-        for variable in relax.analysis.free_vars(main.body.body):
-            self._readers.setdefault(variable, []).append(None)
+        self._uses = Uses(main)
 
     def blocks(self) -> Iterator[Block]:
-        for binding in self._bindings:
-            for skip, branch in self._sums(binding):
-                layers = self._only_for(binding.var, branch, skip)
+        for variable in self._uses.variables:
+            for skip, branch in self._sums(variable):
+                layers = self._only_for(variable, branch, skip)
                 if layers:
-                    yield Block(binding.var.name, skip.name, layers, binding.var, skip)
+                    yield Block(variable.name, skip.name, layers, variable, skip)
                     break
 
-    @staticmethod
-    def _sums(binding: relax.Binding) -> Iterator[tuple[relax.Var, relax.Var]]:
+    def _sums(self, variable: relax.Var) -> Iterator[tuple[relax.Var, relax.Var]]:
         """Both ways to see a sum of two tensors of one shape as x + f(x)."""
-        call = binding.value
-        if not isinstance(call, relax.Call) or getattr(call.op, "name", "") != "relax.add":
+        if self._uses.operator(variable) != "add":
             return
-        one, other = call.args
+        one, other = self._uses.known_call(variable).args
         if isinstance(one, relax.Var) and isinstance(other, relax.Var) and structural_equal(one.ty, other.ty):
             yield one, other
             yield other, one
@@ -79,15 +71,15 @@ class _Search:
         """What goes with a branch, if it reads the skipped tensor; else nothing."""
         goes: set[relax.Var] = {total}
         reads_skip = False
-        for binding in reversed(self._bindings):
-            variable = binding.var
+        skip_readers = set(self._uses.readers(skip))
+        for variable in reversed(self._uses.variables):
             if variable.same_as(skip):
                 break
-            readers = self._readers.get(variable, ())
+            readers = self._uses.readers(variable)
             if variable not in goes and readers and all(reader is not None and reader in goes for reader in readers):
                 goes.add(variable)
-                reads_skip |= any(read.same_as(skip) for read in self._reads[variable])
+                reads_skip |= variable in skip_readers
         goes.discard(total)
         if not reads_skip or branch not in goes:
             return ()
-        return tuple(binding.var.name for binding in self._bindings if binding.var in goes)
+        return tuple(variable.name for variable in self._uses.variables if variable in goes)

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from edgecompile.compress.step import Options, Step
+from edgecompile.compress.step import Options, Step, number_or_word
 from edgecompile.compress.strict import unknown
 from edgecompile.errors import InvalidRecipeError
 
@@ -49,7 +49,7 @@ class DepthStep(Step):
                 continue
             if key not in (*_BUDGETS, "reconstruct"):
                 raise InvalidRecipeError(unknown("option", key, [*_BUDGETS, "reconstruct", "keep"]))
-            data[key] = _number(text or "") if key in _BUDGETS else text
+            data[key] = number_or_word(text or "") if key in _BUDGETS else text
         return data | ({"keep": tuple(keep)} if keep else {})
 
     @model_validator(mode="after")
@@ -58,10 +58,3 @@ class DepthStep(Step):
         if len(given) != 1:
             raise ValueError(f"needed one of {', '.join(_BUDGETS)}, found {' and '.join(given) or 'none'}")
         return self
-
-
-def _number(text: str) -> object:
-    try:
-        return int(text) if text.isdecimal() else float(text)
-    except ValueError:
-        return text

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from edgecompile.compress.step import Options, Step
+from edgecompile.compress.step import Options, Step, number_or_word
 from edgecompile.compress.strict import Strict, unknown
 from edgecompile.errors import InvalidRecipeError
 
@@ -133,15 +133,15 @@ class LowRankStep(Step):
         data: dict[str, Any] = {"kind": "lowrank", "default": {}, "layers": {}}
         for key, text in options:
             if key in BUDGETS and text is not None:
-                data.setdefault("budget", {})[key] = _number(text)
+                data.setdefault("budget", {})[key] = number_or_word(text)
             elif key == "skip" and text:
                 data["layers"][text] = {"skip": True}
             elif key == "activations":
                 data["default"][key] = {None: True, "on": True, "off": False}.get(text, text)
             elif key == "rank" and text is not None and "x" in text:
-                data["default"][key] = [_number(part) for part in text.split("x")]
+                data["default"][key] = [number_or_word(part) for part in text.split("x")]
             elif key in ("method", *CRITERIA) and text is not None:
-                data["default"][key] = text if key == "method" else _number(text)
+                data["default"][key] = text if key == "method" else number_or_word(text)
             else:
                 raise InvalidRecipeError(unknown("option", key, [*BUDGETS, *CRITERIA, "method", "activations", "skip"]))
         return data
@@ -160,12 +160,3 @@ class LowRankStep(Step):
                 f"{given} of all layers leaves nothing to choose for the budget of {self.budget.what}; give one of them"
             )
         return self
-
-
-def _number(text: str) -> object:
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return text

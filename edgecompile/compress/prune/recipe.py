@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from edgecompile.compress.step import Options, Step
+from edgecompile.compress.step import Options, Step, number_or_word
 from edgecompile.compress.strict import Strict, unknown
 from edgecompile.errors import InvalidRecipeError
 
@@ -113,7 +113,7 @@ class PruneStep(Step):
             if key == "skip" and text:
                 layers[text] = {"skip": True}
             elif key in _OPTIONS and text is not None:
-                data[key] = _value(text)
+                data[key] = number_or_word(text)
             elif key in _OPTIONS:
                 raise InvalidRecipeError(f"the option {key!r} needs a value, such as {key}={_OPTIONS[key]}")
             else:
@@ -146,13 +146,3 @@ _OPTIONS = {
     "reconstruct": "least_squares",
     "seed": "0",
 }
-
-
-def _value(text: str) -> object:
-    """A number, or a word."""
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from edgecompile.compress.step import Options
+from edgecompile.compress.step import Options, number_or_word
 from edgecompile.compress.strict import unknown
 from edgecompile.errors import InvalidRecipeError
 
@@ -121,9 +121,4 @@ def _value(text: str) -> object:
     """A number, a switch, or a word."""
     if text in _WORDS:
         return _WORDS[text]
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return text
+    return number_or_word(text)

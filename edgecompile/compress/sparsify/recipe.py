@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from edgecompile.compress.quantize.quantizable import WEIGHTED_OPERATORS
-from edgecompile.compress.step import Options, Step
+from edgecompile.compress.step import Options, Step, number_or_word
 from edgecompile.compress.strict import Strict, unknown
 from edgecompile.errors import InvalidRecipeError
 
@@ -111,7 +111,7 @@ class SparsifyStep(Step):
             elif not text:
                 raise InvalidRecipeError(f"the option {key!r} needs a value, such as {key}={_OPTIONS[key]}")
             else:
-                data[key] = _number(text) if key == "sparsity" else text
+                data[key] = number_or_word(text) if key == "sparsity" else text
         return data | ({"layers": layers} if layers else {})
 
     @model_validator(mode="after")
@@ -135,10 +135,3 @@ class SparsifyStep(Step):
 
 
 _OPTIONS = {"sparsity": "0.8", "pattern": "2:4", "scope": "uniform", "importance": "wanda"}
-
-
-def _number(text: str) -> object:
-    try:
-        return float(text)
-    except ValueError:
-        return text

@@ -116,12 +116,3 @@ class _Search:
                 order = np.argsort(channel_of[labels[places]], kind="stable")
                 members[number].append(Member(axis, places[order].reshape(len(groups[number]), -1)))
         return members
-
-
-def places_of(found: Elements, labels: Sequence[int] | Elements) -> Elements | None:
-    """[channels, n]: where each label is among those of an axis; None where it is not."""
-    order = np.argsort(found, kind="stable")
-    low = np.searchsorted(found[order], labels, side="left")
-    high = np.searchsorted(found[order], labels, side="right")
-    count = int(high[0] - low[0])
-    return order[low[:, None] + np.arange(count)] if count else None

@@ -11,7 +11,6 @@ from tvm import relax
 
 from edgecompile.compress.activations.runs import Runs
 from edgecompile.compress.graph.uses import Uses
-from edgecompile.compress.prune.channels.find import places_of
 from edgecompile.compress.prune.channels.group import Group, Groups
 from edgecompile.compress.prune.channels.tensor import Elements
 from edgecompile.compress.prune.importance.criterion import Scores
@@ -143,7 +142,16 @@ def _seen(variable: relax.Var, group: Group, groups: Groups) -> Observed | None:
         return None
     [tensor] = groups.program.variables[variable]
     for axis in range(tensor.rank):
-        indices = places_of(groups.components.labels[tensor.elements(axis)], group.components)
+        indices = _places_of(groups.components.labels[tensor.elements(axis)], group.components)
         if indices is not None:
             return Observed(variable.name, axis, indices)
     return None
+
+
+def _places_of(found: Elements, labels: Elements) -> Elements | None:
+    """[channels, n]: where each label is among those of an axis; None where it is not."""
+    order = np.argsort(found, kind="stable")
+    low = np.searchsorted(found[order], labels, side="left")
+    high = np.searchsorted(found[order], labels, side="right")
+    count = int(high[0] - low[0])
+    return order[low[:, None] + np.arange(count)] if count else None
