@@ -54,6 +54,20 @@ class Bands:
         return math.ceil(self.units / self.size)
 
     @property
+    def tiles_of_one(self) -> int:
+        """Tiles of a band, which use the same panel one after the other."""
+        return self.size * (1 if self.problem.is_pointwise else self._tiles_per_line)
+
+    def turn(self, tile: Tile, band: Expr) -> Expr:
+        """The tile's number within its band."""
+        first, along = band * self.size, loops.index(tile.start) // self.rows
+        return along - first if tile.line is None else (tile.line - first) * self._tiles_per_line + along
+
+    @property
+    def _tiles_per_line(self) -> int:
+        return math.ceil(self.problem.out_width / self.rows)
+
+    @property
     def _pixels(self) -> int:
         return self.problem.height * self.problem.width
 

@@ -39,6 +39,7 @@ class WeightStream:
         tiles: of a run.
         steps: of a tile's reduction; each uses `step_elements` of the stretch.
         is_near: the stretch goes to the first-level cache, which holds two of them; to the second otherwise.
+        most_steps: between two requests: those of the innermost loop, which requests stand before.
     """
 
     weight: tirx.Buffer
@@ -46,6 +47,7 @@ class WeightStream:
     steps: int
     step_elements: int
     is_near: bool = True
+    most_steps: int = _MOST_STEPS
 
     @property
     def element_bytes(self) -> int:
@@ -61,7 +63,8 @@ class WeightStream:
     def strip(self) -> int:
         """Steps between two requests: a power of two."""
         lines_per_step = self.step_elements / self._line / self.tiles
-        return 1 << math.floor(math.log2(min(_MOST_STEPS, max(_FEWEST_STEPS, _MOST_LINES / lines_per_step))))
+        wanted = max(_FEWEST_STEPS, _MOST_LINES / lines_per_step)
+        return 1 << math.floor(math.log2(min(_MOST_STEPS, self.most_steps, wanted)))
 
     @property
     def lines(self) -> int:

@@ -47,13 +47,13 @@ class _Task:
 
     Attributes:
         image: of the batch.
-        first: the unit that its band begins with.
+        band: of pixels.
         panel: of output channels.
         chunk: of input channels; None where all are one chunk.
     """
 
     image: Expr
-    first: Expr
+    band: Expr
     panel: Expr
     chunk: Expr | None
 
@@ -113,27 +113,13 @@ class DirectConvolution:
     def _bands(self) -> Bands:
         return Bands(self.problem, self.config.rows, self._panels, self.config.pixels_outside, self.facts.num_cores)
 
-    @property
-    def _run(self) -> int:
-        """Tiles of a band, which use the same weights one after the other."""
-        return self._bands.size * (1 if self.problem.is_pointwise else self._tiles_per_line)
-
-    @property
-    def _tiles_per_line(self) -> int:
-        return math.ceil(self.problem.out_width / self.config.rows)
-
-    def _turn(self, task: _Task, tile: Tile) -> Expr:
-        """The tile's number within its band."""
-        along = loops.index(tile.start) // self.config.rows
-        return along - task.first if tile.line is None else (tile.line - task.first) * self._tiles_per_line + along
-
     def _chunks(self, image: Expr, band: Expr, panel: Expr) -> list[tirx.Stmt]:
         if self._chunk_count == 1:
             return self._one_band(image, band, panel, None)
         return [loops.serial(self._chunk_count, lambda chunk: self._one_band(image, band, panel, chunk), "chunk")]
 
     def _one_band(self, image: Expr, band: Expr, panel: Expr, chunk: Expr | None) -> list[tirx.Stmt]:
-        task = _Task(image, band * self._bands.size, panel, chunk)
+        task = _Task(image, band, panel, chunk)
         return self._bands.tiles(band, lambda tile: self._tile(task, tile))
 
     @property
@@ -184,7 +170,9 @@ class DirectConvolution:
         blocks, in_block = int(self.weight.shape[1]) // self._chunk_count, int(self.weight.shape[4])
         first = task.chunk * blocks if task.chunk is not None else loops.index(0)
         height, width = self.problem.kernel
-        stream = WeightStream(self.weight, self._run, blocks * height * width * in_block, self.config.panel)
+        stream = WeightStream(
+            self.weight, self._bands.tiles_of_one, blocks * height * width * in_block, self.config.panel
+        )
         next_panel = task.panel + 1 if self._chunks_outside else task.panel
         behind = [self._weight(next_panel), *stream.begin(first, 0 if self._chunks_outside else blocks)]
         at_border = self._tiles.touches_border(tile)  # there each column of the kernel has its own products
@@ -206,7 +194,7 @@ class DirectConvolution:
             if not stream.pays(self.facts):
                 return step.repeat(in_block, read, add)
             done = ((block * height + i) * width + j) * in_block
-            request = stream.requests(behind, self._turn(task, tile), done)
+            request = stream.requests(behind, self._bands.turn(tile, task.band), done)
             return step.repeat(in_block, read, add, stream.strip, request)
 
         def columns(block: Expr, i: Expr) -> list[tirx.Stmt]:

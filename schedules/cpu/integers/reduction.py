@@ -100,21 +100,29 @@ class IntegerReduction:
                 by_tap,
             )
         met = {row: place for row, place in pixels.items() if place is not None}
-        requests = self._requests() if self.operands.is_product else None
+        requests = self._requests(tap)
         return tap_products(self.operands.x, met, self.operands.dot, self.operands.config.neighbours, by_tap, requests)
 
-    def _requests(self) -> tuple[int, Callable[[Expr], list[tirx.Stmt]]] | None:
-        """What asks for the next panel's weights of a product while this one's are in use; None where it is no use."""
-        bands, steps = self.operands.bands, int(self.operands.weight.shape[4])
-        step_bytes = self.operands.config.vectors * self.operands.dot.lanes * self.operands.dot.group
-        is_near = 2 * steps * step_bytes <= self.operands.facts.l1d_bytes
-        stream = WeightStream(self.operands.weight, bands.size, steps, step_bytes, is_near)
-        if not stream.pays(self.operands.facts):
+    def _requests(self, tap: Tap) -> tuple[int, Callable[[Expr], list[tirx.Stmt]]] | None:
+        """What asks for the next panel's weights while this one's are in use; None where it is no use.
+
+        Where bands are outside, the panels of a convolution are all in the second-level cache after the first band.
+        """
+        operands, bands = self.operands, self.operands.bands
+        if operands.config.pixels_outside and not operands.is_product:
             return None
-        zero = loops.index(0)
-        block, i, j, group, ahead = stream.begin(zero, 1)
-        turn = loops.index(self.tile.start) // self.operands.config.rows - self.task.band * bands.size
-        return stream.strip, stream.requests([self.task.panel, block, i, j, group, zero, ahead], turn, zero)
+        blocks, height, width, groups = (int(extent) for extent in operands.weight.shape[1:5])
+        steps = blocks * height * width * groups
+        step_bytes = operands.config.vectors * operands.dot.lanes * operands.dot.group
+        is_near = 2 * steps * step_bytes <= operands.facts.l1d_bytes
+        stream = WeightStream(operands.weight, bands.tiles_of_one, steps, step_bytes, is_near, groups)
+        if not stream.pays(operands.facts):
+            return None
+        *behind, ahead = stream.begin(loops.index(0), blocks)
+        at = [self.task.panel, *behind, loops.index(0), ahead]
+        block, i, j = tap
+        done = ((block * height + i) * width + j) * groups
+        return stream.strip, stream.requests(at, bands.turn(self.tile, self.task.band), done)
 
     def _pairs(self, pixels: Mapping[int, Sequence[Expr] | None], j: Index) -> dict[int, Pair]:
         """By their first row, those of which at least one pixel is there."""

@@ -92,6 +92,21 @@ def test_products_ask_for_the_next_panel(name: str, fetch: str, columns: int) ->
     assert columns == 16 or max(share(loop, product) for loop in innermost_loops(text)) > 0.5
 
 
+@pytest.mark.parametrize(("name", "fetch"), [(VNNI, r"prefetcht1\s"), ("rpi5", r"prfm\s+pldl2keep")])
+@pytest.mark.parametrize("channels", [16, 512])
+def test_convolutions_ask_for_the_next_panel(name: str, fetch: str, channels: int) -> None:
+    """Where all weights are more than the second-level cache keeps."""
+    target = find_target(name)
+    problem = Convolution(1, channels, channels, 7, 7, (3, 3), (1, 1), (1, 1, 1, 1))
+    way = integer_way(problem, target, -3, 16)
+    packed = way.pack(np.zeros((channels, channels, 3, 3), np.int8))
+    shape = (1, channels // 16, 7, 7, 16)
+    text = assembly(way, [shape, *(array.shape for array in packed)], target, ["int8", "int8", "int32"])
+    assert bool(re.search(fetch, text)) == (channels == 512)
+    product = r"vpdpbusd\s.*zmm" if name == VNNI else r"sdot\s"
+    assert channels == 16 or max(share(loop, product) for loop in innermost_loops(text)) > 0.5
+
+
 @pytest.mark.parametrize("problem", [POINTWISE, SPATIAL], ids=str)
 def test_smmla(problem: Convolution) -> None:
     """Two neighbouring pixels of eight channels are one operand, most of which come in pairs; all loops stay loops."""
