@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.option("-r", "--recipe", required=True, metavar="R", help="A .yaml file, or built-in names with options.")
 @data_options
-@click.option("--max-drop", type=click.FloatRange(0), metavar="F", help="How far the metric may fall; needs --eval.")
+@click.option(
+    "--max-drop", type=click.FloatRange(0), metavar="F", help="How far the metric may fall, by all steps; needs --eval."
+)
 @click.option("-t", "--target", default="host", show_default=True, help="What --eval and --report measure for.")
 @click.option("--report", metavar="DIR", help="A folder for tables and plots of what was measured, and why.")
 @click.option("--dry-run", is_flag=True, help="Print what each layer would become, without data.")
@@ -53,10 +55,10 @@ def command(
     left of the model's. Options follow a comma, further steps a plus sign.
     Layers are named as `edgecompile inspect MODEL` shows them, channels that go together by `inspect MODEL --groups`.
 
-    With --eval or --report what prune, lowrank and int8 made is timed beside what was there before, and a step, or a
-    layer of int8 and lowrank, stays undone where it is neither faster nor smaller, or where the metric would fall by
-    more than --max-drop. Where nothing pays, the model is written as it was, and a line says so. For a target that
-    cannot run here, cycles are estimated. depth and sparse are not judged.
+    With --eval or --report what each step made is timed beside what was there before, and the step, or a layer of
+    int8 and lowrank, stays undone where it is neither faster nor smaller, or where the metric would fall by more than
+    what the steps before it left of --max-drop. Where nothing pays, the model is written as it was, and a line says
+    so. For a target that cannot run here, cycles are estimated.
 
     \b
     Examples:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from edgecompile.compress.kinds import KINDS, imported
@@ -37,12 +38,16 @@ class StepResult(NamedTuple):
     Attributes:
         figures: what was measured, see `CompressionStep.figures`.
         is_judged: True where measurements decided; the model may then be as it was.
+        sample: the inputs, by name, that are timed where the step is judged as a whole; the self-test's if empty.
+        plots: of its report, by file name: what draws a PNG.
     """
 
     model: Model
     decisions: Sequence[Decision]
     figures: Mapping[str, Mapping[str, float]] = {}
     is_judged: bool = False
+    sample: Mapping[str, np.ndarray] = {}
+    plots: Mapping[str, Callable[[], bytes]] = {}
 
 
 class StepFunction(Protocol):
@@ -89,7 +94,8 @@ def compress(
         table: a calibration table in JSON, used instead of data.
         eval: gives the metric of a function that computes the model; more is better. With it, or with `report`, what
             is neither faster nor smaller on the target is left as it was, and so is the whole model where nothing pays.
-        max_drop: by how much the metric may fall; what costs more is left as it was. Needs `eval`.
+        max_drop: by how much the metric may fall, by all steps together; what costs more is left as it was. Needs
+            `eval`.
         target: that the model is for, by name; only what is measured depends on it.
         report: a folder for tables and plots of what was measured; with sensitivities that are not measured again.
         progress: called with the name of each phase as it begins.
@@ -101,6 +107,7 @@ def compress(
     Raises:
         InvalidRecipeError: the recipe is wrong, does not fit the model, or changes nothing.
         InvalidInputError: options that do not go together, or data that do not fit the model.
+        OutputError, ToolchainError: the report cannot be written, or needs matplotlib.
     """
     parsed = Recipe.parse(recipe)
     if max_drop is not None and (eval is None or max_drop < 0 or math.isnan(max_drop)):
@@ -110,11 +117,21 @@ def compress(
         raise InvalidInputError(f"samples must be at least 1, found {samples}")
     if data is not None and table is not None:
         raise InvalidInputError("a calibration table takes the place of data, found both; give one of them")
+    if report is not None:
+        from edgecompile.report.folder import report_folder
+
+        report_folder(report)  # refused now, not after minutes of work
+    phase: Progress = progress or (lambda name: None)
+    allowance = None
+    if eval is not None and max_drop is not None:
+        from edgecompile.compress.measuring.allowance import Allowance
+
+        allowance = Allowance(model, eval, max_drop, target, phase)
     for step in parsed.steps:
-        if progress:
-            progress(step.kind)
+        phase(step.kind)
         if KINDS[step.kind].stage == "shape":
             _refuse_sparse(model, step)
+        left = None if allowance is None else allowance.left(model)
         function: StepFunction = imported(KINDS[step.kind].function)
         result = function(
             model,
@@ -123,11 +140,13 @@ def compress(
             samples=samples,
             table=table,
             evaluate=eval,
-            max_drop=max_drop,
+            max_drop=left,
             target=target,
             report=report,
-            progress=progress or (lambda phase: None),
+            progress=phase,
         )
+        if not result.is_judged and (eval is not None or report is not None):
+            result = _judged(result, step, model, eval, left, target, report, phase)
         model = _recorded(result, step, model)
     return model
 
@@ -145,6 +164,31 @@ def _refuse_sparse(model: Model, step: Step) -> None:
             f"the step {step.kind!r} needs whole weights, found those of {len(found)} layers sparse, such as "
             f"{found[0]!r}; let it come before 'sparse'"
         )
+
+
+def _judged(
+    result: StepResult,
+    step: Step,
+    before: Model,
+    evaluate: Evaluate | None,
+    max_drop: float | None,
+    target: str,
+    report: str | os.PathLike[str] | None,
+    progress: Progress,
+) -> StepResult:
+    """What ships of a step that leaves it to be judged as a whole: all that it did, or nothing."""
+    from edgecompile.compress.measuring.judge_model import judge_model
+    from edgecompile.report.step import write_step_report
+
+    if result.model.module.same_as(before.module):
+        return result
+    found = judge_model(before, result.model, target, evaluate, max_drop, result.sample, progress)
+    decisions, figures = [found.outcome, *result.decisions], {**result.figures, **found.figures}
+    if report is not None:
+        write_step_report(Path(report), step.kind, decisions, figures, result.plots)
+    return result._replace(
+        model=result.model if found.ships else before, decisions=decisions, figures=figures, is_judged=True
+    )
 
 
 def _recorded(result: StepResult, step: Step, before: Model) -> Model:

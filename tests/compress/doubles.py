@@ -32,7 +32,8 @@ def round_weights(model: Model, step: Any, **options: Any) -> StepResult:
     function = tvm.relax.Function(main.params, body, main.ret_ty, main.is_pure, main.attrs)
     module = tvm.IRModule({model.module.get_global_var("main"): function}, attrs=model.module.attrs)
     decisions = [Decision("RoundWeights", "everything", True, "half of the bits"), Decision("Other", "x", False, "no")]
-    return StepResult(dataclasses.replace(model, module=module), decisions)
+    is_judged = options["evaluate"] is not None  # by the step itself, as quantize does
+    return StepResult(dataclasses.replace(model, module=module), decisions, is_judged=is_judged)
 
 
 def do_nothing(model: Model, step: Any, **options: Any) -> StepResult:

@@ -46,7 +46,7 @@ def remove_blocks(
     """
     from edgecompile.compress.driver import StepResult
 
-    del table, evaluate, max_drop, target, report
+    del table, evaluate, max_drop, target, report  # the caller judges the whole step
     blocks = free_blocks(model, step)
     if data is None:
         raise InvalidInputError("depth needs calibration data, to see what each block changes, found none: give data=")
@@ -62,14 +62,10 @@ def remove_blocks(
     if step.reconstruct != "none":
         smaller = reconstruct(model, smaller, {}, replay, step.reconstruct, decisions, progress)
     figures = {
-        "model": {
-            "MACs before": float(model.macs),
-            "MACs": float(smaller.macs),
-            "parameters before": float(model.params),
-            "parameters": float(smaller.params),
-        }
+        name: {"MACs": float(found.macs), "parameters": float(found.params)}
+        for name, found in (("before", model), ("after", smaller))
     }
-    return StepResult(smaller, decisions, figures)
+    return StepResult(smaller, decisions, figures, sample=replay.first)
 
 
 def free_blocks(model: Model, step: DepthStep) -> list[Block]:

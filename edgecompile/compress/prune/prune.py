@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from edgecompile.compress.measuring.judge_model import judge_model
 from edgecompile.compress.prune.channels.find import find_groups
 from edgecompile.compress.prune.channels.group import Groups
 from edgecompile.compress.prune.channels.kept import Kept
@@ -26,9 +25,7 @@ from edgecompile.compress.samples.replay import Replay
 from edgecompile.decision import Decision
 from edgecompile.errors import InvalidInputError
 from edgecompile.frontend.model import Model
-from edgecompile.report.folder import report_folder
-from edgecompile.report.plot_channels import GroupChannels
-from edgecompile.report.pruning import write_pruning_report
+from edgecompile.report.plot_channels import GroupChannels, plot_channels
 from edgecompile.target import Target, find_target
 
 if TYPE_CHECKING:
@@ -59,13 +56,11 @@ def prune(
         InvalidInputError: the importance, or what shall be fitted, needs data, and there are none.
         UnsupportedModelError: the model has control flow.
         UnknownTargetError: there is no such target.
-        OutputError, ToolchainError: the report cannot be written, or needs matplotlib.
     """
     from edgecompile.compress.driver import StepResult
 
-    del table  # of ranges, which pruning does not ask for
+    del table, evaluate, max_drop, report  # the caller judges the whole step
     device = find_target(target)
-    folder = report_folder(report) if report is not None else None
     progress("groups of channels")
     groups = find_groups(model.module)
     resolved = resolve(step, groups)
@@ -81,19 +76,16 @@ def prune(
         stays = outputs_that_stay(groups, kept)
         pruned = reconstruct(model, pruned, stays, replay, how, decisions, progress)
     figures |= {"before": _size(model), "after": _size(pruned)}
-    if not removed or (evaluate is None and report is None):
-        return StepResult(pruned if removed else model, decisions, figures)
-    sample = replay.first if replay is not None else {}
-    judgement = judge_model(model, pruned, target, evaluate, max_drop, sample, progress)
-    figures |= judgement.figures
-    if folder is not None:
-        channels = [
-            GroupChannels(group.name, group.channels, group.channels - len(removed.get(group.name, ())))
-            for group in groups
-        ]
-        write_pruning_report(folder, channels, judgement.figures, judgement.outcome.reason)
-    changed = pruned if judgement.ships else model
-    return StepResult(changed, [judgement.outcome, *decisions], figures, is_judged=True)
+    channels = [
+        GroupChannels(group.name, group.channels, group.channels - len(removed.get(group.name, ()))) for group in groups
+    ]
+    return StepResult(
+        pruned if removed else model,
+        decisions,
+        figures,
+        sample=replay.first if replay is not None else {},
+        plots={"channels.png": lambda: plot_channels(channels)},
+    )
 
 
 def outputs_that_stay(groups: Groups, kept: Kept) -> dict[str, Elements]:

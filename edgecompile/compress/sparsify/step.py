@@ -54,7 +54,7 @@ def sparsify(
     """
     from edgecompile.compress.driver import StepResult
 
-    del table, evaluate, max_drop, target, report
+    del table, evaluate, max_drop, target, report  # the caller judges the whole step
     if step.importance == "wanda" and data is None:
         raise InvalidInputError("importance=wanda needs calibration data, found none: give data=, or leave it out")
     _refuse_integers(model)

@@ -81,9 +81,10 @@ def test_rules_of_layers_win_over_the_selection() -> None:
 
 def test_the_report_shows_what_stayed(tmp_path: Path) -> None:
     small = ec.compress(digits_resnet(), "prune,macs=0.5,reconstruct=none", report=tmp_path)
-    table = (tmp_path / "pruning.md").read_text()
+    table = (tmp_path / "prune.md").read_text()
+    left = {group.name: group.channels for group in ec.groups(small)}
     for group in ec.groups(digits_resnet()):
-        assert f"| {group.name} | {group.channels} |" in table
+        assert f"| {group.name} | yes | {group.channels - left[group.name]} of {group.channels} channels go" in table
     assert f"| {small.macs / digits_resnet().macs:.3f} |" in table
     assert (tmp_path / "channels.png").read_bytes().startswith(b"\x89PNG")
 
