@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from edgecompile.compress.lowrank.layers import WeightedLayer
 from edgecompile.compress.lowrank.methods import methods_for
 from edgecompile.compress.lowrank.recipe import LayerRule, LowRankStep
+from edgecompile.compress.rules import refuse_unmatched, rules_for
 from edgecompile.errors import InvalidRecipeError
 
 _SHOWN = 3
@@ -46,9 +45,7 @@ def resolve(step: LowRankStep, layers: Sequence[WeightedLayer]) -> list[Resolved
         reasons = "; ".join(dict.fromkeys(f"{layer.name}: {layer.reason}" for layer in layers[:_SHOWN]))
         found = f"the model's {len(layers)} cannot be ({reasons})" if layers else "the model has neither"
         raise InvalidRecipeError(f"lowrank needs convolutions or matrix products to factorise, {found}: leave it out")
-    for pattern in step.layers:
-        if not any(fnmatchcase(layer.name, pattern) for layer in layers):
-            raise InvalidRecipeError(_no_match(pattern, layers))
+    refuse_unmatched(step.layers, [layer.name for layer in layers], "convolution or matrix product")
     resolved = [_resolve(step, layer) for layer in layers]
     if all(found.why_not for found in resolved):
         raise InvalidRecipeError("the recipe skips all layers that can be factorised; skip fewer")
@@ -57,11 +54,7 @@ def resolve(step: LowRankStep, layers: Sequence[WeightedLayer]) -> list[Resolved
 
 def _resolve(step: LowRankStep, layer: WeightedLayer) -> ResolvedLayer:
     rule, rules = step.default, ["default"]
-    matching = [(f"operators.{name}", found) for name, found in step.operators.items() if name == layer.operator]
-    matching += [
-        (f"layers.{pattern}", found) for pattern, found in step.layers.items() if fnmatchcase(layer.name, pattern)
-    ]
-    for name, found in matching:
+    for name, found in rules_for([layer.name], [layer.operator], step.operators, step.layers):
         rule = rule.changed_by(found)
         rules.append(name)
     resolved = ResolvedLayer(layer, rule, tuple(rules))
@@ -88,9 +81,3 @@ def _why_impossible(rule: LayerRule, layer: WeightedLayer) -> str:
             if rank > most:
                 return f"rank {rank} is above the highest of {method.name}, {' x '.join(map(str, highest))}"
     return ""
-
-
-def _no_match(pattern: str, layers: Sequence[WeightedLayer]) -> str:
-    names = [layer.name for layer in layers]
-    near = difflib.get_close_matches(pattern.strip("*"), names, n=_SHOWN, cutoff=0.3) or names[:_SHOWN]
-    return f"the pattern {pattern!r} matches no convolution or matrix product; the nearest are {', '.join(near)}"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from edgecompile.compress.prune.channels.group import Group, Groups
 from edgecompile.compress.prune.recipe import GroupRule, PruneStep
+from edgecompile.compress.rules import refuse_unmatched, rules_for
 from edgecompile.errors import InvalidRecipeError
-
-_SHOWN = 3
 
 
 class ResolvedGroup(NamedTuple):
@@ -41,9 +39,8 @@ def resolve(step: PruneStep, groups: Groups) -> list[ResolvedGroup]:
         reasons = "; ".join(dict.fromkeys(axis.reason for axis in groups.fixed)) or "it has no convolutions or products"
         raise InvalidRecipeError(f"pruning needs channels that can go, and the model has none: {reasons:.300}")
     producers = {layer for group in groups for layer, _ in _producers(group)}
-    for pattern in step.layers:
-        if not any(fnmatchcase(layer, pattern) for layer in producers):
-            raise InvalidRecipeError(_no_match(pattern, producers, groups))
+    _refuse_fixed(step, producers, groups)
+    refuse_unmatched(step.layers, sorted(producers), "layer whose channels can go")
     resolved = [_resolve(step, group) for group in groups]
     if all(found.rule.skip for found in resolved):
         raise InvalidRecipeError(f"the recipe skips all {len(resolved)} groups, nothing is left to prune; skip fewer")
@@ -54,13 +51,7 @@ def _resolve(step: PruneStep, group: Group) -> ResolvedGroup:
     rule, names = step.default, ["default"]
     producers = list(_producers(group))
     operators, layers = {operator for _, operator in producers}, {layer for layer, _ in producers}
-    matching = [(f"operators.{name}", found) for name, found in step.operators.items() if name in operators]
-    matching += [
-        (f"layers.{pattern}", found)
-        for pattern, found in step.layers.items()
-        if any(fnmatchcase(layer, pattern) for layer in layers)
-    ]
-    for name, found in matching:
+    for name, found in rules_for(layers, operators, step.operators, step.layers):
         rule = rule.changed_by(found)
         names.append(name)
     return ResolvedGroup(group, rule, tuple(names))
@@ -73,10 +64,16 @@ def _producers(group: Group) -> Iterator[tuple[str, str]]:
             yield member.layer, member.axis.operator
 
 
-def _no_match(pattern: str, producers: set[str], groups: Groups) -> str:
-    for axis in groups.fixed:
-        if fnmatchcase(axis.axis.layer, pattern):
-            return f"the pattern {pattern!r} matches {axis.axis.layer}, whose channels stay: {axis.reason}"
-    names = sorted(producers)
-    near = difflib.get_close_matches(pattern.strip("*"), names, n=_SHOWN, cutoff=0.3) or names[:_SHOWN]
-    return f"the pattern {pattern!r} matches no layer whose channels can go; the nearest are {', '.join(near)}"
+def _refuse_fixed(step: PruneStep, producers: Collection[str], groups: Groups) -> None:
+    """
+    Raises:
+        InvalidRecipeError: a pattern matches layers whose channels stay, and no others.
+    """
+    for pattern in step.layers:
+        if any(fnmatchcase(layer, pattern) for layer in producers):
+            continue
+        for axis in groups.fixed:
+            if fnmatchcase(axis.axis.layer, pattern):
+                raise InvalidRecipeError(
+                    f"the pattern {pattern!r} matches {axis.axis.layer}, whose channels stay: {axis.reason}"
+                )

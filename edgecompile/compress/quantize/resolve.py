@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from edgecompile.compress.quantize.combinations import why_impossible, why_unfit
 from edgecompile.compress.quantize.quantizable import EMBEDDING_OPERATORS, QuantizableLayer
 from edgecompile.compress.quantize.recipe import QuantizeStep
 from edgecompile.compress.quantize.scheme import ActivationScheme, LayerScheme
+from edgecompile.compress.rules import refuse_unmatched, rules_for
 from edgecompile.errors import InvalidRecipeError
-
-_SHOWN = 3
 
 _OF_TABLES = LayerScheme(activations=ActivationScheme(dtype="none"), calibration=None)
 """Of embeddings, which compute nothing: only how weights are stored is for a recipe to say."""
@@ -54,9 +51,7 @@ def resolve_rules(step: QuantizeStep, layers: Sequence[QuantizableLayer]) -> lis
         raise InvalidRecipeError(
             "the recipe needs layers that can be quantized (convolutions, matrix products), and the model has none"
         )
-    for pattern in step.layers:
-        if not any(fnmatchcase(layer.name, pattern) for layer in layers):
-            raise InvalidRecipeError(_no_match(pattern, layers))
+    refuse_unmatched(step.layers, [layer.name for layer in layers], "layer that can be quantized")
     resolved = [_resolve(step, layer) for layer in layers]
     if all(found.scheme.skip for found in resolved):
         raise InvalidRecipeError(f"the recipe skips all {len(layers)} layers, nothing is left to quantize; skip fewer")
@@ -65,11 +60,7 @@ def resolve_rules(step: QuantizeStep, layers: Sequence[QuantizableLayer]) -> lis
 
 def _resolve(step: QuantizeStep, layer: QuantizableLayer) -> ResolvedLayer:
     scheme, rules = step.default, ["default"]
-    matching = [(f"operators.{name}", rule) for name, rule in step.operators.items() if name == layer.operator]
-    matching += [
-        (f"layers.{pattern}", rule) for pattern, rule in step.layers.items() if fnmatchcase(layer.name, pattern)
-    ]
-    for name, rule in matching:
+    for name, rule in rules_for([layer.name], [layer.operator], step.operators, step.layers):
         scheme = scheme.changed_by(rule)
         rules.append(name)
     if layer.operator in EMBEDDING_OPERATORS:
@@ -78,10 +69,3 @@ def _resolve(step: QuantizeStep, layer: QuantizableLayer) -> ResolvedLayer:
     if reason:
         raise InvalidRecipeError(f"layer {layer.name!r} ({layer.operator}), by {', '.join(rules)}: {reason}")
     return ResolvedLayer(layer, scheme, tuple(rules))
-
-
-def _no_match(pattern: str, layers: Sequence[QuantizableLayer]) -> str:
-    names = [layer.name for layer in layers]
-    # The nearest by letters; a pattern that is all wildcards resembles nothing, and gets the first ones.
-    near = difflib.get_close_matches(pattern.strip("*"), names, n=_SHOWN, cutoff=0.3) or names[:_SHOWN]
-    return f"the pattern {pattern!r} matches no layer that can be quantized; the nearest are {', '.join(near)}"

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from edgecompile.compress.quantize.quantizable import WEIGHTED_OPERATORS, QuantizableLayer
+from edgecompile.compress.rules import refuse_unmatched, rules_for
 from edgecompile.compress.sparsify.recipe import LayerRule, SparsifyStep
 from edgecompile.errors import InvalidRecipeError
-
-_SHOWN = 3
 
 
 class ResolvedLayer(NamedTuple):
@@ -39,13 +36,7 @@ def resolve(step: SparsifyStep, layers: Sequence[QuantizableLayer]) -> list[Reso
     weighted = [layer for layer in layers if layer.operator in WEIGHTED_OPERATORS and layer.weight_shape is not None]
     if not weighted:
         raise InvalidRecipeError("sparsify needs convolutions or products with constant weights, the model has none")
-    for pattern in step.layers:
-        if not any(fnmatchcase(layer.name, pattern) for layer in weighted):
-            names = [layer.name for layer in weighted]
-            near = difflib.get_close_matches(pattern.strip("*"), names, n=_SHOWN, cutoff=0.3) or names[:_SHOWN]
-            raise InvalidRecipeError(
-                f"the pattern {pattern!r} matches no layer with weights; the nearest are {', '.join(near)}"
-            )
+    refuse_unmatched(step.layers, [layer.name for layer in weighted], "layer with weights")
     resolved = [_resolve(step, layer) for layer in weighted]
     if all(found.rule.skip for found in resolved):
         raise InvalidRecipeError(f"the recipe skips all {len(resolved)} layers with weights; skip fewer")
@@ -55,11 +46,7 @@ def resolve(step: SparsifyStep, layers: Sequence[QuantizableLayer]) -> list[Reso
 def _resolve(step: SparsifyStep, layer: QuantizableLayer) -> ResolvedLayer:
     rule, names = step.base, ["default"]
     is_global = step.scope == "global" and step.base.sparsity is not None
-    matching = [(f"operators.{name}", found) for name, found in step.operators.items() if name == layer.operator]
-    matching += [
-        (f"layers.{pattern}", found) for pattern, found in step.layers.items() if fnmatchcase(layer.name, pattern)
-    ]
-    for name, found in matching:
+    for name, found in rules_for([layer.name], [layer.operator], step.operators, step.layers):
         rule = rule.changed_by(found)
         names.append(name)
         is_global = is_global and found.sparsity is None and found.pattern is None
