@@ -24,5 +24,5 @@ def test_the_nearest_are_named() -> None:
     refuse_unmatched(["head_*", "*"], names, "layer")
     with pytest.raises(InvalidRecipeError, match=r"'haed_conv' matches no layer; the nearest are head_conv"):
         refuse_unmatched(["head_*", "haed_conv"], names, "layer")
-    with pytest.raises(InvalidRecipeError, match="the nearest are stem, head_conv, head_norm$"):
+    with pytest.raises(InvalidRecipeError, match=r"the nearest are stem, head_conv, head_norm$"):
         refuse_unmatched(["?"], names, "layer")
