@@ -16,8 +16,8 @@ Banned = Collection[tuple[str, str]]
 def choose(ready: Prepared, costs: Costs, share: float | None, banned: Banned = ()) -> Chosen:
     """The choice of each layer that can be factorised.
 
-    A layer whose rule says how far, or the file of sensitivities, gets the choice of the fewest multiply-accumulates, if
-    they are fewer than before or the rule names the rank itself. The others share the budget; without one they stay.
+    A layer whose rule or file of sensitivities says how far gets the choice of the fewest multiply-accumulates, if they
+    are fewer than before or the rule names the rank itself. The others share the budget; without one they stay.
 
     Args:
         costs: what the budget is of.

@@ -178,7 +178,8 @@ class LowRankStep(Step):
             raise ValueError(f"how far is one of {', '.join(ways)}, found {given} and sensitivity")
         if self.budget is not None and self.default.has_rank:
             raise ValueError(
-                f"{self.default.criterion} of all layers leaves nothing to choose for the budget of {self.budget.what}; give one of them"
+                f"{self.default.criterion} of all layers leaves nothing to choose for the budget of "
+                f"{self.budget.what}; give one of them"
             )
         return self
 

@@ -14,6 +14,8 @@ from edgecompile.errors import InvalidInputError
 if TYPE_CHECKING:
     from edgecompile.frontend.model import Model
 
+_DIGITS = 9  # of a drop: 1 - 0.97 is not above 0.03
+
 
 @dataclass(frozen=True)
 class LevelKind:
@@ -95,5 +97,5 @@ def drops_of(found: SensitivityGrid, max_drop: float) -> dict[str, dict[float, f
                 raise InvalidInputError(
                     f"the sensitivities have no metric of {layer!r}, so that no drop can be told: analyze with --eval"
                 )
-            drops.setdefault(layer, {})[level] = drop
+            drops.setdefault(layer, {})[level] = round(drop, _DIGITS)
     return drops

@@ -82,7 +82,7 @@ def analyze_factorisation(
             progress=tell,
         )
         factorised = Factorised(ready, shares)
-        reached = factorised.levels
+        reached = [name for name, found in factorised.levels.items() if found]
         if not reached:
             raise InvalidInputError(
                 f"no layer has ranks that leave at most {shares[-1]:g} of its parameters, in multiples of {lanes} for "
@@ -93,7 +93,7 @@ def analyze_factorisation(
             of=SHARES,
             model=model,
             facts=_facts(ready, lanes),
-            levels=reached,
+            levels=factorised.levels,
             together=shares if len(reached) > 1 else (),
             samples=kept,
             samples_sha256=samples_checksum(replay or ()),

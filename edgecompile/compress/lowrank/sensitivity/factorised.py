@@ -22,6 +22,7 @@ class Factorised:
 
     Attributes:
         choices: by layer and share, in order of execution; those that no rank reaches are left out.
+        levels: the shares that are reached, of each layer that can be factorised; some have none.
     """
 
     def __init__(self, ready: Prepared, shares: Sequence[float]) -> None:
@@ -33,20 +34,13 @@ class Factorised:
             for share in shares
         }
         self.choices: dict[tuple[str, float], Choice] = {at: choice for at, choice in found.items() if choice}
+        self.levels = {name: [share for share in shares if (name, share) in self.choices] for name in shapes}
         self._made: dict[tuple[str, str], Factors] = {}
-
-    @property
-    def levels(self) -> dict[str, list[float]]:
-        """The shares of each layer that has some."""
-        found: dict[str, list[float]] = {}
-        for name, share in self.choices:
-            found.setdefault(name, []).append(share)
-        return found
 
     def factors(self, shares: Mapping[str, float]) -> dict[str, Factors]:
         """By layer; one that no rank makes as small as its share says is left out, and stays."""
-        return {name: self._factors(name, choice) for name, share in shares.items()
-                if (choice := self.choices.get((name, share)))}  # fmt: skip
+        choices = {name: self.choices.get((name, share)) for name, share in shares.items()}
+        return {name: self._factors(name, choice) for name, choice in choices.items() if choice is not None}
 
     def module(self, shares: Mapping[str, float]) -> tvm.IRModule | None:
         """The module with these factors; None where no layer has some."""
