@@ -16,16 +16,18 @@ if TYPE_CHECKING:
     from edgecompile.compress.sensitivity.grid import LevelEffect, SensitivityGrid
     from edgecompile.compress.sensitivity.record import Effect, Sensitivity
 
+_WITH_LEVELS = ("prune", "lowrank")
+
 
 @click.command("analyze", short_help="Show what each layer would lose by a recipe.")
 @click.argument("model")
 @click.option("-r", "--recipe", default="int8", show_default=True, metavar="R", help="With one step; see `compress`.")
 @data_options
 @click.option("-o", "--out", metavar="FILE.json", help="Written after each layer; a second run goes on from it.")
-@click.option("--levels", metavar="0.25,0.5", help="Of pruning: shares of the channels that go [0.25,0.5,0.75].")
-@click.option("--time", "timed", is_flag=True, help="Of pruning: measure times too; compiles once for each number.")
+@click.option("--levels", metavar="0.25,0.5", help="See above [0.25,0.5,0.75].")
+@click.option("--time", "timed", is_flag=True, help="Of levels: measure times too; compiles once for each number.")
 @click.option("-t", "--target", default="host", show_default=True, metavar="T", help="That the model is for.")
-@click.option("--plot", metavar="FILE.png", help="Of pruning: a heat map.")
+@click.option("--plot", metavar="FILE.png", help="Of levels: a heat map.")
 @model_options
 @json_option
 def command(
@@ -50,7 +52,9 @@ def command(
     metric, where one is given, is computed for each layer. One simulation of the model serves all layers; what is
     measured is kept in the file of -o, from which an interrupted run goes on.
 
-    Of pruning each group of channels is measured at several ratios. The lines of its file may be edited or removed.
+    Of `prune` and `lowrank` each layer is measured at several levels: the shares of a group's channels that go, or the
+    shares of a layer's parameters that stay. The lines of their files may be edited or removed; the steps
+    `prune,sensitivity=s.json,drop=0.01` and `lowrank,sensitivity=s.json,drop=0.01` choose by them.
 
     \b
     Examples:
@@ -58,6 +62,7 @@ def command(
       edgecompile analyze model.onnx --calib images/ --eval data:accuracy -o sensitivity.json
       edgecompile analyze model.onnx --recipe int8,calibration=kl --calib images/ --json
       edgecompile analyze model.onnx --recipe prune,macs=0.5 --calib images/ --time -o s.json --plot s.png
+      edgecompile analyze model.onnx --recipe lowrank,params=0.5 --calib images/ --eval data:accuracy -o s.json
     """
     from edgecompile.compress.recipe import Recipe
 
@@ -114,8 +119,8 @@ def _check_plot(plot: str, kind: str) -> None:
     """Refuse a plot that cannot be made before minutes are spent on it."""
     from edgecompile.report import report_folder
 
-    if kind != "prune":
-        raise InvalidInputError("--plot is for pruning; `compress --report` plots what other steps do")
+    if kind not in _WITH_LEVELS:
+        raise InvalidInputError("--plot is for pruning and lowrank; `compress --report` plots what other steps do")
     report_folder(Path(plot).parent)
 
 
@@ -141,10 +146,11 @@ def _row(name: str, effect: Effect, found: Sensitivity) -> tuple[object, ...]:
 
 def _print_grid(found: SensitivityGrid) -> None:
     def row(name: str, level: float, effect: LevelEffect) -> tuple[object, ...]:
-        return (name, level, effect.snr_db, effect.metric, found.drop(effect), effect.time)
+        return (name, level, effect.form, effect.snr_db, effect.metric, found.drop(effect), effect.time)
 
     layers = [*found.layers.items(), ("all of them", found.together)]
     rows = [row(name, level, effect) for name, levels in layers for level, effect in levels.items()]
     time = f"time on {found.target}" if found.target else "time"
-    header = ("layer", found.level, "SNR dB", "metric", "drop", f"{time}, estimated" if found.is_estimated else time)
+    header = ["layer", found.level, "becomes", "SNR dB", "metric", "drop"]
+    header.append(f"{time}, estimated" if found.is_estimated else time)
     print_table(header, rows, _title(found))

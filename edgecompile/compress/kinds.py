@@ -57,7 +57,7 @@ KINDS = {
         LowRankStep,
         function="edgecompile.compress.lowrank.factorise:factorise",
         preview="edgecompile.compress.lowrank.describe:preview",
-        analysis="edgecompile.compress.lowrank.analysis:analyze_factorisation",
+        analysis="edgecompile.compress.lowrank.sensitivity.analysis:analyze_factorisation",
         stage="shape",
     ),
     "sparsify": Kind(

@@ -110,6 +110,7 @@ def test_a_report(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
             ("--table", "t.json", "--eval", "metric_of_scores:mean", "-r", "prune,ratio=0.5"),
             "error: pruning has no use",
         ),
+        (("--calib", "data", "-r", "lowrank,params=0.5", "--levels", "0.01"), "error: no layer has ranks that leave"),
         (("--calib", "data", "-r", "depth,blocks=1"), "error: no analysis of the step 'depth' is known"),
         (("--calib", "data", "--eval", "x"), "error: --eval needs MODULE:FUNCTION, found 'x'"),
     ],

@@ -16,8 +16,8 @@ Banned = Collection[tuple[str, str]]
 def choose(ready: Prepared, costs: Costs, share: float | None, banned: Banned = ()) -> Chosen:
     """The choice of each layer that can be factorised.
 
-    A layer whose rule says how far gets the choice of the fewest multiply-accumulates, if they are fewer than before or
-    the rule names the rank itself. The others share the budget; without one they stay.
+    A layer whose rule or file of sensitivities says how far gets the choice of the fewest multiply-accumulates, if they
+    are fewer than before or the rule names the rank itself. The others share the budget; without one they stay.
 
     Args:
         costs: what the budget is of.
@@ -49,7 +49,7 @@ def _parts(ready: Prepared, banned: Banned) -> tuple[dict[str, Choice | None], d
     free: dict[str, Sequence[Choice]] = {}
     for name, choices in ready.choices.items():
         allowed = [choice for choice in choices if (name, choice.name) not in banned]
-        if rules[name].rule.has_rank:
+        if ready.decides(rules[name]):
             saving = [one for one in allowed if one.is_asked or one.macs < rules[name].layer.shape.macs]
             fixed[name] = min(saving, key=lambda one: (one.macs, one.error), default=None)
         else:
@@ -60,6 +60,10 @@ def _parts(ready: Prepared, banned: Banned) -> tuple[dict[str, Choice | None], d
 def why_left(ready: Prepared, name: str) -> str:
     """Why a layer that can be factorised stays as it is, without any measurement."""
     found = next(each for each in ready.layers if each.layer.name == name)
+    share = ready.tolerated.get(name)
+    if share is not None:
+        few = f"no rank that is left has at most {share:g} of its parameters"
+        return few if share < 1 else "it loses more than the drop allows at each share that was measured"
     if not found.rule.has_rank:
         return "the budget is met with less error by other layers" if ready.choices[name] else "no rank saves anything"
     shape = found.layer.shape

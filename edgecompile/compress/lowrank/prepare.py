@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from edgecompile.compress.lowrank.choices import Choice, CostName, choices_of
 from edgecompile.compress.lowrank.layers import WeightedLayer, weighted_layers
 from edgecompile.compress.lowrank.resolve import ResolvedLayer, resolve
+from edgecompile.compress.lowrank.sensitivity.shares import choice_within
+from edgecompile.compress.lowrank.sensitivity.tolerated import tolerated_shares
 from edgecompile.compress.lowrank.solve import Costs
 from edgecompile.errors import InvalidRecipeError
 from edgecompile.passes.simplify_model import simplify_model
@@ -41,6 +43,8 @@ class Prepared:
         choices: by the name of each that can be factorised.
         notes: by layer, what its errors are measured by, in words.
         sample: the first of the data, by input name; empty without data.
+        tolerated: by layer whose rule says nothing of its rank, the share of its parameters that a file of
+            sensitivities lets it have; it has one choice, or none.
     """
 
     model: Model
@@ -48,6 +52,11 @@ class Prepared:
     choices: Mapping[str, Sequence[Choice]]
     notes: Mapping[str, str]
     sample: Mapping[str, np.ndarray] = field(default_factory=dict)
+    tolerated: Mapping[str, float] = field(default_factory=dict)
+
+    def decides(self, found: ResolvedLayer) -> bool:
+        """True where the layer's rule, or the file of sensitivities, says how far: no budget does."""
+        return found.rule.has_rank or found.layer.name in self.tolerated
 
     def costs(self, what: CostName) -> Costs:
         """What the model takes."""
@@ -77,6 +86,7 @@ def prepare(
     Raises:
         InvalidRecipeError: the recipe does not fit the model, or the model is quantized already.
         InvalidCalibrationError: see `read_samples`.
+        InvalidInputError: see `tolerated_shares`.
     """
     from edgecompile.compress.lowrank.problem import Problem
 
@@ -87,8 +97,16 @@ def prepare(
             "that quantizes or stores weights"
         )
     simplified = simplify_model(model)
-    resolved = resolve(step, weighted_layers(simplified))
-    asked = [found for found in resolved if not found.why_not and (found.rule.has_rank or step.budget is not None)]
+    layers = weighted_layers(simplified)
+    resolved = resolve(step, layers)
+    ruled = {found.layer.name for found in resolved if found.rule.has_rank}
+    shares = tolerated_shares(model, step, layers)
+    tolerated = {name: share for name, share in shares.items() if name not in ruled}
+    asked = [
+        found
+        for found in resolved
+        if not found.why_not and (found.layer.name in ruled | tolerated.keys() or step.budget is not None)
+    ]
     inputs: dict[str, LayerInputs] = {}
     notes = dict.fromkeys((found.layer.name for found in asked), "of the weight alone")
     sample: Mapping[str, np.ndarray] = {}
@@ -97,10 +115,16 @@ def prepare(
         sample = _gather(simplified, weighed, data, samples, folder, inputs, notes, progress)
     choices: dict[str, Sequence[Choice]] = {}
     for number, found in enumerate(asked, 1):
-        progress(f"decompose {number} of {len(asked)}: {found.layer.name}")
-        problem = Problem(found.layer.shape, found.layer.weight, *inputs.get(found.layer.name, (None, None)))
-        choices[found.layer.name] = choices_of(found.layer, found.rule, problem, lanes)
-    return Prepared(simplified, resolved, choices, notes, sample)
+        name, share = found.layer.name, tolerated.get(found.layer.name)
+        if share is not None and share >= 1:
+            choices[name] = []
+            continue
+        progress(f"decompose {number} of {len(asked)}: {name}")
+        problem = Problem(found.layer.shape, found.layer.weight, *inputs.get(name, (None, None)))
+        some = choices_of(found.layer, found.rule, problem, lanes)
+        within = choice_within(some, found.layer.shape, share) if share is not None else None
+        choices[name] = some if share is None else [within] if within is not None else []
+    return Prepared(simplified, resolved, choices, notes, sample, tolerated)
 
 
 def _gather(

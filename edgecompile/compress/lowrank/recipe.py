@@ -19,6 +19,7 @@ Rank = Annotated[int, Field(ge=1)]
 
 CRITERIA = ("energy", "rank", "ratio")
 BUDGETS = ("params", "macs", "latency")
+_FROM_FILE = ("sensitivity", "drop")
 
 
 class Budget(Strict):
@@ -86,9 +87,18 @@ class LayerRule(Strict):
         return self
 
     @property
+    def criterion(self) -> str | None:
+        """Which of energy, rank and ratio says how far."""
+        return next((name for name in CRITERIA if getattr(self, name) is not None), None)
+
+    @property
     def has_rank(self) -> bool:
         """True where the rule alone decides how far."""
-        return any(getattr(self, name) is not None for name in CRITERIA)
+        return self.criterion is not None
+
+    def without_rank(self) -> LayerRule:
+        """This rule, saying nothing of how far."""
+        return self.model_copy(update=dict.fromkeys(CRITERIA))
 
     def changed_by(self, rule: LayerRule) -> LayerRule:
         """This rule with the keys that the other was given; its energy, rank or ratio replaces the former one."""
@@ -113,6 +123,9 @@ class LowRankStep(Step):
     Attributes:
         budget: of the whole model; the ranks of layers without energy, rank or ratio are chosen to meet it. Without a
             budget these layers stay as they are.
+        sensitivity: a file of `analyze`: each layer without energy, rank or ratio has the least share of its parameters
+            with which, the layer alone, the metric was measured to fall by no more than `drop`; in place of a budget.
+        drop: see there.
         default: of all layers.
         operators: by Relax's name of an operator, "nn.conv2d" or "matmul".
         layers: by a pattern of layer names, where * stands for any text, ? for one character and [ab] for one of them;
@@ -123,6 +136,8 @@ class LowRankStep(Step):
 
     kind: Literal["lowrank"] = "lowrank"
     budget: Budget | None = None
+    sensitivity: Annotated[str, Field(min_length=1)] | None = None
+    drop: Annotated[float, Field(ge=0)] = 0.01
     default: LayerRule = LayerRule()
     operators: dict[str, LayerRule] = Field(default_factory=dict)
     layers: dict[Pattern, LayerRule] = Field(default_factory=dict)
@@ -134,6 +149,8 @@ class LowRankStep(Step):
         for key, text in options:
             if key in BUDGETS and text is not None:
                 data.setdefault("budget", {})[key] = number_or_word(text)
+            elif key in _FROM_FILE and text is not None:
+                data[key] = text if key == "sensitivity" else number_or_word(text)
             elif key == "skip" and text:
                 data["layers"][text] = {"skip": True}
             elif key == "activations":
@@ -143,7 +160,8 @@ class LowRankStep(Step):
             elif key in ("method", *CRITERIA) and text is not None:
                 data["default"][key] = text if key == "method" else number_or_word(text)
             else:
-                raise InvalidRecipeError(unknown("option", key, [*BUDGETS, *CRITERIA, "method", "activations", "skip"]))
+                known = [*BUDGETS, *CRITERIA, *_FROM_FILE, "method", "activations", "skip"]
+                raise InvalidRecipeError(unknown("option", key, known))
         return data
 
     @model_validator(mode="after")
@@ -152,11 +170,31 @@ class LowRankStep(Step):
             if operator not in OPERATORS:
                 raise ValueError(unknown("operator", operator, OPERATORS))
         rules = [self.default, *self.operators.values(), *self.layers.values()]
-        if self.budget is None and not any(rule.has_rank for rule in rules):
-            raise ValueError(f"nothing says how far: needed one of {', '.join((*BUDGETS, *CRITERIA))}")
+        ways = (*BUDGETS, *CRITERIA, "sensitivity")
+        if self.budget is None and self.sensitivity is None and not any(rule.has_rank for rule in rules):
+            raise ValueError(f"nothing says how far: needed one of {', '.join(ways)}")
+        if self.sensitivity is not None and (self.budget is not None or self.default.has_rank):
+            given = self.budget.what if self.budget is not None else self.default.criterion
+            raise ValueError(f"how far is one of {', '.join(ways)}, found {given} and sensitivity")
         if self.budget is not None and self.default.has_rank:
-            given = next(name for name in CRITERIA if getattr(self.default, name) is not None)
             raise ValueError(
-                f"{given} of all layers leaves nothing to choose for the budget of {self.budget.what}; give one of them"
+                f"{self.default.criterion} of all layers leaves nothing to choose for the budget of "
+                f"{self.budget.what}; give one of them"
             )
         return self
+
+    def without_ranks(self) -> LowRankStep:
+        """The step with a budget that all layers meet as they are, and nothing else that says how far."""
+
+        def free(rules: dict[str, LayerRule]) -> dict[str, LayerRule]:
+            return {name: rule.without_rank() for name, rule in rules.items()}
+
+        return self.model_copy(
+            update={
+                "budget": Budget(params=1.0),
+                "sensitivity": None,
+                "default": self.default.without_rank(),
+                "operators": free(self.operators),
+                "layers": free(self.layers),
+            }
+        )

@@ -67,7 +67,7 @@ def analyze(
         out: a file, written after each layer. What is in it for the same model, recipe and samples is not measured
             again: so an interrupted analysis goes on where it was.
         levels: to which each layer is compressed, for steps that have several: of pruning the ratios of the channels
-            that go; None means 0.25, 0.5 and 0.75.
+            that go, of lowrank the shares of the parameters that stay; None means 0.25, 0.5 and 0.75.
         target: that the model is for, by name.
         timed: measure times on it too, for steps that have levels: one compilation for each of each layer.
         progress: called with what is being done, how much of it is done, and of how much.

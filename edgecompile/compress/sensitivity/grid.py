@@ -17,9 +17,11 @@ class LevelEffect(Effect):
 
     Attributes:
         time: of the whole model on the target, as a part of the uncompressed model's; None where it was not asked for.
+        form: what the layer was, such as "tucker 16x32"; for people. None where the level says all.
     """
 
     time: Annotated[Finite, Field(gt=0)] | None = None
+    form: str | None = None
 
 
 Levels = dict[Annotated[Finite, Field(gt=0)], LevelEffect]

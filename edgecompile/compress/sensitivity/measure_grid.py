@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -52,6 +52,7 @@ class GridJob:
         samples: for the signal-to-noise ratio; none are fine.
         timer: None where no times are asked for.
         path: of a file that is written after each level.
+        forms: what a layer becomes at a level, for people; none for all together.
     """
 
     start: SensitivityGrid
@@ -61,6 +62,7 @@ class GridJob:
     metric: Metric | None
     timer: Timer | None
     path: Path | None
+    forms: Mapping[tuple[str, float], str] = field(default_factory=dict)
 
     def cells(self) -> list[tuple[str | None, float]]:
         """Layers with levels; None for all layers."""
@@ -94,6 +96,7 @@ def measure_grid(job: GridJob, variants: LevelVariants, progress: Progress) -> S
         effect = LevelEffect(
             snr_db=None if ratio is None else round(ratio, 3),
             metric=None if job.metric is None else job.metric(predict),
+            form=None if layer is None else job.forms.get((layer, level)),
         )
         grid = _kept(grid.changed(layer, level, effect), job)
     progress("sensitivity", len(todo), len(todo))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -14,7 +14,8 @@ from edgecompile.artifact.manifest import Finite, Frozen, Sha256
 from edgecompile.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from edgecompile.compress.sensitivity.noise import Samples
+    import numpy as np
+
     from edgecompile.frontend.model import Model
 
 Record = TypeVar("Record", bound=Frozen)
@@ -132,10 +133,15 @@ def model_checksum(model: Model) -> str:
     return digest.hexdigest()
 
 
-def samples_checksum(samples: Samples) -> str:
+def samples_checksum(samples: Iterable[Mapping[str, np.ndarray]]) -> str:
     """SHA-256 over names and values; "" where there are none."""
-    parts = (part for sample in samples for name, array in sample.items() for part in (name.encode(), array.tobytes()))
-    return text_checksum(parts) if samples else ""
+    digest = hashlib.sha256()
+    empty = digest.digest()
+    for sample in samples:
+        for name, array in sample.items():
+            digest.update(name.encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest() if digest.digest() != empty else ""
 
 
 def text_checksum(parts: Iterable[bytes]) -> str:

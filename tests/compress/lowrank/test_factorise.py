@@ -182,8 +182,3 @@ def test_preview() -> None:
     assert rows["first"].params.startswith("9,216 to ") and rows["first"].why == "default"
     (late,) = Recipe.parse("lowrank,latency=0.5").steps
     assert any(row.becomes != "-" for row in imported(KINDS["lowrank"].preview)(MODEL, late))
-
-
-def test_analysis_is_refused() -> None:
-    with pytest.raises(InvalidRecipeError, match=r"analyze .* lowrank; use compress"):
-        imported(KINDS["lowrank"].analysis)(MODEL, None, data=None)

@@ -71,13 +71,16 @@ def test_names() -> None:
 
 
 def test_a_step_is_read_again_from_its_data() -> None:
-    for text in ("lowrank,params=0.33,skip=a*", "lowrank,rank=8x16,method=tucker", "lowrank,energy=0.9"):
+    for text in ("lowrank,params=0.33,skip=a*", "lowrank,rank=8x16,method=tucker", "lowrank,sensitivity=s.json,drop=0"):
         recipe = Recipe.parse(text)
         assert Recipe.parse(recipe.to_data()) == recipe
 
 
 WRONG: list[tuple[Any, str]] = [
-    ("lowrank", r"steps\[0\].*nothing says how far: needed one of params, macs, latency, energy, rank, ratio"),
+    (
+        "lowrank",
+        r"steps\[0\].*nothing says how far: needed one of params, macs, latency, energy, rank, ratio, sensitivity",
+    ),
     ("lowrank,params=0", "needed greater than 0, found 0"),
     ("lowrank,params=1.5", "needed less than or equal to 1, found 1.5"),
     ("lowrank,params=nan", "found nan"),
@@ -90,6 +93,9 @@ WRONG: list[tuple[Any, str]] = [
     ("lowrank,params=0.5,macs=0.5", "a budget is one of params, macs, latency, found params and macs"),
     ("lowrank,params=0.5,energy=0.9", "energy of all layers leaves nothing to choose for the budget of params"),
     ("lowrank,energy=0.9,rank=8", "a layer has one of energy, rank, ratio, found energy and rank"),
+    ("lowrank,sensitivity=s.json,macs=0.5", "ratio, sensitivity, found macs and sensitivity"),
+    ("lowrank,sensitivity=s.json,rank=4", "ratio, sensitivity, found rank and sensitivity"),
+    ("lowrank,sensitivity=s.json,drop=-1", "needed greater than or equal to 0, found -1"),
     ("lowrank,params=0.5,method=qr", "method"),
     ("lowrank,parms=0.5", "unknown option 'parms', did you mean 'params'"),
     ({"budget": {"params": 0.5}, "defaults": {}}, "unknown key 'defaults', did you mean 'default'"),
@@ -120,6 +126,17 @@ def test_later_rules_win_and_replace_what_said_how_far() -> None:
     assert stem.rules == ("default", "layers.s*", "layers.st*")
     assert head.rule == LayerRule(method="tucker", ratio=0.5)
     assert found["twin_a"].why_not == "skipped by the recipe"
+
+
+def test_without_ranks_methods_stay() -> None:
+    step = step_of(
+        {"default": {"energy": 0.9}, "layers": {"stem": {"rank": 2, "method": "tucker"}, "head": {"skip": True}}}
+    )
+    found = {layer.layer.name: layer.rule for layer in resolve(step.without_ranks(), LAYERS)}
+    assert found["stem"] == LayerRule(method="tucker")
+    assert found["head"].skip
+    assert not any(rule.has_rank for rule in found.values())
+    assert step.without_ranks().budget == Budget(params=1.0)
 
 
 def test_why_layers_stay() -> None:

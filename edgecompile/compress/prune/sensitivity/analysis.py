@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,25 +12,30 @@ from edgecompile.compress.prune.channels.find import find_groups
 from edgecompile.compress.prune.importance import Evidence, scores
 from edgecompile.compress.prune.recipe import PruneStep
 from edgecompile.compress.prune.resolve import resolve
+from edgecompile.compress.prune.rewrite import remove
 from edgecompile.compress.prune.selection.rounding import vector_multiple
+from edgecompile.compress.prune.sensitivity.ratios import PRUNING
 from edgecompile.compress.prune.sensitivity.removal import Removal
-from edgecompile.compress.prune.sensitivity.timer import PrunedTimer
 from edgecompile.compress.prune.sensitivity.variants import MaskedVariants
 from edgecompile.compress.samples.replay import Replay
 from edgecompile.compress.sensitivity.grid import SensitivityGrid
+from edgecompile.compress.sensitivity.level_analysis import (
+    SAMPLES_KEPT,
+    LevelAnalysis,
+    checked_levels,
+    measure_levels,
+    refuse_table,
+)
+from edgecompile.compress.sensitivity.level_timer import LevelTimer
 from edgecompile.compress.sensitivity.measure import Progress
-from edgecompile.compress.sensitivity.measure_grid import GridJob, known_grid, measure_grid
-from edgecompile.compress.sensitivity.metric import Metric
-from edgecompile.compress.sensitivity.record import Effect, Key, model_checksum, samples_checksum, text_checksum
-from edgecompile.errors import InvalidInputError
+from edgecompile.compress.sensitivity.record import samples_checksum
 from edgecompile.target import find_target
 
 if TYPE_CHECKING:
+    import tvm
+
     from edgecompile.compress.driver import Data, Evaluate
     from edgecompile.frontend.model import Model
-
-RATIOS = (0.25, 0.5, 0.75)
-_SAMPLES_KEPT = 32  # for signal-to-noise ratios
 
 
 def analyze_pruning(
@@ -57,15 +61,10 @@ def analyze_pruning(
     Raises:
         InvalidRecipeError: the model has nothing to prune, or a rule of the step does not fit it.
         InvalidInputError: a ratio is above what may go of a group, or not above 0; a table is given; the importance
-            needs data, and there are none; see `measure_grid`, `PrunedTimer`.
+            needs data, and there are none; see `measure_grid`, `LevelTimer`.
     """
-    ratios = sorted(set(RATIOS if levels is None else levels))
-    wrong = next((ratio for ratio in ratios if not 0 < ratio <= step.most), None)
-    if wrong is not None or not ratios:
-        found = "none" if wrong is None else f"{wrong:g}"
-        raise InvalidInputError(f"ratios to analyze must be above 0 and at most most={step.most:g}, found {found}")
-    if table is not None:
-        raise InvalidInputError("pruning has no use for a calibration table, found one; give data")
+    ratios = checked_levels(levels, PRUNING, lambda ratio: ratio <= step.most, f"at most most={step.most:g}")
+    refuse_table(table, PRUNING)
     device = find_target(target)
 
     def tell(phase: str) -> None:
@@ -75,7 +74,7 @@ def analyze_pruning(
     groups = find_groups(model.module)
     names = [found.group.name for found in resolve(step, groups) if not found.rule.skip]
     replay = Replay(data, model.inputs, samples) if data is not None else None
-    kept = list(itertools.islice(replay, _SAMPLES_KEPT)) if replay is not None else []
+    kept = list(itertools.islice(replay, SAMPLES_KEPT)) if replay is not None else []
     tell(f"importance by {step.importance}")
     evidence = Evidence(model, groups, replay, seed=step.seed, progress=tell)
     removal = Removal(
@@ -84,27 +83,20 @@ def analyze_pruning(
         most=step.most,
         round_to=vector_multiple(device) if step.round_to == "auto" else step.round_to,
     )
-    metric = Metric(evaluate) if evaluate is not None else None
-    key = Key(
-        model=model_checksum(model),
-        step=text_checksum(removal.facts()),
-        samples=samples_checksum(kept),
-        metric=metric.name if metric is not None else "",
+
+    def pruned(ratios: Mapping[str, float]) -> tvm.IRModule | None:
+        removed = removal.channels(ratios)
+        return remove(model.module, groups, removed) if removed else None
+
+    analysis = LevelAnalysis(
+        of=PRUNING,
+        model=model,
+        facts=removal.facts(),
+        levels=dict.fromkeys(names, ratios),
+        together=ratios if len(names) > 1 else (),
+        samples=kept,
+        samples_sha256=samples_checksum(kept),
+        variants=lambda: MaskedVariants(model, groups, removal, tell),
+        timer=(lambda: LevelTimer(model, pruned, device, kept[0] if kept else {})) if timed else None,
     )
-    start = SensitivityGrid(name=model.name, kind="prune", level="ratio", key=key, uncompressed=Effect())
-    known_grid(path, start)  # before minutes are spent
-    with contextlib.ExitStack() as stack:
-        variants = stack.enter_context(MaskedVariants(model, groups, removal, tell))
-        timer = None
-        if timed:
-            timer = stack.enter_context(PrunedTimer(model, groups, removal, device, kept[0] if kept else {}))
-        job = GridJob(
-            start=start,
-            levels=dict.fromkeys(names, ratios),
-            together=ratios if len(names) > 1 else (),
-            samples=kept,
-            metric=metric,
-            timer=timer,
-            path=path,
-        )
-        return measure_grid(job, variants, progress)
+    return measure_levels(analysis, evaluate, path, progress)

@@ -7,9 +7,8 @@ from pathlib import Path
 from edgecompile.compress.prune.channels.group import Groups
 from edgecompile.compress.prune.recipe import PruneStep
 from edgecompile.compress.prune.selection.rounding import step_of
-from edgecompile.compress.prune.sensitivity.ratios import ratios_for, read
-from edgecompile.compress.sensitivity.record import model_checksum
-from edgecompile.errors import InvalidInputError
+from edgecompile.compress.prune.sensitivity.ratios import PRUNING, ratios_for
+from edgecompile.compress.sensitivity.level_file import check_fits, read_levels
 from edgecompile.frontend.model import Model
 
 
@@ -26,16 +25,12 @@ def tolerated_ratios(model: Model, step: PruneStep, groups: Groups, round_to: in
     """
     if step.sensitivity is None:
         return {}
-    found = read(Path(step.sensitivity))
-    if found.key.model != model_checksum(model):
-        raise InvalidInputError(f"{step.sensitivity} has the sensitivities of another model: analyze this one")
+    path = Path(step.sensitivity)
+    found = read_levels(path, PRUNING)
     by_name = {group.name: group for group in groups}
+    check_fits(found, path, PRUNING, model, by_name)
     ratios = {}
     for name, ratio in ratios_for(found, step.drop).items():
-        if name not in by_name:
-            raise InvalidInputError(
-                f"{step.sensitivity} has the group {name!r:.60}, which the model has not: remove it"
-            )
         channels, size = by_name[name].channels, step_of(by_name[name], round_to)
         least = -(-round((1 - ratio) * channels, 9) // size) * size
         ratios[name] = min(1 - min(least, channels) / channels, step.most)

@@ -8,19 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecompile.artifact.machine import runs_here
 from edgecompile.compress.prune.channels.find import find_groups
 from edgecompile.compress.prune.channels.group import Groups
 from edgecompile.compress.prune.importance import Evidence, scores
 from edgecompile.compress.prune.rewrite import remove
 from edgecompile.compress.prune.sensitivity.removal import Removal
-from edgecompile.compress.prune.sensitivity.timer import PrunedTimer
 from edgecompile.compress.sensitivity.analyze import analyze
 from edgecompile.compress.sensitivity.grid import SensitivityGrid
 from edgecompile.compress.sensitivity.noise import signal_to_noise_db
 from edgecompile.errors import InvalidInputError
 from edgecompile.frontend.model import Model
-from edgecompile.target import find_target
 from tests.compress.prune.interpret import interpret
 from tests.compress.prune.test_find import load
 
@@ -81,14 +78,3 @@ def test_the_least_important_channels_go_first() -> None:
     facts = list(Removal(groups, importance, most=0.9, round_to=4).facts())
     assert facts == list(Removal(groups, importance, most=0.9, round_to=4).facts())
     assert facts != list(Removal(groups, importance, most=0.9, round_to=2).facts())
-
-
-def test_times_of_a_target_that_cannot_run_here_are_estimated() -> None:
-    target = next(found for name in ("rpi5", "host,vector_bytes=64") if not runs_here(found := find_target(name)))
-    model, x = load("residual")
-    groups = find_groups(model.module)
-    with PrunedTimer(model, groups, removal_of(model, groups), target, {"x": x}) as timer:
-        assert timer.is_estimated
-        names = [group.name for group in groups]
-        times = [timer.time(dict.fromkeys(names, ratio)) for ratio in (0.01, 0.5, 0.75)]
-    assert times[0] == 1 > times[1] > times[2] > 0

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 
-from edgecompile.compress.prune.sensitivity import ratios_for, read
+from edgecompile.compress.prune.sensitivity import ratios_for
 from edgecompile.compress.sensitivity.grid import LevelEffect, SensitivityGrid
 from edgecompile.compress.sensitivity.record import Effect, Key
 from edgecompile.errors import InvalidInputError
@@ -51,18 +50,3 @@ def test_what_cannot_be_told() -> None:
     for limit in (-0.1, float("nan")):
         with pytest.raises(InvalidInputError, match="max_drop must be at least 0"):
             ratios_for(grid({"one": {0.5: 0.0}}), limit)
-
-
-def test_files(tmp_path: Path) -> None:
-    path = tmp_path / "s.json"
-    with pytest.raises(InvalidInputError, match=r"there is no file of sensitivities at .*s\.json: make one by"):
-        read(path)
-    found = grid({"one": {0.5: 0.0}})
-    found.save(path)
-    assert read(path) == found
-    grid({"one": {1.5: 0.0}}).save(path)
-    with pytest.raises(InvalidInputError, match=r"must be below 1, found 1\.5 in"):
-        read(path)
-    grid({}, kind="lowrank", level="rank").save(path)
-    with pytest.raises(InvalidInputError, match="found those of 'lowrank' in"):
-        read(path)

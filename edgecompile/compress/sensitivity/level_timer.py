@@ -1,21 +1,18 @@
-"""`PrunedTimer`: what a model takes without some of its channels, as a part of what the whole one takes."""
+"""`LevelTimer`: what a model takes with layers at some levels, as a part of what it takes as it was."""
 
 from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from edgecompile.artifact.artifact import Artifact
 from edgecompile.artifact.machine import runs_here
 from edgecompile.compress.measuring.estimate import estimated_cycles
 from edgecompile.compress.measuring.timing import time_in_turns
-from edgecompile.compress.prune.channels.group import Groups
-from edgecompile.compress.prune.rewrite import remove
-from edgecompile.compress.prune.sensitivity.removal import Removal
 from edgecompile.driver import compile
 from edgecompile.errors import InvalidInputError
 from edgecompile.frontend.model import Model
@@ -25,44 +22,44 @@ if TYPE_CHECKING:
     import numpy as np
     import tvm
 
+AtLevels: TypeAlias = "Callable[[Mapping[str, float]], tvm.IRModule | None]"
+"""The module as it ships with layers at these levels; None where nothing changes."""
 
-class PrunedTimer:
-    """Compiles the model without channels, and lets it run in turns with the whole one.
+
+class LevelTimer:
+    """Compiles the model with layers at some levels, and lets it run in turns with the model as it was.
 
     For a target that cannot run here the planner of layouts estimates both. Use it in a `with` statement.
 
     Args:
-        groups: of the model's module.
-        removal: which channels go.
+        model: as it was.
+        at_levels: what is compiled.
         sample: the inputs, by name, that are timed; the self-test's where it is empty.
 
     Raises:
         InvalidInputError: the target cannot run here, and the model cannot be estimated.
     """
 
-    def __init__(
-        self, model: Model, groups: Groups, removal: Removal, target: Target, sample: Mapping[str, np.ndarray]
-    ) -> None:
-        self._model, self._groups, self._removal, self._target, self._sample = model, groups, removal, target, sample
+    def __init__(self, model: Model, at_levels: AtLevels, target: Target, sample: Mapping[str, np.ndarray]) -> None:
+        self._model, self._at_levels, self._target, self._sample = model, at_levels, target, sample
         self.target, self.is_estimated = target.name, not runs_here(target)
         self._folder = tempfile.TemporaryDirectory(prefix="edgecompile-")
         self._whole: Artifact | None = None
         self._cycles = self._estimated(model.module) if self.is_estimated else 0.0
 
     def time(self, levels: Mapping[str, float]) -> float:
-        """With these ratios of groups gone; 1 is the time of the whole model."""
-        removed = self._removal.channels(levels)
-        if not removed:
+        """With layers at these levels; 1 is the time of the model as it was."""
+        module = self._at_levels(levels)
+        if module is None:
             return 1.0
-        module = remove(self._model.module, self._groups, removed)
         if self.is_estimated:
             return self._estimated(module) / self._cycles
         self._whole = self._whole or self._compiled(self._model.module, "whole")
-        pruned = self._compiled(module, "pruned")
+        compressed = self._compiled(module, "compressed")
         try:
-            return time_in_turns([self._whole, pruned], self._sample)[1].ratio
+            return time_in_turns([self._whole, compressed], self._sample)[1].ratio
         finally:
-            pruned.close()
+            compressed.close()
 
     def _compiled(self, module: tvm.IRModule, name: str) -> Artifact:
         model = dataclasses.replace(self._model, module=module, reference=None, history=())
@@ -77,7 +74,7 @@ class PrunedTimer:
             )
         return cycles
 
-    def __enter__(self) -> PrunedTimer:
+    def __enter__(self) -> LevelTimer:
         return self
 
     def __exit__(
