@@ -13,6 +13,8 @@ from edgecompile.errors import InvalidRecipeError
 Place = tuple[str | int, ...]
 """The keys and indices that lead to a value of a recipe."""
 
+_NEEDED = "needed "
+
 StrictModel = TypeVar("StrictModel", bound=BaseModel)
 
 
@@ -55,9 +57,21 @@ def validate(
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place, value = _follow(data, first["loc"])
-        raise InvalidRecipeError(f"{describe_place((*prefix, *place))}: {_message(first, value)}") from error
+        errors = error.errors(include_url=False)
+        place, value = _follow(data, errors[0]["loc"])
+        same = [found for found in errors if _follow(data, found["loc"])[0] == place]  # one for each type of a union
+        wanted = _alternatives(same, value) if len(same) > 1 else _message(errors[0], value)
+        raise InvalidRecipeError(f"{describe_place((*prefix, *place))}: {wanted}") from error
+
+
+def _alternatives(errors: Sequence[Mapping[str, Any]], value: object) -> str:
+    """`needed 'auto' or greater than or equal to 1, found 0`: what each type of a union says, in one sentence."""
+    messages = [_message(error, value) for error in errors]
+    if any(not message.startswith(_NEEDED) for message in messages):
+        return messages[0]
+    found = f", found {value!r:.60}"
+    wanted = dict.fromkeys(message.removeprefix(_NEEDED).removesuffix(found) for message in messages)
+    return f"{_NEEDED}{' or '.join(wanted)}{found}"
 
 
 def _message(error: Mapping[str, Any], value: object) -> str:
@@ -69,7 +83,7 @@ def _message(error: Mapping[str, Any], value: object) -> str:
         return f"needed the key {context['discriminator']}"
     if error["type"] == "union_tag_invalid":
         return f"needed one of {context['expected_tags']}, found {context['tag']!r:.60}"
-    return f"{error['msg'].replace('Input should be', 'needed')}, found {value!r:.60}"
+    return f"{error['msg'].replace('Input should be ', _NEEDED)}, found {value!r:.60}"
 
 
 def _follow(data: object, location: Place) -> tuple[Place, object]:

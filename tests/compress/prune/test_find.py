@@ -81,12 +81,24 @@ class Attention(nn.Module):
         return x + self.contract(torch.nn.functional.gelu(self.expand(x)))
 
 
+class Tied(nn.Module):
+    """A layer that is used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.twice, self.last = nn.Linear(8, 16), nn.Linear(16, 16), nn.Linear(16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.relu(self.twice(torch.relu(self.twice(torch.relu(self.first(x)))))))
+
+
 IMAGE = (2, 3, 4, 4)
 NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], tuple[int, ...], Mapping[str, int]]] = {
     "residual": (Residual, IMAGE, {"stem_0_conv2d": 12, "one_conv2d": 16, "two_conv2d": 20}),
     "joined": (Joined, IMAGE, {"left_conv2d": 6, "grouped_conv2d": 6}),
     "gated": (Gated, IMAGE, {"stem_conv2d": 16, "reduce_conv2d": 4}),
     "attention": (Attention, (2, 5, 24), {"qkv_matmul": 4, "expand_matmul": 40}),
+    "tied": (Tied, (2, 8), {"first_matmul": 16}),
 }
 
 
@@ -115,3 +127,8 @@ def test_groups(name: str) -> None:
     model, _ = load(name)
     found = {group.name: group.channels for group in find_groups(model.module)}
     assert found == NETWORKS[name][2]
+
+
+def test_tied_weights_are_a_reason() -> None:
+    model, _ = load("tied")
+    assert "reads the weight of" in str(find_groups(model.module)["first_matmul"])

@@ -74,12 +74,21 @@ class _Search:
         place_of = np.full(len(self._pinned), -1)
         place_of[labels] = np.arange(len(labels))
         found: list[dict[Coupling, None]] = [{} for _ in labels]
-        for link in self._program.linker.links:
-            if link.reason:
-                for place in np.unique(place_of[self._labels[link.one]]).tolist():
-                    if place >= 0:
-                        found[place][Coupling(link.layer, link.reason)] = None
+        reasons = [(link.one, Coupling(link.layer, link.reason)) for link in self._program.linker.links if link.reason]
+        for elements, coupling in [*reasons, *self._ties()]:
+            for place in np.unique(place_of[self._labels[elements]]).tolist():
+                if place >= 0:
+                    found[place][coupling] = None
         return {label: tuple(couplings) for label, couplings in zip(labels, found, strict=True)}
+
+    def _ties(self) -> Iterator[tuple[Elements, Coupling]]:
+        """The axes of weights that several operators read, which makes one tensor of them."""
+        first_readers: dict[int, str] = {}
+        for (variable, _), tensor in self._program.constants.items():
+            first = first_readers.setdefault(id(tensor), variable.name)
+            if first != variable.name:
+                for axis in range(tensor.rank):
+                    yield tensor.elements(axis), Coupling(variable.name, f"reads the weight of {first}")
 
     def _signatures(self) -> Iterator[tuple[int, bytes]]:
         """The components that can go, by their first element, with the axes that they are in and how often."""
