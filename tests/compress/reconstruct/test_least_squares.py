@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgecompile.compress.prune.reconstruct.least_squares import Fit
+from edgecompile.compress.reconstruct.least_squares import Fit
 
 
 def gathered(weight: np.ndarray, truth: np.ndarray, bias: np.ndarray, noise: float = 0.0) -> Fit:
