@@ -2,8 +2,9 @@
 """What low-rank factorisation is worth, by method: parameters, multiply-accumulates, measured time and accuracy.
 
 Each method factorises a trained network to the same budget without fine-tuning, once by the error of weights and once
-by that of the layers' results on calibration images. Accuracy is that of the compiled model on the whole test split;
-the time is that of one inference on one thread of this machine, measured in turns with the network as it was."""
+by that of the layers' results on calibration images, to which all layers are then refitted. Accuracy is that of the
+compiled model on the whole test split; the time is that of one inference on one thread of this machine, measured in
+turns with the network as it was."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import numpy as np
 from edgecompile.compress.activations.runs import Runs
 from edgecompile.compress.depth.blocks import Block, find_blocks, without_blocks
 from edgecompile.compress.depth.recipe import DepthStep
-from edgecompile.compress.prune.reconstruct import reconstruct
+from edgecompile.compress.reconstruct import reconstruct
 from edgecompile.compress.samples.replay import Replay
 from edgecompile.decision import Decision
 from edgecompile.errors import InvalidInputError, InvalidRecipeError

@@ -46,9 +46,7 @@ def preview(model: Model, step: LowRankStep) -> list[LowRankRow]:
     """
     lanes = find_target("host").cpu.vector_bytes // _FLOAT_BYTES
     with tempfile.TemporaryDirectory(prefix="edgecompile-") as folder:
-        ready = prepare(
-            model, step, data=None, samples=None, lanes=lanes, folder=Path(folder), progress=lambda phase: None
-        )
+        ready = prepare(model, step, samples=None, lanes=lanes, folder=Path(folder), progress=lambda phase: None)
         budget = step.budget
         # A time is measured; the share of the work is the nearest to it that is known without.
         costs = ready.costs("params" if budget is None or budget.params is not None else "macs")

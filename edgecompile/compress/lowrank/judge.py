@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from edgecompile.compress.lowrank.attempt import Attempt, Verdict
 from edgecompile.compress.lowrank.choices import CostName
 from edgecompile.compress.lowrank.choose import choose, least_share, totals
 from edgecompile.compress.lowrank.factors import Factors
 from edgecompile.compress.lowrank.prepare import Prepared, with_module
 from edgecompile.compress.lowrank.recipe import Budget, LowRankStep
+from edgecompile.compress.lowrank.refit import Refit
 from edgecompile.compress.lowrank.rewrite import rewrite
 from edgecompile.compress.lowrank.table import count_of, decisions_of, figures_of, sizes_of
 from edgecompile.compress.lowrank.times import Times
 from edgecompile.compress.measuring.timing import Cost
 from edgecompile.compress.measuring.wording import number, place_of_time
-from edgecompile.compress.measuring.workbench import Candidate, Workbench
+from edgecompile.compress.measuring.workbench import Workbench
 from edgecompile.compress.sensitivity.metric import Metric
 from edgecompile.decision import OUTCOME_STEP, Decision
 from edgecompile.errors import InvalidRecipeError
@@ -25,8 +27,6 @@ from edgecompile.frontend.model import Model
 from edgecompile.target import Target
 
 if TYPE_CHECKING:
-    import tvm
-
     from edgecompile.compress.driver import Evaluate, StepResult
     from edgecompile.compress.lowrank.solve import Chosen, Costs
 
@@ -45,6 +45,7 @@ def judged_step(
     model: Model,
     ready: Prepared,
     step: LowRankStep,
+    refit: Refit,
     *,
     evaluate: Evaluate | None,
     max_drop: float | None,
@@ -52,7 +53,7 @@ def judged_step(
     report: str | os.PathLike[str] | None,
     progress: Callable[[str], None],
 ) -> StepResult:
-    """The model with the factorisations that are faster, or as it was; arguments as of `compress`.
+    """The model with the factorisations that are faster, fitted, or as it was; arguments as of `compress`.
 
     Raises:
         InvalidRecipeError: the budget cannot be met, by measurement where it is one of latency.
@@ -69,7 +70,7 @@ def judged_step(
     metric = Metric(evaluate) if evaluate is not None else None
     names = [f"{name}{suffix}" for name in ready.choices for suffix in _SUFFIXES]
     with Workbench(ready.model, names, target, ready.sample, progress) as bench:
-        judging = _Judge(ready, bench, metric, max_drop, progress)
+        judging = _Judge(ready, bench, refit, metric, max_drop, progress)
         found = judging.verdict(step)
         if folder is not None:
             from edgecompile.compress.lowrank.table import write_tables
@@ -79,65 +80,37 @@ def judged_step(
         return StepResult(changed, found.decisions, found.figures, is_judged=True)
 
 
-@dataclass(frozen=True, eq=False)
-class _Attempt:
-    """A choice of layers, compiled.
-
-    Attributes:
-        chosen: by layer.
-        factors: of those that have some.
-        candidate: the compiled model.
-        costs: by layer what its kernels took before and take now, by the names of a table's columns.
-        slow: why it is no faster, by layer.
-    """
-
-    chosen: Chosen
-    factors: Mapping[str, Factors]
-    candidate: Candidate
-    costs: dict[str, dict[str, float]] = field(default_factory=dict)
-    slow: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Verdict:
-    """What ships: the module with these factors; see `StepResult` for the others."""
-
-    factors: Mapping[str, Factors]
-    module: tvm.IRModule
-    decisions: list[Decision]
-    figures: Mapping[str, Mapping[str, float]]
-
-
 class _Judge:
     def __init__(
         self,
         ready: Prepared,
         bench: Workbench,
+        refit: Refit,
         metric: Metric | None,
         max_drop: float | None,
         progress: Callable[[str], None],
     ) -> None:
         self._ready, self._bench, self._metric, self._max_drop = ready, bench, metric, max_drop
-        self._progress = progress
+        self._refit, self._progress = refit, progress
         self._plain = bench.build("original", ready.model.module)
         self._before = metric(self._plain.predict) if metric else None  # a wrong evaluation should cost no minutes
         self._banned: set[tuple[str, str]] = set()
         self._slow_methods: set[tuple[str, str]] = set()
         self._refused: dict[str, str] = {}
         self._factors: dict[tuple[str, str], Factors] = {}
-        self._attempts: dict[tuple[tuple[str, str], ...], _Attempt] = {}
+        self._attempts: dict[tuple[tuple[str, str], ...], Attempt] = {}
 
-    def verdict(self, step: LowRankStep) -> _Verdict:
+    def verdict(self, step: LowRankStep) -> Verdict:
         budget = step.budget
         if budget is not None and budget.latency is not None:
             attempt = self._by_latency(budget.latency)
         else:
             what: CostName = "macs" if budget is not None and budget.macs is not None else "params"
             attempt = self._faster(self._ready.costs(what), budget.share if budget is not None else None)
-        attempt, after = self._within_limit(attempt)
+        attempt, after = self._within_limit(self._fitted(attempt))
         return self._finish(attempt, after, self._missed(budget, attempt))
 
-    def _missed(self, budget: Budget | None, attempt: _Attempt) -> str:
+    def _missed(self, budget: Budget | None, attempt: Attempt) -> str:
         """Of a budget that could only be met with what is slower or too inexact; "" where it is met."""
         if budget is None or budget.latency is not None or not self._refused:
             return ""
@@ -146,13 +119,13 @@ class _Judge:
             return ""
         return f"; the budget {budget.what}={budget.share:g} is missed, by what is not faster or too inexact"
 
-    def _by_latency(self, latency: float) -> _Attempt:
+    def _by_latency(self, latency: float) -> Attempt:
         """The attempt whose time is nearest, of several whose layers teach what others would take."""
         (plain,) = self._bench.layer_costs([self._plain])
         (whole,) = self._bench.compare([self._plain])
         times = Times(self._ready, plain, whole.median)
-        best: tuple[float, _Attempt] | None = None
-        seen: list[_Attempt] = []
+        best: tuple[float, Attempt] | None = None
+        seen: list[Attempt] = []
         share, fastest = latency, 1.0
         for _ in range(_TRIES):
             share = max(share, least_share(self._ready, times.costs, self._banned))
@@ -176,7 +149,7 @@ class _Judge:
             )
         return best[1]
 
-    def _faster(self, costs: Costs, share: float | None) -> _Attempt:
+    def _faster(self, costs: Costs, share: float | None) -> Attempt:
         """Choose, time the layers, and choose again without what is no faster.
 
         Where the budget cannot be met without it, the layers that are no faster stay as they were, and the budget is
@@ -193,7 +166,7 @@ class _Judge:
         rest = {name: None if name in attempt.slow else choice for name, choice in attempt.chosen.items()}
         return self._attempt(rest)
 
-    def _ban(self, attempt: _Attempt, *, wholly: bool) -> None:
+    def _ban(self, attempt: Attempt, *, wholly: bool) -> None:
         """The slow choices, and those of the same method with no much less work; all of it at the second time.
 
         Args:
@@ -211,7 +184,7 @@ class _Judge:
                 if wholly or (other.method is choice.method and other.macs >= least)
             }
 
-    def _attempt(self, chosen: Chosen) -> _Attempt:
+    def _attempt(self, chosen: Chosen) -> Attempt:
         key = tuple((name, choice.name) for name, choice in chosen.items() if choice)
         if key not in self._attempts:
             factors = {}
@@ -223,11 +196,11 @@ class _Judge:
                 factors[name] = self._factors[name, choice.name]
             module = rewrite(self._ready.model.module, factors)
             candidate = self._bench.build(f"{len(factors)} factorised layers", module) if factors else self._plain
-            attempt = self._attempts[key] = _Attempt(chosen, factors, candidate)
+            attempt = self._attempts[key] = Attempt(chosen, factors, candidate)
             self._time_layers(attempt)
         return self._attempts[key]
 
-    def _time_layers(self, attempt: _Attempt) -> None:
+    def _time_layers(self, attempt: Attempt) -> None:
         if not attempt.factors:
             return
         plain, factorised = self._bench.layer_costs([self._plain, attempt.candidate])
@@ -244,10 +217,18 @@ class _Judge:
                 assert choice is not None
                 attempt.slow[name] = f"{choice.name} is not faster: {place_of_time(before, after, unit)}"
 
-    def _ratio(self, attempt: _Attempt) -> Cost:
+    def _ratio(self, attempt: Attempt) -> Cost:
         return self._bench.compare([self._plain, attempt.candidate])[1]
 
-    def _within_limit(self, attempt: _Attempt) -> tuple[_Attempt, float | None]:
+    def _fitted(self, attempt: Attempt) -> Attempt:
+        """The attempt as it would ship. A fit hardly changes the time, so what is only timed goes without."""
+        if self._refit.is_idle or not attempt.factors:
+            return attempt
+        module, fits = self._refit(attempt.candidate.module)
+        candidate = self._bench.build(f"{len(attempt.factors)} factorised layers, fitted", module)
+        return dataclasses.replace(attempt, candidate=candidate, fits=fits)
+
+    def _within_limit(self, attempt: Attempt) -> tuple[Attempt, float | None]:
         """Give layers back, that with the most error first, until the metric of the compiled model is good enough."""
         if self._metric is None or self._before is None:
             return attempt, None
@@ -259,11 +240,11 @@ class _Judge:
             self._refused[worst] = (
                 f"too inexact: {attempt.factors[worst].error:.2%} error, the metric was {number(after)} with it"
             )
-            attempt = self._attempt({**attempt.chosen, worst: None})
+            attempt = self._fitted(self._attempt({**attempt.chosen, worst: None}))
             after = self._metric(attempt.candidate.predict)
         return attempt, after
 
-    def _finish(self, attempt: _Attempt, after: float | None, missed: str) -> _Verdict:
+    def _finish(self, attempt: Attempt, after: float | None, missed: str) -> Verdict:
         """Compare the whole models, and word what was decided."""
         unit = self._bench.unit
         plain, cost = self._bench.compare([self._plain, attempt.candidate])
@@ -286,9 +267,11 @@ class _Judge:
             if name in figures:
                 figures[name] |= costs
         first = Decision(OUTCOME_STEP, self._ready.model.name, pays, outcome)
-        return _Verdict(factors, (attempt.candidate if pays else self._plain).module, [first, *worded], figures)
+        if not pays:
+            return Verdict(factors, self._plain.module, [first, *worded], figures)
+        return Verdict(factors, attempt.candidate.module, [first, *worded, *attempt.fits], figures)
 
-    def _with_times(self, decision: Decision, attempt: _Attempt, unit: str, pays: bool) -> Decision:
+    def _with_times(self, decision: Decision, attempt: Attempt, unit: str, pays: bool) -> Decision:
         name, reason = decision.subject, decision.reason
         costs = attempt.costs.get(name)
         if decision.kept and costs:

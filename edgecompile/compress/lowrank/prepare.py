@@ -20,8 +20,8 @@ from edgecompile.passes.simplify_model import simplify_model
 if TYPE_CHECKING:
     import numpy as np
 
-    from edgecompile.compress.driver import Data
     from edgecompile.compress.lowrank.recipe import LowRankStep
+    from edgecompile.compress.samples.replay import Replay
     from edgecompile.frontend.model import Model
 
 MOST_TERMS = 8192
@@ -70,8 +70,7 @@ def prepare(
     model: Model,
     step: LowRankStep,
     *,
-    data: Data | None,
-    samples: int | None,
+    samples: Replay | None,
     lanes: int,
     folder: Path,
     progress: Callable[[str], None],
@@ -79,7 +78,7 @@ def prepare(
     """Simplify, resolve the recipe, see what the layers read, and price what each could become.
 
     Args:
-        data, samples: as of `compress`; without data errors are those of weights.
+        samples: what the layers read is found on; without any, errors are those of weights.
         lanes: float32 numbers of the target's vector registers.
         folder: for Gram matrices, which stay there as long as choices are used.
 
@@ -110,9 +109,9 @@ def prepare(
     inputs: dict[str, LayerInputs] = {}
     notes = dict.fromkeys((found.layer.name for found in asked), "of the weight alone")
     sample: Mapping[str, np.ndarray] = {}
-    if data is not None:
+    if samples is not None:
         weighed = [found.layer for found in asked if found.rule.activations]
-        sample = _gather(simplified, weighed, data, samples, folder, inputs, notes, progress)
+        sample = _gather(simplified, weighed, samples, folder, inputs, notes, progress)
     choices: dict[str, Sequence[Choice]] = {}
     for number, found in enumerate(asked, 1):
         name, share = found.layer.name, tolerated.get(found.layer.name)
@@ -130,8 +129,7 @@ def prepare(
 def _gather(
     model: Model,
     layers: Sequence[WeightedLayer],
-    data: Data,
-    samples: int | None,
+    samples: Replay,
     folder: Path,
     found: dict[str, LayerInputs],
     notes: dict[str, str],
@@ -141,7 +139,6 @@ def _gather(
     from edgecompile.compress.activations.gather import gather
     from edgecompile.compress.activations.runs import Runs
     from edgecompile.compress.lowrank.problem import damped
-    from edgecompile.compress.samples.replay import Replay
 
     small = [layer for layer in layers if layer.shape.terms <= MOST_TERMS]
     notes |= {
@@ -150,8 +147,7 @@ def _gather(
         if layer not in small
     }
     products = [layer.product for layer in small if layer.product is not None]
-    replay = Replay(data, model.inputs, samples)
-    with Runs(model, replay, progress, only={product.source for product in products}) as runs:
+    with Runs(model, samples, progress, only={product.source for product in products}) as runs:
         progress("inputs of the layers")
         for number, (product, inputs) in enumerate(gather(products, {each.name for each in products}, runs)):
             if inputs.gram is None or not inputs.is_finite or not inputs.gram_rows:
@@ -164,9 +160,9 @@ def _gather(
             rows = None if held_out is None else _in_file(held_out[0], folder / f"{number}-rows.npy")
             found[product.name] = (_in_file(gram, folder / f"{number}-gram.npy"), rows)
             notes[product.name] = "of its results on data" if rows is None else "of its results on data held out"
-    if not replay.first:  # nothing asked for data
-        next(iter(replay))
-    return replay.first
+    if not samples.first:  # nothing asked for data
+        next(iter(samples))
+    return samples.first
 
 
 def _in_file(array: np.ndarray, path: Path) -> np.ndarray:

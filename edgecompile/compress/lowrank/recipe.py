@@ -17,9 +17,12 @@ Pattern = Annotated[str, Field(min_length=1, max_length=1024)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Rank = Annotated[int, Field(ge=1)]
 
+Reconstruction = Literal["auto", "none", "bias", "least_squares"]
+
 CRITERIA = ("energy", "rank", "ratio")
 BUDGETS = ("params", "macs", "latency")
 _FROM_FILE = ("sensitivity", "drop")
+_OTHER_OPTIONS = ("method", "activations", "skip", "reconstruct")
 
 
 class Budget(Strict):
@@ -119,6 +122,7 @@ class LowRankStep(Step):
         layers:
           "stem_*": {skip: true}
           "*_conv2_0": {method: spatial, rank: 32}
+        reconstruct: least_squares
 
     Attributes:
         budget: of the whole model; the ranks of layers without energy, rank or ratio are chosen to meet it. Without a
@@ -130,6 +134,9 @@ class LowRankStep(Step):
         operators: by Relax's name of an operator, "nn.conv2d" or "matmul".
         layers: by a pattern of layer names, where * stands for any text, ? for one character and [ab] for one of them;
             each must match a layer of the model.
+        reconstruct: what is fitted to the calibration data afterwards, layer by layer, so that each answers what it did
+            before: "bias", or "least_squares" for its weights too, of a factorised layer those of the last factor;
+            "auto" is "least_squares" where there are data. A layer that has no bias gets one, which no budget counts.
     """
 
     names: ClassVar[tuple[str, ...]] = ("lowrank",)
@@ -141,6 +148,7 @@ class LowRankStep(Step):
     default: LayerRule = LayerRule()
     operators: dict[str, LayerRule] = Field(default_factory=dict)
     layers: dict[Pattern, LayerRule] = Field(default_factory=dict)
+    reconstruct: Reconstruction = "auto"
 
     @classmethod
     def from_name(cls, name: str, options: Options) -> dict[str, object]:
@@ -153,6 +161,8 @@ class LowRankStep(Step):
                 data[key] = text if key == "sensitivity" else number_or_word(text)
             elif key == "skip" and text:
                 data["layers"][text] = {"skip": True}
+            elif key == "reconstruct" and text:
+                data[key] = text
             elif key == "activations":
                 data["default"][key] = {None: True, "on": True, "off": False}.get(text, text)
             elif key == "rank" and text is not None and "x" in text:
@@ -160,8 +170,7 @@ class LowRankStep(Step):
             elif key in ("method", *CRITERIA) and text is not None:
                 data["default"][key] = text if key == "method" else number_or_word(text)
             else:
-                known = [*BUDGETS, *CRITERIA, *_FROM_FILE, "method", "activations", "skip"]
-                raise InvalidRecipeError(unknown("option", key, known))
+                raise InvalidRecipeError(unknown("option", key, [*BUDGETS, *CRITERIA, *_FROM_FILE, *_OTHER_OPTIONS]))
         return data
 
     @model_validator(mode="after")

@@ -70,7 +70,7 @@ def figures_of(ready: Prepared, chosen: Chosen, factors: Mapping[str, Factors]) 
 
 
 def write_tables(folder: Path, decisions: Sequence[Decision], figures: Mapping[str, Mapping[str, float]]) -> None:
-    """Write the decisions and figures as JSON and as a table in Markdown.
+    """Write the decisions and figures as JSON and as tables in Markdown, one of each kind of decision.
 
     Raises:
         OutputError: a file cannot be written.
@@ -80,10 +80,13 @@ def write_tables(folder: Path, decisions: Sequence[Decision], figures: Mapping[s
     document = {"decisions": [vars(decision) for decision in decisions], "figures": figures}
     write_file(folder / RESULTS_NAME, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
     outcomes = [f"{decision.reason}." for decision in decisions if decision.step == OUTCOME_STEP]
-    rows = [
-        f"| {decision.subject} | {'yes' if decision.kept else 'no'} | {decision.reason} |"
-        for decision in decisions
-        if decision.step != OUTCOME_STEP
-    ]
-    lines = [*outcomes, "", "| layer | factorised | why |", "| --- | --- | --- |", *rows, ""]
+    lines = [*outcomes, "", *_table("factorised", [each for each in decisions if each.step == STEP])]
+    fits = [each for each in decisions if each.step not in (STEP, OUTCOME_STEP)]
+    if fits:
+        lines += _table("fitted", fits)
     write_file(folder / TABLE_NAME, "\n".join(lines).encode())
+
+
+def _table(what: str, decisions: Sequence[Decision]) -> list[str]:
+    rows = [f"| {each.subject} | {'yes' if each.kept else 'no'} | {each.reason} |" for each in decisions]
+    return [f"| layer | {what} | why |", "| --- | --- | --- |", *rows, ""]

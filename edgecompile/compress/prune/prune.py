@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from edgecompile.compress.prune.channels.find import find_groups
 from edgecompile.compress.prune.channels.group import Groups
@@ -14,16 +14,15 @@ from edgecompile.compress.prune.channels.tensor import Elements
 from edgecompile.compress.prune.costs import Costs
 from edgecompile.compress.prune.importance import Evidence, scores
 from edgecompile.compress.prune.recipe import PruneStep
-from edgecompile.compress.prune.reconstruct import reconstruct
 from edgecompile.compress.prune.resolve import ResolvedGroup, resolve
 from edgecompile.compress.prune.rewrite import kept_without, remove
 from edgecompile.compress.prune.selection import Budget, Selection, select
 from edgecompile.compress.prune.selection.latency import select_for_latency
 from edgecompile.compress.prune.selection.rounding import vector_multiple
 from edgecompile.compress.prune.sensitivity.tolerated import tolerated_ratios
+from edgecompile.compress.reconstruct import how_to_fit, reconstruct
 from edgecompile.compress.samples.replay import Replay
 from edgecompile.decision import Decision
-from edgecompile.errors import InvalidInputError
 from edgecompile.frontend.model import Model
 from edgecompile.report.plot_channels import GroupChannels, plot_channels
 from edgecompile.target import Target, find_target
@@ -65,7 +64,7 @@ def prune(
     groups = find_groups(model.module)
     resolved = resolve(step, groups)
     replay = Replay(data, model.inputs, samples) if data is not None else None
-    how = _fitting(step, replay)
+    how = how_to_fit(step.reconstruct, replay)
     evidence = Evidence(model, groups, replay, seed=step.seed, progress=progress)
     removed, figures = _removed(model, step, groups, resolved, evidence, device, replay, progress)
     kept = kept_without(groups, removed)
@@ -101,21 +100,6 @@ def outputs_that_stay(groups: Groups, kept: Kept) -> dict[str, Elements]:
         if output.shape[axis] is not None and len(stays) < (output.shape[axis] or 0):
             found[variable.name] = stays
     return found
-
-
-def _fitting(step: PruneStep, replay: Replay | None) -> Literal["none", "bias", "least_squares"]:
-    """How what is left is fitted.
-
-    Raises:
-        InvalidInputError: there are no data to fit it to.
-    """
-    if step.reconstruct == "auto":
-        return "none" if replay is None else "least_squares"
-    if step.reconstruct != "none" and replay is None:
-        raise InvalidInputError(
-            f"reconstruct={step.reconstruct} needs calibration data, found none: give data=, or reconstruct=none"
-        )
-    return step.reconstruct
 
 
 def _removed(

@@ -75,8 +75,7 @@ def analyze_factorisation(
         ready = prepare(
             model,
             step.without_ranks(),
-            data=replay,
-            samples=None,
+            samples=replay,
             lanes=lanes,
             folder=Path(folder),
             progress=tell,

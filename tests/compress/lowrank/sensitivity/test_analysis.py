@@ -41,7 +41,8 @@ def test_numbers_are_those_of_the_factors(tmp_path: Path) -> None:
     # A file in which one line is tolerable makes the step ship just what that line is about.
     chosen = found.model_copy(update={"layers": {"wide": {0.3: found.layers["wide"][0.3]}}})
     chosen.save(tmp_path / "one.json")
-    small = ec.compress(MODEL, f"lowrank,sensitivity={tmp_path / 'one.json'},drop=100", DATA, target=TARGET)
+    recipe = f"lowrank,sensitivity={tmp_path / 'one.json'},drop=100,reconstruct=none"
+    small = ec.compress(MODEL, recipe, DATA, target=TARGET)
     [decision] = [decision for decision in small.history[-1].decisions if decision.subject == "wide"]
     effect = found.layers["wide"][0.3]
     assert effect.form and decision.reason.startswith(f"{effect.form}: ")

@@ -11,6 +11,7 @@ from edgecompile.compress.lowrank.prepare import prepare
 from edgecompile.compress.lowrank.recipe import Budget, LayerRule, LowRankStep
 from edgecompile.compress.lowrank.sensitivity.factorised import Factorised
 from edgecompile.compress.lowrank.sensitivity.variants import WeightVariants
+from edgecompile.compress.samples.replay import Replay
 from tests.compress.lowrank.graphs import layer_model, random_input, run_torch
 
 
@@ -31,7 +32,8 @@ def test_products_compute_what_factors_do(
     model = layer_model(weight, **options)
     x = random_input(model)
     step = LowRankStep(budget=Budget(params=1.0), default=LayerRule(method=method))  # type: ignore[arg-type]
-    ready = prepare(model, step, data=[x], samples=None, lanes=2, folder=tmp_path, progress=lambda phase: None)
+    samples = Replay([x], model.inputs, None)
+    ready = prepare(model, step, samples=samples, lanes=2, folder=tmp_path, progress=lambda phase: None)
     factorised = Factorised(ready, [0.01, 0.7])
     assert factorised.levels == {"layer": [0.7]}
     assert factorised.module({}) is factorised.module({"layer": 0.01}) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgecompile.compress.prune.reconstruct.least_squares import Fit
+from edgecompile.compress.reconstruct.least_squares import Fit
 
 
 def gathered(weight: np.ndarray, truth: np.ndarray, bias: np.ndarray, noise: float = 0.0) -> Fit:
@@ -56,3 +56,13 @@ def test_groups_are_fitted_apart() -> None:
         rows = random.normal(size=(4, 32, 5)).astype(np.float32)
         fit.add(rows, rows @ truth.transpose(0, 2, 1))
     np.testing.assert_allclose(fit.least_squares().weight, truth, atol=1e-4)
+
+
+def test_inputs_that_never_vary_leave_the_weights() -> None:
+    """Their covariance is rounding, and may be negative."""
+    row = np.random.default_rng(3).normal(size=24).astype(np.float32)
+    fit = Fit(np.ones((1, 2, 24)))
+    for _ in range(4):
+        fit.add(np.tile(row, (1, 5, 1)), np.full((1, 5, 2), 7, np.float32))
+    found = fit.least_squares()
+    np.testing.assert_allclose(found.weight[0] @ row + found.bias[0], 7, atol=1e-4)

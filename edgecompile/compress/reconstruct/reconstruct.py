@@ -11,9 +11,8 @@ import numpy as np
 from edgecompile.compress.activations.product import Product, products_of
 from edgecompile.compress.activations.runs import Runs
 from edgecompile.compress.graph.variables import bindings_of
-from edgecompile.compress.prune.channels.tensor import Elements
-from edgecompile.compress.prune.reconstruct.least_squares import Fit, Fitted
-from edgecompile.compress.prune.reconstruct.network import FittedNetwork
+from edgecompile.compress.reconstruct.least_squares import Fit, Fitted
+from edgecompile.compress.reconstruct.network import FittedNetwork
 from edgecompile.compress.samples.replay import Replay
 from edgecompile.decision import Decision
 from edgecompile.frontend.model import Model
@@ -24,40 +23,41 @@ STEP = "Reconstruct"
 _MOST_SAMPLES = 256  # of each of as many passes as there are layers
 _ROWS_PER_SAMPLE = 512
 _MOST_TERMS = 8192  # of a sum: their moments are 512 MB then
-_EXACT = 1e-6  # of the variance: nothing in front of such a layer changed
+_EXACT = 1e-6  # of the variance: nothing changed such a layer, or what it reads
 
 
 def reconstruct(
     whole: Model,
-    pruned: Model,
-    kept: Mapping[str, Elements],
+    smaller: Model,
+    kept: Mapping[str, np.ndarray],
     samples: Replay,
     how: Literal["bias", "least_squares"],
     decisions: list[Decision],
     progress: Callable[[str], None],
 ) -> Model:
-    """The pruned model with weights and biases fitted to what the layers of the whole one answer.
+    """The smaller model with weights and biases fitted to what the layers of the whole one answer.
 
         min over W', b' of  sum over samples |W' x' + b' - y|^2
 
-    x' is what the layer reads in the pruned network, those before it fitted already; y is what the same layer answered
-    in the whole one, the channels that stay. A fit is kept where the error is smaller on samples it has not seen.
+    x' is what the layer reads in the smaller network, those before it fitted already; y is what the layer of that name
+    answered in the whole one, the channels that stay. Of a factorised layer that is the last factor: the others have
+    names of their own and stay. A fit is kept where the error is smaller on samples it has not seen.
 
     Args:
-        whole, pruned: with the same names of layers.
-        kept: by the name of a layer, the indices of its output channels that stay; a layer that is missing keeps all.
+        whole, smaller: with the same names of layers; what has a name in one of them alone is not fitted.
+        kept: by the name of a layer, int64 indices of its output channels that stay; a layer that is missing keeps all.
         how: "bias" leaves the weights as they are.
         decisions: receives one for each layer.
 
     Returns:
         The model after `simplify_model`: batch norms are in the weights, and fitted with them.
     """
-    whole, pruned = simplify_model(whole), simplify_model(pruned)
-    names = [binding.var.name for binding in bindings_of(pruned.module["main"])]
-    products = products_of(pruned.module["main"], names)
+    whole, smaller = simplify_model(whole), simplify_model(smaller)
+    names = [binding.var.name for binding in bindings_of(smaller.module["main"])]
+    products = products_of(smaller.module["main"], names)
     in_whole = {product.name: product for product in products_of(whole.module["main"], names)}
     fitted = [product for product in products if product.name in in_whole]
-    network = FittedNetwork(pruned, fitted)
+    network = FittedNetwork(smaller, fitted)
     with (
         Runs(whole, samples, progress, only={product.name for product in fitted}) as answers,
         network.runs(samples, progress) as runs,
@@ -78,7 +78,7 @@ def _fit(
     network: FittedNetwork,
     runs: Runs,
     answers: Runs,
-    stays: Elements | None,
+    stays: np.ndarray | None,
     how: Literal["bias", "least_squares"],
 ) -> tuple[Fitted | None, str]:
     matrix = product.matrix(product.weight)
@@ -95,14 +95,14 @@ def _fit(
         fit.add(rows, results)
     found = fit.bias() if how == "bias" else fit.least_squares()
     if found.before <= _EXACT:
-        return None, "nothing in front of it changed"
+        return None, "it answers what it did before"
     if found.after >= found.before:
         return None, f"the error stays {found.before:.3g} of the variance: no fit is better on samples it has not seen"
     return found, f"error {found.before:.3g} to {found.after:.3g} of the variance"
 
 
 def _results(
-    product: Product, y: np.ndarray, stays: Elements | None, count: int, random: np.random.Generator
+    product: Product, y: np.ndarray, stays: np.ndarray | None, count: int, random: np.random.Generator
 ) -> np.ndarray:
     """`[groups, rows, channels]`: what the product answered at the places that `Product.rows` drew."""
     last = np.moveaxis(y, product.result_axis, -1)

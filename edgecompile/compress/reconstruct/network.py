@@ -1,4 +1,4 @@
-"""`FittedNetwork`: a pruned network whose weights are inputs, so that it is compiled once for all fits."""
+"""`FittedNetwork`: a smaller network whose weights are inputs, so that it is compiled once for all fits."""
 
 from __future__ import annotations
 
