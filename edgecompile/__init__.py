@@ -21,17 +21,31 @@ if TYPE_CHECKING:
     from edgecompile.compress.driver import compress
     from edgecompile.compress.prune.groups import groups
     from edgecompile.compress.recipe import Recipe
+    from edgecompile.compress.sensitivity.analyze import analyze
     from edgecompile.driver import compile
     from edgecompile.frontend.load import load
     from edgecompile.frontend.model import Model
     from edgecompile.target import list_targets as targets
 
-__all__ = ["Artifact", "Model", "Recipe", "compile", "compress", "errors", "groups", "load", "open", "targets"]
+__all__ = [
+    "Artifact",
+    "Model",
+    "Recipe",
+    "analyze",
+    "compile",
+    "compress",
+    "errors",
+    "groups",
+    "load",
+    "open",
+    "targets",
+]
 
 _HOMES = {
     "Artifact": ("edgecompile.artifact.artifact", "Artifact"),
     "Model": ("edgecompile.frontend.model", "Model"),
     "Recipe": ("edgecompile.compress.recipe", "Recipe"),
+    "analyze": ("edgecompile.compress.sensitivity.analyze", "analyze"),
     "compile": ("edgecompile.driver", "compile"),
     "compress": ("edgecompile.compress.driver", "compress"),
     "groups": ("edgecompile.compress.prune.groups", "groups"),

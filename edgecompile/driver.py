@@ -25,7 +25,7 @@ from edgecompile.artifact.verify import relative_difference
 from edgecompile.artifact.write import seal, staging
 from edgecompile.errors import CompilerBugError, EdgeCompileError, InvalidInputError
 from edgecompile.family import EmittedFiles, Family, family_of
-from edgecompile.frontend.model import Model, TensorSpec
+from edgecompile.frontend.model import Model, TensorSpec, check_model
 from edgecompile.implementation import Preference
 from edgecompile.passes import Lowered, lower
 from edgecompile.plan import ExecutionPlan, build_plan
@@ -74,6 +74,7 @@ def compile(
         WrongMachineError: the same; `tune` needs a machine that can run the target's code.
         CompilerBugError: the same, where the fault is not the user's; the message names the phase.
     """
+    check_model(model, "compile")
     if not out:
         raise InvalidInputError("compile needs the folder to write, found none: give out='build/net'")
     if not 1 <= threads <= 1024:

@@ -15,7 +15,7 @@ from edgecompile.compress.restore_weights import restore_weights
 from edgecompile.compress.step import Step
 from edgecompile.decision import Decision
 from edgecompile.errors import InvalidInputError, InvalidRecipeError
-from edgecompile.frontend.model import CompressionStep, Model
+from edgecompile.frontend.model import CompressionStep, Model, check_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,6 +109,7 @@ def compress(
         InvalidInputError: options that do not go together, or data that do not fit the model.
         OutputError, ToolchainError: the report cannot be written, or needs matplotlib.
     """
+    check_model(model, "compress")
     parsed = Recipe.parse(recipe)
     if max_drop is not None and (eval is None or max_drop < 0 or math.isnan(max_drop)):
         found = "no eval" if eval is None else f"max_drop={max_drop}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgecompile.decision import OUTCOME_STEP, Decision
+from edgecompile.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,3 +137,15 @@ class Model:
         layers = self.layers
         cost = f"  {len(layers)} operators, {self.macs:,} MACs, {self.params:,} parameters, {self.weight_bytes:,} bytes"
         return "\n".join([header, *tensors, cost, *(f"  {step}" for step in self.history)])
+
+
+def check_model(found: object, what: str) -> None:
+    """
+    Args:
+        what: the function that was called, for people.
+
+    Raises:
+        InvalidInputError: something else than a model was given, such as a path.
+    """
+    if not isinstance(found, Model):
+        raise InvalidInputError(f"{what} needs a model, found {type(found).__name__}: give it edgecompile.load(...)")

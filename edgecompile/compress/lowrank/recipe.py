@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -165,7 +166,7 @@ class LowRankStep(Step):
                 data[key] = text
             elif key == "activations":
                 data["default"][key] = {None: True, "on": True, "off": False}.get(text, text)
-            elif key == "rank" and text is not None and "x" in text:
+            elif key == "rank" and text is not None and re.fullmatch(r"\d+(x\d+)+", text):
                 data["default"][key] = [number_or_word(part) for part in text.split("x")]
             elif key in ("method", *CRITERIA) and text is not None:
                 data["default"][key] = text if key == "method" else number_or_word(text)

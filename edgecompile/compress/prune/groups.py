@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgecompile.compress.prune.channels.find import find_groups
 from edgecompile.compress.prune.channels.group import Groups
-from edgecompile.frontend.model import Model
+from edgecompile.frontend.model import Model, check_model
 
 
 def groups(model: Model) -> Groups:
@@ -13,6 +13,8 @@ def groups(model: Model) -> Groups:
     Printed, they say for each group its layers and why they are together.
 
     Raises:
+        InvalidInputError: it is no model.
         UnsupportedModelError: the model has control flow.
     """
+    check_model(model, "groups")
     return find_groups(model.module)

@@ -12,10 +12,10 @@ from edgecompile.compress.recipe import Recipe, RecipeSource
 from edgecompile.compress.sensitivity.grid import SensitivityGrid
 from edgecompile.compress.sensitivity.record import Sensitivity
 from edgecompile.errors import InvalidInputError, InvalidRecipeError
+from edgecompile.frontend.model import Model, check_model
 
 if TYPE_CHECKING:
     from edgecompile.compress.driver import Data, Evaluate
-    from edgecompile.frontend.model import Model
 
 Analysis: TypeAlias = "Sensitivity | SensitivityGrid"
 """What is measured: of each layer one compressed form, or several levels."""
@@ -77,6 +77,7 @@ def analyze(
         InvalidInputError: options that do not go together; a metric that is no number; `out` is another kind of file.
         OutputError: `out` cannot be written.
     """
+    check_model(model, "analyze")
     parsed = Recipe.parse(recipe)
     if len(parsed.steps) != 1:
         raise InvalidRecipeError(f"an analysis needs a recipe of one step, found {len(parsed.steps)}: analyze each")

@@ -90,6 +90,7 @@ WRONG: list[tuple[Any, str]] = [
     ("lowrank,ratio=2", "needed less than or equal to 1, found 2"),
     ("lowrank,rank=0", "found 0"),
     ("lowrank,rank=8x16x4,method=tucker", "rank"),
+    ("lowrank,rank=x", "found 'x'"),
     ("lowrank,params=0.5,macs=0.5", "a budget is one of params, macs, latency, found params and macs"),
     ("lowrank,params=0.5,energy=0.9", "energy of all layers leaves nothing to choose for the budget of params"),
     ("lowrank,energy=0.9,rank=8", "a layer has one of energy, rank, ratio, found energy and rank"),
