@@ -109,8 +109,8 @@ def compress(
         InvalidInputError: options that do not go together, or data that do not fit the model.
         OutputError, ToolchainError: the report cannot be written, or needs matplotlib.
     """
-    check_model(model, "compress")
     parsed = Recipe.parse(recipe)
+    check_model(model, "compress")
     if max_drop is not None and (eval is None or max_drop < 0 or math.isnan(max_drop)):
         found = "no eval" if eval is None else f"max_drop={max_drop}"
         raise InvalidInputError(f"max_drop needs an eval, and is not below 0, found {found}; give eval=function")
