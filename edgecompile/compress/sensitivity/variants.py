@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from edgecompile.compress.sensitivity.simulation import Simulation
 from edgecompile.errors import UnsupportedModelError
 from edgecompile.frontend.model import Model, TensorSpec
 
@@ -52,7 +53,7 @@ def variants_of(
         return CompiledVariants(model, compressed, progress)
 
 
-class SwitchedVariants:
+class SwitchedVariants(Simulation):
     """All variants in one compiled model, which simulates the compressed layers in float arithmetic.
 
     It computes each layer twice, so an inference takes about three times as long; a variant costs inferences alone.
@@ -66,19 +67,11 @@ class SwitchedVariants:
         self, model: Model, layers: Sequence[str], compressed: Compressed, progress: Callable[[str], None]
     ) -> None:
         from edgecompile.compress.sensitivity.switches import switched
-        from edgecompile.driver import compile
 
         merged = switched(model.module, compressed(frozenset(layers)))
         control = TensorSpec(str(merged.module["main"].params[-1].name), (len(merged.switches),), "float32")
         self._original, self._compressed, self._switches = model.module, compressed, merged.switches
-        self._folder = tempfile.TemporaryDirectory(prefix="edgecompile-")
-        both = dataclasses.replace(
-            model, module=merged.module, inputs=(*model.inputs, control), reference=None, history=(), sample_inputs={}
-        )
-        # By the direct sums, which are more exact than Winograd's, and compile in less time and memory.
-        self._artifact = compile(
-            both, "host", Path(self._folder.name) / "net", prefer="size", progress=_within("simulation", progress)
-        )
+        super().__init__(model, merged.module, [control], progress)
 
     def predict(self, layers: frozenset[str]) -> Predict:
         """See `Variants`."""
@@ -86,21 +79,12 @@ class SwitchedVariants:
 
         chosen = self._chosen(layers)
         control = np.array([switch in chosen for switch in self._switches], np.float32)
-        return lambda inputs: self._artifact.run(*inputs, control)
+        return self.given(control)
 
     def _chosen(self, layers: frozenset[str]) -> set[Switch]:
         from edgecompile.compress.sensitivity.switches import differences
 
         return set(differences(self._original, self._compressed(layers))) if layers else set()
-
-    def __enter__(self) -> SwitchedVariants:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._artifact.close()
-        self._folder.cleanup()
 
 
 class CompiledVariants:
@@ -143,7 +127,3 @@ class CompiledVariants:
         if self._artifact is not None:
             self._artifact.close()
             self._artifact = None
-
-
-def _within(title: str, progress: Callable[[str], None]) -> Callable[[str], None]:
-    return lambda phase: progress(f"{title}: {phase}")

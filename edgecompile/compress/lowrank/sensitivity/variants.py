@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +13,7 @@ from edgecompile.compress.graph.edit import edited
 from edgecompile.compress.lowrank.factors import Factors
 from edgecompile.compress.lowrank.layers import WeightedLayer
 from edgecompile.compress.lowrank.sensitivity.factorised import Factorised
-from edgecompile.driver import compile
+from edgecompile.compress.sensitivity.simulation import Simulation
 from edgecompile.frontend.model import Model, TensorSpec
 
 if TYPE_CHECKING:
@@ -26,7 +22,7 @@ if TYPE_CHECKING:
 _SUFFIX = "_weight"
 
 
-class WeightVariants:
+class WeightVariants(Simulation):
     """The model with the weights of some layers as further inputs; use it in a `with` statement.
 
     Factors compute what one layer with their product for its weight does, so this stands for them.
@@ -43,24 +39,8 @@ class WeightVariants:
         self._factorised = factorised
         self._plain = {layer.name: _stored(layer, layer.weight) for layer in layers}
         self._layers = {layer.name: layer for layer in layers}
-        self._folder = tempfile.TemporaryDirectory(prefix="edgecompile-")
         specs = [TensorSpec(f"{name}{_SUFFIX}", weight.shape, "float32") for name, weight in self._plain.items()]
-        variants = dataclasses.replace(
-            model,
-            module=with_weights_as_inputs(model.module, list(self._plain)),
-            inputs=(*model.inputs, *specs),
-            reference=None,
-            history=(),
-            sample_inputs={},
-        )
-        # By the direct sums, which are more exact than Winograd's, and compile in less time and memory.
-        self._artifact = compile(
-            variants,
-            "host",
-            Path(self._folder.name) / "net",
-            prefer="size",
-            progress=lambda phase: progress(f"simulation: {phase}"),
-        )
+        super().__init__(model, with_weights_as_inputs(model.module, list(self._plain)), specs, progress)
 
     def predict(self, levels: Mapping[str, float]) -> Predict:
         """The function that computes the model with layers at these shares, whole layers where none is given."""
@@ -68,17 +48,7 @@ class WeightVariants:
             name: _stored(self._layers[name], product_of(factors, self._layers[name]))
             for name, factors in self._factorised.factors(levels).items()
         }
-        weights = [changed.get(name, weight) for name, weight in self._plain.items()]
-        return lambda inputs: self._artifact.run(*inputs, *weights)
-
-    def __enter__(self) -> WeightVariants:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._artifact.close()
-        self._folder.cleanup()
+        return self.given(*(changed.get(name, weight) for name, weight in self._plain.items()))
 
 
 def with_weights_as_inputs(module: tvm.IRModule, layers: Sequence[str]) -> tvm.IRModule:
